@@ -1,0 +1,32 @@
+"""The base of every schema: frozen, strict about keys, documented field by field."""
+
+from typing import Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Spec(BaseModel):
+    """A part of a declarative file: immutable, unknown keys refused, NaN refused."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=False
+    )
+
+    VERSION: ClassVar[int] = 1
+    """Raised whenever the code behind this schema gives other numbers for the same values."""
+
+    def identity(self) -> dict[str, Any]:
+        """Return the values and versions of this part and all parts below it, as a JSON value.
+
+        This is what a fingerprint is made of: equal identities give equal numbers.
+        """
+        values = {name: _identity(getattr(self, name)) for name in type(self).model_fields}
+        return {"VERSION": self.VERSION, **values}
+
+
+def _identity(value: Any) -> Any:  # noqa: ANN401 - any field's value
+    if isinstance(value, Spec):
+        return value.identity()
+    if isinstance(value, tuple | list):
+        return [_identity(item) for item in value]
+    return value

@@ -1,0 +1,63 @@
+"""What a test-time method is to the engine that runs it.
+
+A method sees the views of one image, answers, and can be put back to where it began. It never
+sees a label, a file or MLflow.
+"""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from hardy.models.classifier import Classifier
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a method has to say about one image.
+
+    Attributes:
+        answers: Log-probabilities (C,) over the dataset's classes, float32 on the CPU, by the name
+            of the answer: `source` is the unadapted model's, the method's own kind is its own.
+        details: Values for the per-sample record, such as `loss` or `selected_views`.
+        milliseconds: Time of each stage, such as `adapt` and `predict`.
+    """
+
+    answers: dict[str, Tensor]
+    details: dict[str, Any] = field(default_factory=dict)
+    milliseconds: dict[str, float] = field(default_factory=dict)
+
+
+class TestTimeMethod(ABC):
+    """A method that answers for one image at a time, given its views.
+
+    Args:
+        classifier: The source model; the method may change its weights between `predict` and
+            `reset`, and nothing else of it.
+    """
+
+    __test__ = False  # pytest would take the name for a test class
+
+    def __init__(self, classifier: Classifier) -> None:
+        self.classifier = classifier
+        classifier.eval()
+
+    @abstractmethod
+    def predict(self, views: Tensor) -> Outcome:
+        """Answer for one image; leaves the classifier as adapted to it, until `reset`.
+
+        Args:
+            views: Normalised views (V, 3, H, W) on the classifier's device; view 0 is the
+                unchanged image.
+        """
+
+    @abstractmethod
+    def reset(self) -> None:
+        """Restore every weight, buffer and optimizer state, in place and bit for bit."""
+
+
+def log_probabilities(logits: Tensor) -> Tensor:
+    """Return log-softmax over the last axis in float32, detached, on the CPU."""
+    return torch.log_softmax(logits.detach().float(), dim=-1).cpu()

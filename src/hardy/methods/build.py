@@ -1,0 +1,19 @@
+"""From a method's schema to the method itself; its code is imported only here."""
+
+from importlib import import_module
+from typing import Any, cast
+
+from hardy.data.view_spec import ViewSpec
+from hardy.methods.base import TestTimeMethod
+from hardy.models.classifier import Classifier
+
+
+def build_method(spec: Any, classifier: Classifier) -> TestTimeMethod:  # noqa: ANN401 - a union
+    """Build the method that a schema names, from `hardy.methods.<kind>.method`."""
+    module = import_module(f"hardy.methods.{spec.kind}.method")
+    return cast("TestTimeMethod", module.build(classifier, spec))
+
+
+def views_of(spec: Any) -> ViewSpec | None:  # noqa: ANN401 - a union
+    """Return the views that a method asks for; None means the unchanged image alone."""
+    return cast("ViewSpec | None", getattr(spec, "views", None))

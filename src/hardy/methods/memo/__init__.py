@@ -1,0 +1,1 @@
+"""MEMO: marginal entropy minimisation with one test point."""

@@ -1,0 +1,27 @@
+"""What a spec may say about an optimizer."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from hardy.core.spec import Spec
+
+
+class Sgd(Spec):
+    """Stochastic gradient descent."""
+
+    kind: Literal["sgd"] = "sgd"
+    lr: Annotated[float, Field(gt=0, description="Learning rate.")] = 2.5e-4
+    momentum: Annotated[float, Field(ge=0, lt=1, description="Momentum.")] = 0.0
+    weight_decay: Annotated[float, Field(ge=0, description="L2 penalty.")] = 0.0
+
+
+class AdamW(Spec):
+    """Adam with decoupled weight decay (arXiv:1711.05101)."""
+
+    kind: Literal["adamw"] = "adamw"
+    lr: Annotated[float, Field(gt=0, description="Learning rate.")] = 1e-5
+    weight_decay: Annotated[float, Field(ge=0, description="Decoupled weight decay.")] = 0.01
+
+
+OptimizerSpec = Annotated[Sgd | AdamW, Field(discriminator="kind")]

@@ -1,0 +1,31 @@
+"""The source model as it is: one forward pass of the unchanged image."""
+
+from time import perf_counter
+
+import torch
+from torch import Tensor
+
+from hardy.methods.base import Outcome, TestTimeMethod, log_probabilities
+from hardy.methods.source.spec import SourceSpec
+from hardy.models.classifier import Classifier
+
+
+class Source(TestTimeMethod):
+    """Answers with the unadapted model."""
+
+    def predict(self, views: Tensor) -> Outcome:
+        """Answer from view 0 of (V, 3, H, W); nothing changes."""
+        start = perf_counter()
+        with torch.no_grad():
+            logits = self.classifier(views[:1])[0]
+        answer = log_probabilities(logits)
+        return Outcome({"source": answer}, milliseconds={"predict": 1e3 * (perf_counter() - start)})
+
+    def reset(self) -> None:
+        """Do nothing: nothing was changed."""
+
+
+def build(classifier: Classifier, spec: SourceSpec) -> Source:
+    """Build the method from its schema."""
+    del spec  # it has no settings
+    return Source(classifier)

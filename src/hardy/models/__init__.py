@@ -1,0 +1,1 @@
+"""Builds a network from its spec, and knows where weights come from."""

@@ -1,0 +1,100 @@
+"""Builds a classifier from its spec: architecture, weights, and the transform of the weights."""
+
+import math
+from typing import Any, cast
+
+import torch
+from torch import nn
+
+from hardy.core.errors import WeightsError
+from hardy.core.seeding import derive
+from hardy.data.preprocess import Preprocess
+from hardy.models.classifier import Classifier
+from hardy.models.spec import ModelSpec, TimmModel, TorchvisionModel
+from hardy.models.weights import load, locate
+
+
+def build_classifier(
+    spec: ModelSpec, model_indices: tuple[int, ...] | None = None, *, seed: int = 0
+) -> Classifier:
+    """Build a model in evaluation mode with its weights and their own transform.
+
+    Args:
+        spec: Architecture and weights.
+        model_indices: Outputs to keep, in the order of the dataset's classes; None keeps all.
+        seed: Seed of random weights, used by `weights: random` alone.
+
+    Raises:
+        WeightsError: If the weights are absent, do not fit, or cannot be downloaded.
+    """
+    located = locate(spec)
+    network, preprocess = build_network(spec, seed=seed, download=located.path is None)
+    load(network, located)
+    return Classifier(network, preprocess, model_indices).eval()
+
+
+def build_network(
+    spec: ModelSpec, *, seed: int = 0, download: bool = False
+) -> tuple[nn.Module, Preprocess]:
+    """Build an architecture and say how its input is prepared.
+
+    Args:
+        spec: Architecture; its weights matter only for the transform.
+        seed: Seed of the initial weights.
+        download: Whether the library may fetch the weights that the spec names.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derive(seed, "weights") & (2**63 - 1))
+        if isinstance(spec, TimmModel):
+            return _timm(spec, download=download)
+        return _torchvision(spec, download=download)
+
+
+def _timm(spec: TimmModel, *, download: bool) -> tuple[nn.Module, Preprocess]:
+    import timm
+    from timm.data import resolve_data_config
+
+    wanted = download and spec.weights == "pretrained"
+    network = _fetch(lambda: timm.create_model(spec.name, pretrained=wanted), spec)
+    config = resolve_data_config({}, model=network)
+    size = config["input_size"][-1]
+    return network, Preprocess(
+        size=size,
+        resize=math.floor(size / config["crop_pct"]),
+        interpolation=config["interpolation"],
+        mean=tuple(config["mean"]),
+        std=tuple(config["std"]),
+    )
+
+
+def _torchvision(spec: TorchvisionModel, *, download: bool) -> tuple[nn.Module, Preprocess]:
+    from torchvision import models
+
+    choices = models.get_model_weights(spec.name)
+    tagged = not (spec.weights in {"random", "pretrained"} or ":" in spec.weights)
+    if tagged and spec.weights not in choices.__members__:
+        message = f"torchvision has no weights {spec.weights} for {spec.name}"
+        raise WeightsError(message, hint=f"It has {', '.join(choices.__members__)}.")
+    weights = choices[spec.weights] if tagged else choices.DEFAULT
+    wanted = weights if download and spec.weights != "random" else None
+    network = _fetch(lambda: models.get_model(spec.name, weights=wanted), spec)
+    transform = weights.transforms()
+    return network, Preprocess(
+        size=transform.crop_size[0],
+        resize=transform.resize_size[0],
+        interpolation=transform.interpolation.value,
+        mean=tuple(transform.mean),
+        std=tuple(transform.std),
+    )
+
+
+def _fetch(build: Any, spec: ModelSpec) -> nn.Module:  # noqa: ANN401 - a closure
+    """Call a builder that may download, and say plainly what it could not get."""
+    try:
+        return cast("nn.Module", build())
+    except (OSError, RuntimeError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
+        message = f"the weights of {spec.kind} {spec.name} could not be had: {reason}"
+        raise WeightsError(
+            message, hint="Check the network, or set model.weights to file:PATH or package:NAME."
+        ) from error

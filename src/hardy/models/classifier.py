@@ -1,0 +1,44 @@
+"""A network as methods see it: normalised images in, logits over the dataset's classes out."""
+
+import torch
+from torch import Tensor, nn
+
+from hardy.data.preprocess import Preprocess
+
+
+class Classifier(nn.Module):
+    """A network, the record of its input, and the classes that its outputs are restricted to.
+
+    Args:
+        network: Maps (B, 3, H, W) to logits (B, K).
+        preprocess: How an image becomes the network's input.
+        model_indices: For each class of the dataset, its index among the K outputs; None for all.
+            Logits are restricted *before* the softmax, as the ImageNet-A and -R protocols say.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        preprocess: Preprocess,
+        model_indices: tuple[int, ...] | None = None,
+    ) -> None:
+        super().__init__()
+        self.network = network
+        self.preprocess = preprocess
+        self.model_indices = list(model_indices) if model_indices is not None else None
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Map normalised images (B, 3, H, W) to logits (B, C) over the dataset's classes."""
+        logits: Tensor = self.network(images)
+        return logits if self.model_indices is None else logits[:, self.model_indices]
+
+    @torch.no_grad()
+    def outputs(self) -> int:
+        """Return K, the number of the network's own outputs, by one forward pass of a grey image.
+
+        Asked of the network, since libraries keep the number under different names.
+        """
+        size = self.preprocess.size
+        device = next(self.parameters()).device
+        logits: Tensor = self.network(torch.zeros(1, 3, size, size, device=device))
+        return logits.shape[-1]

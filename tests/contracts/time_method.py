@@ -1,0 +1,117 @@
+"""What every test-time method promises, written once; each method's test class inherits it."""
+
+from abc import ABC, abstractmethod
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from hardy.data.preprocess import Preprocess
+from hardy.methods.base import TestTimeMethod
+from hardy.models.classifier import Classifier
+
+PLAIN = Preprocess(
+    size=16, resize=16, interpolation="bilinear", mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)
+)
+
+
+def small_classifier(classes: int = 5, seed: int = 0) -> Classifier:
+    """Return a network with convolutions, batch norm whose statistics are not trivial, a head."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = nn.Sequential(
+            nn.Conv2d(3, 8, 3, padding=1, bias=False),
+            nn.BatchNorm2d(8),
+            nn.ReLU(),
+            nn.Conv2d(8, 8, 3, stride=2, padding=1),
+            nn.BatchNorm2d(8),
+            nn.ReLU(),
+            nn.AdaptiveAvgPool2d(1),
+            nn.Flatten(),
+            nn.Linear(8, classes),
+        )
+        network.train()
+        for _ in range(3):
+            network(torch.randn(16, 3, 16, 16) * 0.7 + 0.2)
+    return Classifier(network, PLAIN).eval()
+
+
+def some_views(count: int = 6, seed: int = 1) -> Tensor:
+    return torch.randn(count, 3, 16, 16, generator=torch.Generator().manual_seed(seed))
+
+
+class TimeMethodContract(ABC):
+    """Inherit, name the method's own answer, and say how to build it."""
+
+    answer: str
+
+    @abstractmethod
+    def build(self, classifier: Classifier) -> TestTimeMethod: ...
+
+    @pytest.fixture
+    def classifier(self) -> Classifier:
+        return small_classifier()
+
+    @pytest.fixture
+    def method(self, classifier: Classifier) -> TestTimeMethod:
+        return self.build(classifier)
+
+    def test_answers_are_log_probabilities(self, method: TestTimeMethod) -> None:
+        outcome = method.predict(some_views())
+        assert self.answer in outcome.answers
+        assert "source" in outcome.answers
+        for answer in outcome.answers.values():
+            assert answer.shape == (5,)
+            assert answer.dtype == torch.float32
+            assert answer.device.type == "cpu"
+            assert not answer.requires_grad
+            torch.testing.assert_close(answer.exp().sum(), torch.tensor(1.0))
+
+    def test_source_answer_is_the_unadapted_models(
+        self, method: TestTimeMethod, classifier: Classifier
+    ) -> None:
+        views = some_views()
+        with torch.no_grad():
+            expected = classifier(views[:1])[0].log_softmax(-1)
+        torch.testing.assert_close(method.predict(views).answers["source"], expected)
+
+    def test_reset_restores_every_tensor_bit_for_bit(
+        self, method: TestTimeMethod, classifier: Classifier
+    ) -> None:
+        before = {name: t.clone() for name, t in classifier.state_dict().items()}
+        addresses = [t.data_ptr() for t in classifier.state_dict().values()]
+        for seed in range(3):
+            method.predict(some_views(seed=seed))
+            method.reset()
+        after = classifier.state_dict()
+        assert list(after) == list(before)
+        assert all(torch.equal(after[name], before[name]) for name in before)
+        assert [t.data_ptr() for t in after.values()] == addresses
+
+    def test_reset_leaves_no_gradient_hook_or_mode(
+        self, method: TestTimeMethod, classifier: Classifier
+    ) -> None:
+        modules = [type(module) for module in classifier.modules()]
+        method.predict(some_views())
+        method.reset()
+        assert all(p.grad is None for p in classifier.parameters())
+        assert all(p.requires_grad for p in classifier.parameters())
+        assert not classifier.training
+        assert [type(module) for module in classifier.modules()] == modules
+        assert all(not m._forward_hooks and not m._backward_hooks for m in classifier.modules())
+
+    def test_an_answer_does_not_depend_on_what_came_before(self, method: TestTimeMethod) -> None:
+        views = some_views(seed=7)
+        first = method.predict(views).answers
+        method.reset()
+        for seed in range(2):
+            method.predict(some_views(seed=seed))
+            method.reset()
+        again = method.predict(views).answers
+        assert all(torch.equal(first[name], again[name]) for name in first)
+
+    def test_views_are_not_written_to(self, method: TestTimeMethod) -> None:
+        views = some_views()
+        kept = views.clone()
+        method.predict(views)
+        assert torch.equal(views, kept)

@@ -1,0 +1,14 @@
+from hardy.methods.build import build_method, views_of
+from hardy.methods.source.spec import SourceSpec
+from tests.contracts.time_method import TimeMethodContract
+
+
+class TestSource(TimeMethodContract):
+    answer = "source"
+
+    def build(self, classifier):
+        return build_method(SourceSpec(), classifier)
+
+
+def test_needs_no_views_but_the_image():
+    assert views_of(SourceSpec()) is None
