@@ -1,0 +1,126 @@
+"""The `hardy` command: finds the verb, and turns errors into messages and exit statuses."""
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from typing import IO, Any, NoReturn
+
+import click
+
+from hardy import __version__
+from hardy.core.catalog import did_you_mean
+from hardy.core.errors import HardyError
+
+VERBS: dict[str, tuple[str, str]] = {
+    "list": ("hardy.cli.list", "List experiments, datasets, methods, corruptions or metrics."),
+    "show": ("hardy.cli.show", "Print a spec as it resolves, and where each value comes from."),
+    "validate": ("hardy.cli.validate", "Check specs; show every fault with its place."),
+    "schema": ("hardy.cli.schema", "Write the JSON schema that editors complete specs with."),
+    "plan": ("hardy.cli.plan", "Show what a run would do, what is done already, and the cost."),
+    "run": ("hardy.cli.run", "Run an experiment and track it in MLflow."),
+    "predict": ("hardy.cli.predict", "Classify images with a registered model."),
+    "promote": ("hardy.cli.promote", "Let a policy decide which version is the champion."),
+    "ui": ("hardy.cli.ui", "Open MLflow's pages on the default store."),
+}
+"""Verb -> (module whose `command` it is, its line in the listing)."""
+
+INTERRUPTED = 130
+
+
+class Verbs(click.Group):
+    """A group whose verbs are imported when they are used, and no sooner."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the verbs in the order of the table."""
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import a verb's module and return its `command`."""
+        if cmd_name not in VERBS:
+            return None
+        command: click.Command = importlib.import_module(VERBS[cmd_name][0]).command
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the verb; an unknown one is told what it looks like."""
+        name = args[0]
+        if name not in VERBS and not name.startswith("-"):
+            message = f"there is no verb {name!r}"
+            near = did_you_mean(name, VERBS)
+            ctx.fail(f"{message}. {near}" if near else message)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the verbs from the table, without importing them."""
+        with formatter.section("Verbs"):
+            formatter.write_dl([(verb, line) for verb, (_, line) in VERBS.items()])
+
+
+@click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="hardy")
+def cli() -> None:
+    """Run declarative experiments that make vision models hold up under distribution shift.
+
+    Example: hardy run quickstart
+    """
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line and exit with its status.
+
+    Args:
+        arguments: What follows `hardy`; by default the process's own arguments.
+    """
+    sys.exit(run(list(sys.argv[1:] if arguments is None else arguments)))
+
+
+def run(arguments: list[str]) -> int:
+    """Run the command line and return its exit status; no error leaves as a traceback."""
+    try:
+        status = _status(cli.main(arguments, prog_name="hardy", standalone_mode=False))
+        # A reader that went away is noticed here rather than when the interpreter ends.
+        sys.stdout.flush()
+    except HardyError as error:
+        report(error)
+        return error.exit_status
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("interrupted", err=True)
+        return INTERRUPTED
+    except BrokenPipeError:
+        _abandon(sys.stdout)
+        return 1
+    return status
+
+
+def _status(result: Any) -> int:  # noqa: ANN401 - whatever a verb returns
+    """Read what click gives back: the status of `ctx.exit`, else a verb's return value."""
+    return result if isinstance(result, int) else 0
+
+
+def report(error: HardyError) -> None:
+    """Print an error and its hint to stderr."""
+    # Imported late: the diagnostics are of use to a failing spec alone.
+    from hardy.spec.diagnostics import Diagnostics
+
+    if isinstance(error, Diagnostics):
+        click.echo(error.render(color=coloured(sys.stderr)), err=True, color=True)
+    else:
+        click.echo(f"error: {error.message}", err=True)
+    if error.hint:
+        click.echo(f"hint: {error.hint}", err=True)
+
+
+def coloured(stream: IO[str]) -> bool:
+    """Tell whether to write colours: on a terminal, unless NO_COLOR is set."""
+    return stream.isatty() and not os.environ.get("NO_COLOR")
+
+
+def _abandon(stream: IO[str]) -> None:
+    """Point a broken stream at nothing, so that the interpreter's last flush is quiet."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

@@ -1,0 +1,64 @@
+"""`hardy validate`: every fault of every spec, or the number of units that each means."""
+
+import json
+import sys
+from typing import Any
+
+import click
+
+from hardy.cli.main import report
+from hardy.core.errors import SpecError
+from hardy.spec import Diagnostics, Resolved, resolve
+
+
+@click.command(name="validate")
+@click.argument("specs", metavar="SPEC...", nargs=-1, required=True)
+@click.option("--set", "overrides", metavar="A.B=C", multiple=True, help="Override a value.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="Lines for people, or one JSON list for programs.",
+)
+def command(specs: tuple[str, ...], overrides: tuple[str, ...], form: str) -> None:
+    """Check specs; show every fault with its place. Exits with 2 if there is one.
+
+    Example: hardy validate quickstart --set method.steps=2
+    """
+    outcomes = {spec: _outcome(spec, overrides) for spec in specs}
+    if form == "json":
+        click.echo(json.dumps([_as_json(*item) for item in outcomes.items()], indent=2))
+    else:
+        for outcome in outcomes.values():
+            _print(outcome)
+    if any(isinstance(outcome, SpecError) for outcome in outcomes.values()):
+        sys.exit(SpecError.exit_status)
+
+
+def _outcome(spec: str, overrides: tuple[str, ...]) -> Resolved | SpecError:
+    try:
+        return resolve(spec, overrides)
+    except SpecError as error:
+        return error
+
+
+def _print(outcome: Resolved | SpecError) -> None:
+    if isinstance(outcome, SpecError):
+        report(outcome)
+    else:
+        click.echo(f"ok  {outcome.name}  {_units(len(outcome.units))}")
+
+
+def _units(count: int) -> str:
+    return f"{count} unit" if count == 1 else f"{count} units"
+
+
+def _as_json(spec: str, outcome: Resolved | SpecError) -> dict[str, Any]:
+    if isinstance(outcome, Resolved):
+        names = [unit.experiment.name for unit in outcome.units]
+        return {"spec": spec, "ok": True, "name": outcome.name, "units": names, "faults": []}
+    faults = outcome.as_json() if isinstance(outcome, Diagnostics) else []
+    general = [] if faults else [{"message": outcome.message, "hint": outcome.hint}]
+    return {"spec": spec, "ok": False, "name": None, "units": [], "faults": faults or general}

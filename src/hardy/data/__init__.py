@@ -1,0 +1,1 @@
+"""Datasets, class maps, shifts (corruptions), views (augmentations), digests."""

@@ -1,0 +1,101 @@
+"""From a file's bytes to an upright 8-bit RGB image, or to an error that names the file."""
+
+import struct
+import warnings
+import zlib
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from hardy.core.errors import DataError
+
+MAX_PIXELS = 100_000_000
+"""Larger images are refused before decoding; a small file can claim to hold terabytes."""
+
+# What Pillow's parsers raise on damaged files; nothing of hardy's own is among them.
+_BROKEN = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    EOFError,
+    TypeError,
+    LookupError,
+    ArithmeticError,
+    struct.error,
+    zlib.error,
+    Image.DecompressionBombError,
+)
+_ORIENTATION_TAG = 0x0112
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+def decode(source: Path | bytes, *, name: str) -> Image.Image:
+    """Decode an image to RGB, 8 bits a channel, upright by its EXIF orientation.
+
+    Alpha is dropped, not composited, as torchvision's `ImageFolder` does; of an animation the
+    first frame is taken; 16-bit grey is scaled to 8 bits. Only the EXIF orientation goes beyond
+    `ImageFolder`, which leaves such photographs lying on their side.
+
+    Args:
+        source: A file, or the bytes of one.
+        name: What to call the image in errors.
+
+    Raises:
+        DataError: If the file is absent, empty, truncated, no image, or over 100 megapixels.
+    """
+    with warnings.catch_warnings():
+        # Pillow warns about odd metadata, palettes and large images; none of it is actionable.
+        warnings.simplefilter("ignore")
+        try:
+            with Image.open(BytesIO(source) if isinstance(source, bytes) else source) as image:
+                _refuse_bomb(image.size, name)
+                image.load()
+                return _upright(_to_rgb(image), _orientation(image))
+        except _BROKEN as error:
+            raise _broken(error, name) from error
+
+
+def _refuse_bomb(size: tuple[int, int], name: str) -> None:
+    width, height = size
+    if width * height > MAX_PIXELS:
+        message = f"{name}: {width} x {height} pixels are more than {MAX_PIXELS // 10**6} million"
+        raise DataError(message, hint="Scale the image down, or remove it from the dataset.")
+
+
+def _broken(error: BaseException, name: str) -> DataError:
+    if isinstance(error, FileNotFoundError):
+        return DataError(f"{name}: no such file", hint="Check the dataset's folder.")
+    reason = "not an image" if isinstance(error, UnidentifiedImageError) else str(error)
+    return DataError(
+        f"{name}: cannot be decoded: {reason or type(error).__name__}",
+        hint="Fetch the file again, or set data.on_bad_sample: skip.",
+    )
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    # Pillow would clip 16-bit grey at 255, which turns nearly every pixel white.
+    if image.mode == "I" or image.mode.startswith("I;16"):
+        levels = np.clip(np.asarray(image).astype(np.int64), 0, 65535)
+        return Image.fromarray(((levels + 128) // 257).astype(np.uint8)).convert("RGB")
+    return image.convert("RGB")
+
+
+def _orientation(image: Image.Image) -> int:
+    try:
+        return int(image.getexif().get(_ORIENTATION_TAG, 1))
+    except _BROKEN:  # damaged metadata beside sound pixels
+        return 1
+
+
+def _upright(image: Image.Image, orientation: int) -> Image.Image:
+    return image.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else image

@@ -1,0 +1,71 @@
+"""From a decoded image to a network's input, as the weights' own record says."""
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from PIL import Image
+
+if TYPE_CHECKING:
+    import torch
+
+_FILTERS = {
+    "nearest": Image.Resampling.NEAREST,
+    "bilinear": Image.Resampling.BILINEAR,
+    "bicubic": Image.Resampling.BICUBIC,
+}
+
+
+@dataclass(frozen=True)
+class Preprocess:
+    """Resize, centre crop and normalisation of a set of weights.
+
+    Attributes:
+        size: Side of the square input, in pixels.
+        resize: Length of the shorter side before the crop, in pixels.
+        interpolation: Filter of the resize.
+        mean: Channel means, in [0, 1].
+        std: Channel standard deviations, in [0, 1].
+    """
+
+    size: int
+    resize: int
+    interpolation: Literal["nearest", "bilinear", "bicubic"]
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+    def geometry(self, image: Image.Image) -> Image.Image:
+        """Resize the shorter side and crop the centre: torchvision's Resize and CenterCrop.
+
+        The crop is padded with black where the resized image is smaller than it.
+
+        Returns:
+            RGB image of (size, size) pixels, never the image that was given.
+        """
+        resized = image.resize(self._resized(*image.size), _FILTERS[self.interpolation])
+        left = _crop_start(resized.width, self.size)
+        top = _crop_start(resized.height, self.size)
+        return resized.crop((left, top, left + self.size, top + self.size))
+
+    def _resized(self, width: int, height: int) -> tuple[int, int]:
+        # The longer side is cut down to a whole number, not rounded: so do published protocols.
+        longer = int(self.resize * max(width, height) / min(width, height))
+        return (self.resize, longer) if width <= height else (longer, self.resize)
+
+    def normalise(self, pixels: "torch.Tensor") -> "torch.Tensor":
+        """Map pixels (B, 3, H, W) in [0, 255], any dtype, to normalised float32, same device."""
+        import torch
+
+        mean = torch.tensor(self.mean, device=pixels.device).view(1, 3, 1, 1)
+        std = torch.tensor(self.std, device=pixels.device).view(1, 3, 1, 1)
+        # `div` makes the copy that the in-place steps after it work on.
+        return pixels.float().div(255).sub_(mean).div_(std)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the fields as a JSON value, for logs and registered models."""
+        return asdict(self)
+
+
+def _crop_start(length: int, size: int) -> int:
+    if length < size:  # torchvision pads first; PIL's crop from a negative start does the same
+        return -((size - length) // 2)
+    return round((length - size) / 2)

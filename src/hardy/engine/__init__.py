@@ -1,0 +1,1 @@
+"""Carries units out: device, loops, journals, resume, pictures, progress."""

@@ -1,0 +1,78 @@
+"""Everything a unit needs on the table before the first sample."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from lightning_fabric import Fabric
+
+from hardy.core.errors import SpecError
+from hardy.data.dataset import Dataset
+from hardy.data.open import open_dataset
+from hardy.data.pipeline import SamplePipeline
+from hardy.engine.device import make_fabric
+from hardy.methods.base import TestTimeMethod
+from hardy.methods.build import build_method, views_of
+from hardy.models.build import build_classifier
+from hardy.models.classifier import Classifier
+from hardy.spec.experiment import Experiment
+
+
+@dataclass(frozen=True)
+class Bench:
+    """An experiment's parts, built.
+
+    Attributes:
+        experiment: The resolved spec.
+        fabric: Device and precision.
+        dataset: The samples, sorted.
+        classifier: The source model, on the device.
+        method: Adapts and answers.
+    """
+
+    experiment: Experiment
+    fabric: Fabric
+    dataset: Dataset
+    classifier: Classifier
+    method: TestTimeMethod
+
+    def pipeline(self, indices: Sequence[int]) -> SamplePipeline:
+        """Return what prepares the views of the samples at these places of the manifest."""
+        return SamplePipeline(
+            self.dataset,
+            self.classifier.preprocess,
+            shift=self.experiment.data.shift,
+            views=views_of(self.experiment.method),
+            seed=self.experiment.seed,
+            indices=indices,
+        )
+
+
+def assemble(experiment: Experiment) -> Bench:
+    """Open the data, build the model and the method.
+
+    Raises:
+        SpecError: If the model's outputs cannot be the dataset's classes.
+        DataError: If the dataset is absent or has another layout.
+        WeightsError: If the weights are absent or do not fit.
+    """
+    fabric = make_fabric(experiment)
+    dataset = open_dataset(experiment.data)
+    classifier = build_classifier(experiment.model, dataset.model_indices, seed=experiment.seed).to(
+        fabric.device
+    )
+    _check_classes(experiment, classifier, dataset)
+    return Bench(
+        experiment, fabric, dataset, classifier, build_method(experiment.method, classifier)
+    )
+
+
+def _check_classes(experiment: Experiment, classifier: Classifier, dataset: Dataset) -> None:
+    outputs = classifier.outputs()
+    needed = max(dataset.model_indices) + 1 if dataset.model_indices else len(dataset.classes)
+    fits = outputs >= needed if dataset.model_indices else outputs == needed
+    if not fits:
+        message = (
+            f"model {experiment.model.name} has {outputs} outputs, but dataset {dataset.name} "
+            f"needs {needed}"
+        )
+        raise SpecError(message, hint="Choose weights that were trained on these classes.")

@@ -1,0 +1,212 @@
+"""Carries a plan out: a run for each unit, a parent where there are several, true statuses."""
+
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from hardy.core.errors import HardyError, Interrupted, TrackingError
+from hardy.engine.bench import assemble
+from hardy.engine.evaluate import evaluate
+from hardy.engine.journal import Journal
+from hardy.engine.pictures import draw
+from hardy.engine.progress import Reporter
+from hardy.engine.results import UnitResult
+from hardy.engine.signals import Stopped, stop_on_signals
+from hardy.measure.leaderboard import leaderboard, leaderboard_row
+from hardy.measure.records import read_parquet, write_parquet
+from hardy.measure.summary import summarise
+from hardy.models.weights import state_sha256
+from hardy.plan.tracker import Run, Scalar, Status, Tracker
+from hardy.plan.units import Plan, PlannedUnit
+from hardy.spec import dump
+from hardy.spec.experiment import Experiment
+
+RECORDS = "records/records.parquet"
+
+
+def run_plan(
+    plan: Plan, tracker: Tracker, reporter: Reporter, *, resume_command: str
+) -> tuple[str, list[UnitResult]]:
+    """Carry out every unit that no finished run already holds.
+
+    Args:
+        plan: What to run, in order.
+        tracker: Where runs are written.
+        reporter: Told of units and samples.
+        resume_command: What goes on after a stop; printed as the hint of `Interrupted`.
+
+    Returns:
+        The id of the run that a person should look at (the parent's, or the only unit's), and the
+        units' results in order.
+
+    Raises:
+        Interrupted: If a signal stopped it; the runs in progress are KILLED.
+        HardyError: If a unit failed; its run is FAILED with the reason in a tag.
+    """
+    single = len(plan.units) == 1
+    with stop_on_signals(), reporter.showing(len(plan.units)):
+        if single:
+            result = _settle(plan.units[0], tracker, reporter, None, resume_command)
+            return result.run_id, [result]
+        with _ending(tracker.start(**_parent(plan, tracker)), resume_command) as parent:
+            results = [
+                _settle(unit, tracker, reporter, parent.run_id, resume_command)
+                for unit in plan.units
+            ]
+            _summarise_parent(parent, results)
+        return parent.run_id, results
+
+
+def _parent(plan: Plan, tracker: Tracker) -> dict[str, Any]:
+    past = tracker.find(plan.fingerprint)
+    kept = past is not None and not past.busy
+    return {
+        "name": plan.resolved.name,
+        "tags": {
+            "hardy.fingerprint": plan.fingerprint,
+            "hardy.experiment": plan.resolved.name,
+            "hardy.role": "parent",
+        },
+        "resume": past.run_id if past is not None and kept else None,
+    }
+
+
+@contextmanager
+def _ending(run: Run, resume_command: str) -> Iterator[Run]:
+    """End a run with the status that is true of what happened inside."""
+    try:
+        yield run
+    except (Stopped, Interrupted) as stop:
+        run.end(Status.KILLED, "stopped by a signal")
+        if isinstance(stop, Interrupted):
+            raise
+        raise Interrupted(stop.number, hint=resume_command) from None
+    except Exception as error:
+        reason = error.message if isinstance(error, HardyError) else repr(error)
+        run.end(Status.FAILED, reason)
+        raise
+    else:
+        run.end(Status.FINISHED)
+
+
+def _settle(
+    planned: PlannedUnit,
+    tracker: Tracker,
+    reporter: Reporter,
+    parent: str | None,
+    resume_command: str,
+) -> UnitResult:
+    """Return a unit's result: an earlier run's where there is one, else by running it."""
+    past = planned.past
+    name = planned.unit.experiment.name
+    if past is not None and past.finished:
+        frame = read_parquet(tracker.artifact(past.run_id, RECORDS))
+        reporter.say(f"{name}: reuses run {past.run_id} (same fingerprint {planned.fingerprint})")
+        reporter.unit_done()
+        return UnitResult(planned, past.run_id, frame, past.metrics, reused=True)
+    if past is not None and past.busy:
+        message = f"{name} is being run by another process (run {past.run_id})"
+        raise TrackingError(message, hint="Wait for it, or stop it and try again in a minute.")
+    run = tracker.start(
+        name,
+        tags=_tags(planned),
+        parent=parent,
+        resume=past.run_id if past is not None else None,
+    )
+    with _ending(run, resume_command):
+        result = _run_unit(planned, run, reporter)
+    reporter.unit_done()
+    return result
+
+
+def _run_unit(planned: PlannedUnit, run: Run, reporter: Reporter) -> UnitResult:
+    experiment = planned.unit.experiment
+    run.text(dump(experiment), "spec.yaml")
+    run.params(leaves(experiment))
+    bench = assemble(experiment)
+    run.dataset(
+        bench.dataset.name,
+        planned.data_digest,
+        {"dataset": bench.dataset.name, "shift": experiment.data.shift_label},
+        "test",
+    )
+    run.tags({"hardy.state_sha256": state_sha256(bench.classifier.network)})
+    with Journal(run.run_id, planned.fingerprint) as journal:
+        frame = evaluate(bench, journal, reporter, experiment.name)
+        metrics = summarise(frame, experiment.method.kind, "source")
+        metrics["skipped"] = float(frame.attrs["skipped"])
+        with tempfile.TemporaryDirectory() as folder:
+            records = Path(folder) / "records.parquet"
+            write_parquet(frame, records)
+            run.artifact(records, RECORDS)
+            for path, picture in draw(bench, frame):
+                _save(run, Path(folder), path, picture)
+        run.metrics(metrics)
+        journal.close(keep=False)
+    return UnitResult(planned, run.run_id, frame, metrics, reused=False)
+
+
+def _save(run: Run, folder: Path, path: str, content: Any) -> None:  # noqa: ANN401
+    """Log a picture or a text under its artifact path."""
+    if isinstance(content, str):
+        run.text(content, path)
+        return
+    file = folder / path.replace("/", "_")
+    content.save(file)
+    run.artifact(file, path)
+
+
+def _tags(planned: PlannedUnit) -> dict[str, str]:
+    experiment = planned.unit.experiment
+    return {
+        "hardy.fingerprint": planned.fingerprint,
+        "hardy.experiment": experiment.name,
+        "hardy.role": "unit",
+        "hardy.method": experiment.method.kind,
+        "hardy.model": experiment.model.name,
+        "hardy.dataset": experiment.data.dataset,
+        "hardy.shift": experiment.data.shift_label,
+        "hardy.data_digest": planned.data_digest,
+        "hardy.weights": planned.weights,
+        **{f"hardy.choice.{key}": str(value) for key, value in planned.unit.choices.items()},
+    }
+
+
+def leaves(experiment: Experiment) -> dict[str, Scalar]:
+    """Return an experiment's scalar values under dotted keys, for MLflow's parameters."""
+    return dict(_leaves(experiment.model_dump(mode="json", by_alias=True), ""))
+
+
+def _leaves(value: Any, path: str) -> Iterator[tuple[str, Scalar]]:  # noqa: ANN401
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _leaves(item, f"{path}.{key}" if path else key)
+    elif isinstance(value, Sequence) and not isinstance(value, str):
+        for index, item in enumerate(value):
+            yield from _leaves(item, f"{path}.{index}")
+    else:
+        yield path, value
+
+
+def leaderboard_rows(results: Sequence[UnitResult]) -> list[dict[str, Any]]:
+    """Return one row a unit, before and after, for tables."""
+    return [
+        leaderboard_row(
+            result.planned.unit.experiment.name,
+            result.planned.unit.experiment.data.shift_label,
+            result.metrics,
+        )
+        for result in results
+    ]
+
+
+def _summarise_parent(parent: Run, results: Sequence[UnitResult]) -> None:
+    parent.note(leaderboard(leaderboard_rows(results)))
+    count = len(results)
+    for name in ("accuracy", "source/accuracy", "nll", "ece", "seconds_per_sample"):
+        values = [r.metrics[name] for r in results if name in r.metrics]
+        if len(values) == count:
+            parent.metrics({f"mean/{name}": sum(values) / count})
+    parent.metrics({"units": count, "units/reused": sum(r.reused for r in results)})

@@ -1,0 +1,1 @@
+"""Everything a person looks at: Grad-CAM, panels, confusion pictures."""

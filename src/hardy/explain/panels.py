@@ -1,0 +1,155 @@
+"""Pictures of single samples: Grad-CAM before and after, and the grid of views."""
+
+import math
+from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+
+import matplotlib as mpl
+import numpy as np
+from PIL import Image, ImageDraw
+
+from hardy.explain.drawing import (
+    ACCENT,
+    GAP,
+    GREY,
+    INK,
+    RIGHT,
+    WRONG,
+    canvas,
+    fit,
+    font,
+    tile,
+    wrap,
+)
+
+_TILE = 384
+_GRID_WIDTH = 1600
+_CAPTION = font(13)
+_COLOURS = "viridis"  # even in lightness, and safe for the colour-blind
+
+
+@dataclass(frozen=True)
+class Heat:
+    """One model's answer for a sample and where its evidence lies.
+
+    Attributes:
+        map: Grad-CAM of the predicted class (S, S), in [0, 1].
+        name: Name of the predicted class.
+        confidence: Its probability, in [0, 1].
+        correct: Whether it is the sample's class; names alone do not tell (ImageNet has two
+            cranes).
+    """
+
+    map: np.ndarray
+    name: str
+    confidence: float
+    correct: bool
+
+
+def overlay(pixels: np.ndarray, heat: np.ndarray, side: int) -> Image.Image:
+    """Lay a heat map (h, w) in [0, 1] over an image (S, S, 3) of uint8, scaled to (side, side)."""
+    # Grey below, so that every colour comes from the map.
+    grey = np.asarray(tile(pixels, side).convert("L"), np.float32)[..., None] / 255
+    large = Image.fromarray(heat.astype(np.float32)).resize((side, side), Image.Resampling.BILINEAR)
+    strength = np.clip(np.asarray(large), 0, 1)
+    colour = mpl.colormaps[_COLOURS](strength)[..., :3]
+    share = 0.35 + 0.3 * strength[..., None]
+    mixed = (1 - share) * grey + share * colour
+    return Image.fromarray((255 * mixed).round().astype(np.uint8))
+
+
+def gradcam_panel(
+    image: np.ndarray, before: Heat, after: Heat, truth: str, title: str
+) -> Image.Image:
+    """Draw a sample, and its Grad-CAM before and after adaptation, side by side.
+
+    Args:
+        image: What the network saw, not normalised: (S, S, 3) of uint8.
+        before: The source model's answer.
+        after: The adapted model's answer.
+        truth: Name of the sample's class.
+        title: Headline, such as the sample's id and the shift.
+
+    Returns:
+        RGB, 1216 x 540 pixels.
+    """
+    top, bottom = 84, 72
+    picture, pen = canvas(3 * _TILE + 4 * GAP, top + _TILE + bottom)
+    headline = font(20, bold=True)
+    pen.text((GAP, 14), fit(title, headline, picture.width - 2 * GAP), INK, headline)
+    tiles = [tile(image, _TILE), *(overlay(image, heat.map, _TILE) for heat in (before, after))]
+    for column, (label, part) in enumerate(
+        zip(("original", "before", "after"), tiles, strict=True)
+    ):
+        left = GAP + column * (_TILE + GAP)
+        pen.text((left, top - 30), label, GREY, font(17))
+        picture.paste(part, (left, top))
+    below = top + _TILE + 10
+    pen.text((GAP, below), fit(f"truth: {truth}", font(18), _TILE), INK, font(18))
+    for column, heat in enumerate((before, after), start=1):
+        _verdict(pen, GAP + column * (_TILE + GAP), below, heat)
+    _colour_bar(picture, pen, below + 34)
+    return picture
+
+
+def _verdict(pen: ImageDraw.ImageDraw, left: int, top: int, heat: Heat) -> None:
+    mark, colour = ("✓", RIGHT) if heat.correct else ("✗", WRONG)
+    face = font(18, bold=True)
+    share = f"  {100 * heat.confidence:.1f} %"
+    name = fit(f"{mark} {heat.name}", face, _TILE - face.getlength(share))
+    pen.text((left, top), name + share, colour, face)
+
+
+def _colour_bar(picture: Image.Image, pen: ImageDraw.ImageDraw, top: int) -> None:
+    width, left = 160, _TILE + 2 * GAP
+    ramp = mpl.colormaps[_COLOURS](np.linspace(0, 1, width))[None, :, :3].repeat(12, axis=0)
+    face, text = font(14), "evidence for the predicted class: low"
+    pen.text((left, top), text, GREY, face)
+    bar = left + math.ceil(face.getlength(text)) + 8
+    picture.paste(Image.fromarray((255 * ramp).round().astype(np.uint8)), (bar, top + 4))
+    pen.text((bar + width + 8, top), "high", GREY, face)
+
+
+def view_grid(views: np.ndarray, names: Sequence[str], selected: AbstractSet[int]) -> Image.Image:
+    """Draw the views of one sample with the operations that made them; selected ones are framed.
+
+    Args:
+        views: (V, S, S, 3) of uint8; view 0 is the unchanged image.
+        names: The operations drawn for each view, V of them; the first is not shown.
+        selected: Indices of the views that entered the loss.
+
+    Returns:
+        RGB, at most 1600 pixels wide.
+    """
+    columns = min(len(views), max(4, math.ceil(math.sqrt(1.6 * len(views)))))
+    side = min(224, (_GRID_WIDTH - GAP) // columns - GAP)
+    # Narrow captions need a line more.
+    lines = 2 if side > 160 else 3
+    step, top = side + 20 + 17 * lines, 48
+    rows = math.ceil(len(views) / columns)
+    width = max(columns * (side + GAP) + GAP, 480)
+    picture, pen = canvas(width, top + rows * step)
+    text = f"{len(views)} views, {len(selected)} selected (framed)"
+    pen.text((GAP, 14), text, INK, font(17, bold=True))
+    for index, view in enumerate(views):
+        row, column = divmod(index, columns)
+        corner = (GAP + column * (side + GAP), top + row * step)
+        picture.paste(tile(view, side), corner)
+        if index in selected:
+            _frame(pen, corner, side)
+        label = f"{index}: {names[index] if index else 'original'}"
+        _caption(pen, corner, side, wrap(label, _CAPTION, side, lines))
+    return picture
+
+
+def _frame(pen: ImageDraw.ImageDraw, corner: tuple[int, int], side: int) -> None:
+    left, top = corner
+    pen.rectangle((left - 4, top - 4, left + side + 3, top + side + 3), outline=ACCENT, width=4)
+
+
+def _caption(
+    pen: ImageDraw.ImageDraw, corner: tuple[int, int], side: int, lines: list[str]
+) -> None:
+    for number, line in enumerate(lines):
+        pen.text((corner[0], corner[1] + side + 6 + 17 * number), line, INK, _CAPTION)

@@ -1,0 +1,1 @@
+"""Numbers from per-sample records: metrics, calibration, paired tests, confusion, leaderboards."""

@@ -1,0 +1,1 @@
+"""An experiment in, the units to run out: dependencies, what is already done, what it will cost."""

@@ -1,0 +1,128 @@
+"""What the engine asks of a store of runs; `hardy.tracking` gives MLflow's answer."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Protocol
+
+Scalar = bool | int | float | str | None
+
+# Tags that mean something to hardy wherever they are read.
+FINGERPRINT_TAG = "hardy.fingerprint"
+FAILURE_TAG = "hardy.failure"
+
+
+class Status(StrEnum):
+    """How a run ended, in MLflow's words."""
+
+    FINISHED = "FINISHED"
+    FAILED = "FAILED"
+    KILLED = "KILLED"
+
+
+@dataclass(frozen=True)
+class PastRun:
+    """A run of the past, as the plan and the registry need it.
+
+    Attributes:
+        run_id: The store's id.
+        name: The run's name.
+        finished: Whether it ended well.
+        busy: Whether another living process is writing it now: leave it alone.
+        metrics: Last value of each metric.
+        tags: The run's tags.
+    """
+
+    run_id: str
+    name: str
+    finished: bool
+    busy: bool = False
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
+class Run(Protocol):
+    """A run that is being written. Metrics are buffered; an artifact is whole or absent.
+
+    Every method raises a TrackingError if the store fails.
+    """
+
+    @property
+    def run_id(self) -> str:
+        """The store's id."""
+
+    def params(self, values: Mapping[str, Scalar]) -> None:
+        """Log parameters under dotted keys; a value logged before is left as it is."""
+
+    def tags(self, values: Mapping[str, str]) -> None:
+        """Set tags."""
+
+    def metrics(self, values: Mapping[str, float], step: int = 0) -> None:
+        """Buffer metrics; a NaN or an infinity is refused with a TrackingError naming it."""
+
+    def dataset(self, name: str, digest: str, source: Mapping[str, Any], context: str) -> None:
+        """Link the run to the data it saw.
+
+        Args:
+            name: The dataset's name.
+            digest: Digest of its manifest, 36 characters at most.
+            source: How to get at the data again, as a JSON value.
+            context: What the run did with them: `train`, `eval`.
+        """
+
+    def text(self, content: str, path: str) -> None:
+        """Write a text artifact at `path`, relative, with forward slashes."""
+
+    def artifact(self, file: Path, path: str) -> None:
+        """Copy a finished local file to the artifact `path`, its file name included."""
+
+    def note(self, markdown: str) -> None:
+        """Set the description that the UI shows."""
+
+    def end(self, status: Status, reason: str = "") -> None:
+        """Flush and end the run; the reason of a failure becomes a tag. A second end is none."""
+
+
+class Tracker(Protocol):
+    """A store of runs."""
+
+    def find(self, fingerprint: str) -> PastRun | None:
+        """Return the newest finished run of a fingerprint, else a busy one, else the newest."""
+
+    def get(self, run_id: str) -> PastRun:
+        """Return a run by its id.
+
+        Raises:
+            TrackingError: If there is none.
+        """
+
+    def start(
+        self,
+        name: str,
+        *,
+        tags: Mapping[str, str],
+        parent: str | None = None,
+        resume: str | None = None,
+    ) -> Run:
+        """Start a run (joining the one that `mlflow run` made, at the top level) or resume one.
+
+        Args:
+            name: The run's name.
+            tags: Identifying tags; a child also gets those of its parent.
+            parent: Id of the run to nest under.
+            resume: Id of the unfinished run to go on with.
+
+        Raises:
+            TrackingError: If the run to resume is absent, or another process is writing it.
+        """
+
+    def artifact(self, run_id: str, path: str) -> Path:
+        """Return a local copy of one artifact file; do not change it.
+
+        Raises:
+            TrackingError: If the run or the artifact is absent.
+        """
+
+    def link(self, run_id: str) -> str:
+        """Return where a person sees the run: an address, or the command that shows it."""

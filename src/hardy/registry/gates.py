@@ -1,0 +1,212 @@
+"""Does a version pass a policy's gates? Pure: records in, a verdict in words out."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from hardy.measure.classification import correct
+from hardy.measure.paired import flips, mcnemar, paired_bootstrap
+from hardy.measure.summary import summarise
+from hardy.registry.spec import BetterThan, Policy, Threshold
+
+KEY = ["dataset", "shift", "sample"]
+DATA = "data_digest"
+_SEED = 0
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """The records that a version is judged by.
+
+    Attributes:
+        version: Number of the version, as text.
+        main: The answer of the records that counts.
+        frame: Per-sample records of all its runs, with the column `data_digest`.
+    """
+
+    version: str
+    main: str
+    frame: pd.DataFrame
+
+    def metrics(self) -> dict[str, float]:
+        """Return all metrics over all records."""
+        return summarise(self.frame, self.main)
+
+
+@dataclass(frozen=True)
+class GateResult:
+    """One gate's answer: the gate in words, whether it holds, and why."""
+
+    gate: str
+    passed: bool
+    reason: str
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the gates say of a version.
+
+    Attributes:
+        model: Name of the registered model.
+        version: The candidate.
+        alias: The alias it competes for.
+        holder: Version that holds the alias now, if any.
+        gates: One result a gate.
+        metric: The policy's metric, in words, of both.
+        promoted: Whether the alias was moved (never where this was a dry run).
+    """
+
+    model: str
+    version: str
+    alias: str
+    holder: str | None
+    gates: tuple[GateResult, ...]
+    metric: str = ""
+    promoted: bool = False
+
+    @property
+    def is_holder(self) -> bool:
+        """Whether the version holds the alias already."""
+        return self.version == self.holder
+
+    @property
+    def passed(self) -> bool:
+        """Whether every gate holds."""
+        return all(gate.passed for gate in self.gates)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the verdict as a JSON value, for a tag."""
+        return asdict(self) | {"passed": self.passed}
+
+    def lines(self) -> list[str]:
+        """Return the verdict as lines of text, gate by gate."""
+        return [
+            f"{self.model} version {self.version}, candidate for {self.alias} "
+            f"(held by {f'version {self.holder}' if self.holder else 'nobody'})",
+            *([f"  {self.metric}"] if self.metric else []),
+            *(f"  {'pass' if g.passed else 'FAIL'}  {g.gate}: {g.reason}" for g in self.gates),
+            f"  {self._outcome()}",
+        ]
+
+    def _outcome(self) -> str:
+        if self.is_holder:
+            return f"version {self.version} is already {self.alias}"
+        if self.promoted:
+            return f"version {self.version} is now {self.alias}"
+        if self.passed:
+            return f"every gate holds: version {self.version} may become {self.alias}"
+        return f"not promoted: {sum(not g.passed for g in self.gates)} gate(s) failed"
+
+
+def judge(policy: Policy, candidate: Evidence, holders: Mapping[str, Evidence]) -> Verdict:
+    """Judge a candidate by a policy's gates.
+
+    Args:
+        policy: The gates.
+        candidate: The version that wants the policy's alias.
+        holders: Who holds which alias now; an alias that nobody holds is left out.
+    """
+    holder = holders.get(policy.alias)
+    found = candidate.metrics()
+    results: tuple[GateResult, ...] = ()
+    if holder is None or holder.version != candidate.version:
+        results = tuple(
+            _better(gate, candidate, holders.get(gate.better_than))
+            if isinstance(gate, BetterThan)
+            else _threshold(gate, found)
+            for gate in policy.gates
+        )
+    return Verdict(
+        model=policy.model,
+        version=candidate.version,
+        alias=policy.alias,
+        holder=holder.version if holder else None,
+        gates=results,
+        metric=_metric(policy, found, holder),
+    )
+
+
+def _metric(policy: Policy, found: Mapping[str, float], holder: Evidence | None) -> str:
+    name = policy.metric.name
+    own = f"{name} {found[name]:.4g}" if name in found else f"{name} is not measured"
+    theirs = holder.metrics().get(name) if holder is not None else None
+    against = f", {policy.alias} {theirs:.4g}" if theirs is not None else ""
+    wish = "higher" if policy.metric.higher_is_better else "lower"
+    return f"{own}{against} ({wish} is better, {found['samples']:.0f} samples)"
+
+
+def _threshold(gate: Threshold, found: Mapping[str, float]) -> GateResult:
+    bounds = [("at least", gate.at_least), ("at most", gate.at_most)]
+    text = f"{gate.metric} " + " and ".join(f"{w} {b:g}" for w, b in bounds if b is not None)
+    if gate.metric not in found:
+        return GateResult(text, False, f"{gate.metric} is not among the metrics of this version")
+    value = found[gate.metric]
+    passed = (gate.at_least is None or value >= gate.at_least) and (
+        gate.at_most is None or value <= gate.at_most
+    )
+    low, high = (found.get(f"{gate.metric}.{end}") for end in ("low", "high"))
+    interval = f" (95 % interval {low:.4g} to {high:.4g})" if low and high else ""
+    return GateResult(text, passed, f"{value:.6g}{interval} on {found['samples']:.0f} samples")
+
+
+def _better(gate: BetterThan, candidate: Evidence, holder: Evidence | None) -> GateResult:
+    text = f"better than {gate.better_than} ({gate.test}, one-sided, {gate.confidence:.0%})"
+    if holder is None:
+        return GateResult(text, True, f"nobody is {gate.better_than} yet")
+    if holder.version == candidate.version:
+        return GateResult(text, False, f"it is itself {gate.better_than}")
+    ours, theirs = _keyed(candidate), _keyed(holder)
+    fault = _unlike(ours, theirs, gate.better_than)
+    if fault:
+        return GateResult(text, False, fault)
+    theirs = theirs.loc[ours.index]
+    new, old = correct(ours, candidate.main), correct(theirs, holder.main)
+    compare = _bootstrap if gate.test == "paired_bootstrap" else _mcnemar
+    passed, reason = compare(new, old, gate.confidence)
+    return GateResult(text, passed, f"{reason} against version {holder.version}")
+
+
+def _keyed(evidence: Evidence) -> pd.DataFrame:
+    return evidence.frame.set_index(KEY).sort_index()
+
+
+def _unlike(ours: pd.DataFrame, theirs: pd.DataFrame, alias: str) -> str:
+    """Say why two tables are not of the same samples; empty if they are."""
+    lacking, beyond = (
+        len(theirs.index.difference(ours.index)),
+        len(ours.index.difference(theirs.index)),
+    )
+    if lacking or beyond:
+        return (
+            f"not the same samples: {lacking} of {len(theirs)} of {alias} are missing here, "
+            f"{beyond} of {len(ours)} are missing there"
+        )
+    if len(ours) != len(theirs) or not ours.index.is_unique:
+        return "some samples were recorded twice"
+    changed = int(
+        (ours[["label", DATA]] != theirs.loc[ours.index, ["label", DATA]]).any(axis=1).sum()
+    )
+    return f"the data changed since: {changed} samples have another label or digest" * bool(changed)
+
+
+def _bootstrap(new: np.ndarray, old: np.ndarray, confidence: float) -> tuple[bool, str]:
+    # The lower end of a two-sided interval of level 2c - 1 is a one-sided bound of level c.
+    result = paired_bootstrap(new, old, _SEED, confidence=2 * confidence - 1)
+    reason = (
+        f"accuracy {100 * result.difference:+.2f} points on {len(new)} samples, "
+        f"lower bound {100 * result.low:+.2f} (must be above 0)"
+    )
+    return result.low > 0, reason
+
+
+def _mcnemar(new: np.ndarray, old: np.ndarray, confidence: float) -> tuple[bool, str]:
+    to_right, to_wrong = flips(old, new)
+    p = mcnemar(to_right, to_wrong).better
+    reason = (
+        f"{to_right} of {len(new)} samples turned right, {to_wrong} wrong, p = {p:.3g} "
+        f"(must be at most {1 - confidence:.3g})"
+    )
+    return p <= 1 - confidence, reason

@@ -1,0 +1,90 @@
+"""Packs a bundle as an MLflow pyfunc: code, files, signature, requirements."""
+
+import warnings
+from importlib.metadata import version
+from pathlib import Path
+
+from mlflow.models import Model, ModelSignature
+from mlflow.types.schema import (
+    Array,
+    ColSpec,
+    DataType,
+    Object,
+    ParamSchema,
+    ParamSpec,
+    Property,
+    Schema,
+)
+
+import hardy
+from hardy.registry.bundle import CARD, EVIDENCE, WEIGHTS
+
+with warnings.catch_warnings():
+    # MLflow warns of its own type hints as it is imported.
+    warnings.filterwarnings("ignore", ".*Any type hint is inferred as AnyType", UserWarning)
+    import mlflow.pyfunc
+
+_REQUIREMENTS = (
+    "mlflow",
+    "numpy",
+    "pandas",
+    "pillow",
+    "pyarrow",
+    "pydantic",
+    "pyyaml",
+    "safetensors",
+    "timm",
+    "torch",
+    "torchvision",
+)
+_TOP = Array(Object([Property("name", DataType.string), Property("confidence", DataType.double)]))
+# No input schema: MLflow would turn arrays, bytes and images into tables of text.
+SIGNATURE = ModelSignature(
+    outputs=Schema(
+        [
+            ColSpec("string", "label"),
+            ColSpec("long", "class_index"),
+            ColSpec("double", "confidence"),
+            ColSpec(_TOP, "top"),
+            ColSpec("double", "entropy"),
+        ]
+    ),
+    params=ParamSchema(
+        [
+            ParamSpec("adapt", "boolean", False),
+            ParamSpec("views", "long", 0),
+            ParamSpec("top_k", "long", 5),
+            ParamSpec("seed", "long", 0),
+        ]
+    ),
+)
+
+
+def requirements() -> list[str]:
+    """Return what loading a version needs, each pinned to the version that is installed here.
+
+    A build's own suffix (`+cpu`) is dropped: no public index has it.
+    """
+    return [f"{name}=={version(name).partition('+')[0]}" for name in _REQUIREMENTS]
+
+
+def save_pyfunc(bundle: Path, target: Path, *, run_id: str, model_id: str) -> Path:
+    """Write the pyfunc of a bundle to `target` and return it.
+
+    hardy's own package travels along, so that a machine with the requirements alone can load it.
+    """
+    package = Path(hardy.__file__).parent
+    with warnings.catch_warnings():
+        # An example input would be run through the model, for what the signature says already.
+        warnings.filterwarnings("ignore", ".*input example was not provided", UserWarning)
+        mlflow.pyfunc.save_model(
+            path=str(target),
+            mlflow_model=Model(run_id=run_id, model_id=model_id, model_uuid=model_id),
+            python_model=str(package / "registry" / "serve.py"),
+            artifacts={name: str(bundle / name) for name in (CARD, WEIGHTS, EVIDENCE)},
+            code_paths=[str(package)],
+            signature=SIGNATURE,
+            pip_requirements=requirements(),
+            model_config={"device": "auto"},
+        )
+    return target

@@ -1,0 +1,182 @@
+"""A registered model brought back to life: images in, a table of answers out."""
+
+import threading
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from PIL import Image
+from pydantic import ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load
+from torch import Tensor
+
+from hardy.core.errors import RegistryError, WeightsError
+from hardy.core.hashing import file_sha256
+from hardy.core.spec import Spec
+from hardy.data.views import make_views
+from hardy.methods.base import TestTimeMethod, log_probabilities
+from hardy.methods.build import build_method, views_of
+from hardy.models.build import build_network
+from hardy.models.classifier import Classifier
+from hardy.registry.bundle import CARD, WEIGHTS, Card, read_card
+from hardy.registry.inputs import content_id
+
+_BATCH = 32
+_HALF = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
+
+
+def load_predictor(folder: Path, *, device: str = "auto") -> "Predictor":
+    """Build the model of a bundle; nothing is downloaded and no pickle is opened.
+
+    Raises:
+        RegistryError: If the card is absent, damaged or of another layout.
+        WeightsError: If the weights are not the ones that the card names, or do not fit.
+    """
+    card = read_card(folder / CARD)
+    network, _ = build_network(card.model, download=False)
+    network.load_state_dict(_tensors(folder / WEIGHTS, card.weights_sha256, network.state_dict()))
+    where = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+    classifier = Classifier(network, card.preprocess, card.model_indices).to(where).eval()
+    return Predictor(card, classifier, torch.device(where))
+
+
+def _tensors(path: Path, sha256: str, own: dict[str, Tensor]) -> dict[str, Tensor]:
+    if not path.is_file() or (got := file_sha256(path)) != sha256:
+        found = f"has SHA-256 {got}" if path.is_file() else "is absent"
+        message = f"{path.name} of the registered model {found}, the card says {sha256}"
+        raise WeightsError(message, hint="The file is damaged or was exchanged: do not use it.")
+    try:
+        tensors: dict[str, Tensor] = load(path.read_bytes())
+    except SafetensorError as error:
+        message = f"{path.name} of the registered model is not safetensors: {error}"
+        raise WeightsError(message, hint="Register the version anew.") from error
+    faults = sorted(own.keys() ^ tensors.keys())
+    faults += [k for k in own.keys() & tensors.keys() if own[k].shape != tensors[k].shape]
+    if faults:
+        message = f"{path.name} does not fit the architecture: {', '.join(faults[:5])}"
+        raise WeightsError(message, hint="Install the versions that requirements.txt names.")
+    return tensors
+
+
+class Predictor:
+    """Answers for images as the source model, or adapted to each image by the version's method.
+
+    Calls are taken one at a time: adapting changes the weights until the image is answered.
+    """
+
+    def __init__(self, card: Card, classifier: Classifier, device: torch.device) -> None:
+        self.card = card
+        self.classifier = classifier
+        self.device = device
+        self._built: tuple[Spec, TestTimeMethod] | None = None
+        self._lock = threading.Lock()
+
+    def predict(
+        self,
+        images: Sequence[Image.Image],
+        *,
+        adapt: bool = False,
+        views: int = 0,
+        top_k: int = 5,
+        seed: int = 0,
+    ) -> pd.DataFrame:
+        """Return one row an image.
+
+        Args:
+            images: RGB, any size.
+            adapt: Adapt to each image first, from the source weights; reset after it.
+            views: Views an image where adapting; 0 for as many as the method's spec says.
+            top_k: Classes to list.
+            seed: Seed of the views, which depend on it and on the image's pixels alone.
+
+        Returns:
+            Columns `label` (class name), `class_index`, `confidence` in [0, 1], `top` (list of
+            {name, confidence}, the best first) and `entropy` in nats.
+
+        Raises:
+            RegistryError: If a setting is out of range or the method makes no views.
+        """
+        if top_k < 1 or views < 0 or seed < 0:
+            message = f"top_k is {top_k}, views is {views}, seed is {seed}"
+            raise RegistryError(message, hint="Give top_k >= 1, views >= 0 and seed >= 0.")
+        spec = self._method_spec(views)
+        with self._lock:
+            if adapt:
+                answers = [self._adapted(image, spec, seed) for image in images]
+            else:
+                answers = self._plain(images)
+        return pd.DataFrame([self._row(answer, top_k) for answer in answers])
+
+    def _plain(self, images: Sequence[Image.Image]) -> list[Tensor]:
+        answers: list[Tensor] = []
+        for start in range(0, len(images), _BATCH):
+            pixels = torch.stack([self._pixels(image) for image in images[start : start + _BATCH]])
+            with torch.no_grad(), self._autocast():
+                logits = self.classifier(self._normalised(pixels))
+            answers.extend(log_probabilities(logits))
+        return answers
+
+    def _adapted(self, image: Image.Image, spec: Spec, seed: int) -> Tensor:
+        method, asked = self._method(spec), views_of(spec)
+        pixels = self._pixels(image)[None]
+        if asked is not None:
+            plain = self.card.preprocess.geometry(image)
+            size = self.card.preprocess.size
+            pixels = make_views(image, asked, size, seed, content_id(image), plain).pixels
+        try:
+            with torch.enable_grad(), self._autocast():
+                return method.predict(self._normalised(pixels)).answers[self.card.main]
+        finally:
+            method.reset()
+
+    def _method_spec(self, views: int) -> Spec:
+        spec: Spec = self.card.method
+        if not views:
+            return spec
+        asked = views_of(spec)
+        if asked is None:
+            message = f"the method {self.card.method.kind} of this version makes no views"
+            raise RegistryError(message, hint="Leave views at 0.")
+        changed = spec.model_dump() | {"views": asked.model_dump() | {"count": views}}
+        try:
+            return type(spec).model_validate(changed)
+        except ValidationError as error:
+            message = f"{views} views: {error.errors()[0]['msg']}"
+            raise RegistryError(message, hint="Ask for another number of views.") from error
+
+    def _method(self, spec: Spec) -> TestTimeMethod:
+        if self._built is None or self._built[0] != spec:
+            self._built = (spec, build_method(spec, self.classifier))
+        return self._built[1]
+
+    def _pixels(self, image: Image.Image) -> Tensor:
+        plain = self.card.preprocess.geometry(image)
+        pixels = torch.frombuffer(bytearray(plain.tobytes()), dtype=torch.uint8)
+        return pixels.view(plain.height, plain.width, 3).permute(2, 0, 1)
+
+    def _normalised(self, pixels: Tensor) -> Tensor:
+        return self.card.preprocess.normalise(pixels.to(self.device))
+
+    def _autocast(self) -> AbstractContextManager[object]:
+        half = _HALF.get(self.card.precision)
+        return torch.autocast(self.device.type, dtype=half, enabled=half is not None)
+
+    def _row(self, answer: Tensor, top_k: int) -> dict[str, Any]:
+        probabilities = answer.double().exp()
+        values, indices = probabilities.topk(min(top_k, len(probabilities)))
+        names = [self.card.classes[index] for index in indices.tolist()]
+        top = [
+            {"name": name, "confidence": value}
+            for name, value in zip(names, values.tolist(), strict=True)
+        ]
+        return {
+            "label": names[0],
+            "class_index": int(indices[0]),
+            "confidence": top[0]["confidence"],
+            "top": top,
+            "entropy": float(torch.special.entr(probabilities).sum()),
+        }

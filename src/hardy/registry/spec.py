@@ -1,0 +1,95 @@
+"""Schema of `registry/*.yaml`: who competes for an alias, on which metric, behind which gates."""
+
+import re
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
+
+from hardy.core.spec import Spec
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
+
+
+def _unreserved(alias: str) -> str:
+    if re.fullmatch(r"latest|v\d+", alias):
+        message = f"MLflow reserves the alias {alias!r}"
+        raise ValueError(message)
+    return alias
+
+
+Alias = Annotated[
+    str,
+    AfterValidator(_unreserved),
+    Field(
+        pattern=r"^[A-Za-z0-9_-]+$",
+        description="Alias the winner gets; MLflow reserves `latest` and `v1`, `v2`, ...",
+    ),
+]
+
+
+class MetricSpec(Spec):
+    """The metric that candidates compete on."""
+
+    name: Annotated[str, Field(description="Metric of the method's own answer.")] = "accuracy"
+    higher_is_better: Annotated[bool, Field(description="False for losses and errors.")] = True
+
+
+class Threshold(Spec):
+    """A gate on one metric's value."""
+
+    metric: Annotated[str, Field(description="Metric to look at.")]
+    at_least: Annotated[float | None, Field(description="Smallest value that passes.")] = None
+    at_most: Annotated[float | None, Field(description="Largest value that passes.")] = None
+
+    @model_validator(mode="after")
+    def _one_bound(self) -> Self:
+        if self.at_least is None and self.at_most is None:
+            message = "a gate on a metric needs `at_least`, `at_most` or both"
+            raise ValueError(message)
+        return self
+
+
+class BetterThan(Spec):
+    """A gate that compares with the holder of an alias on the same samples, in pairs."""
+
+    better_than: Annotated[Alias, Field(description="Alias whose holder must be beaten.")]
+    test: Annotated[
+        Literal["paired_bootstrap", "mcnemar"], Field(description="Paired test of correctness.")
+    ] = "paired_bootstrap"
+    confidence: Annotated[
+        float, Field(gt=0.5, lt=1, description="One-sided confidence that must be reached.")
+    ] = 0.95
+
+
+def _gate_kind(value: Any) -> str:  # noqa: ANN401 - raw YAML
+    keys = value if isinstance(value, dict) else getattr(value, "model_fields_set", ())
+    return "better_than" if "better_than" in keys else "metric"
+
+
+Gate = Annotated[
+    Annotated[Threshold, Tag("metric")] | Annotated[BetterThan, Tag("better_than")],
+    Discriminator(_gate_kind),
+]
+
+
+class Candidates(Spec):
+    """Which runs may compete."""
+
+    experiments: Annotated[
+        tuple[str, ...], Field(min_length=1, description="Globs over experiment names.")
+    ]
+    dataset: Annotated[str, Field(description="Dataset that all must have been measured on.")]
+
+
+class Policy(Spec):
+    """A registered model: candidates, metric, gates, and the alias of the winner."""
+
+    model: Annotated[Name, Field(description="Name of the registered model.")]
+    description: Annotated[str, Field(description="What the model is for.")] = ""
+    candidates: Candidates
+    metric: MetricSpec = MetricSpec()
+    gates: Annotated[tuple[Gate, ...], Field(description="All must hold.")] = ()
+    alias: Alias = "champion"
+    keep: Annotated[
+        int, Field(ge=1, description="Versions without an alias to keep; older ones are deleted.")
+    ] = 5

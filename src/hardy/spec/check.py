@@ -1,0 +1,226 @@
+"""A tree against a schema: pydantic's errors, brought back to where the values were written."""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from hardy.core.catalog import suggest
+from hardy.spec.diagnostics import Diagnostic
+from hardy.spec.node import KeyPath, Node
+
+Model = TypeVar("Model", bound=BaseModel)
+Schema = Mapping[str, Any]
+
+_ANY: Schema = {"type": "any"}
+_LONGEST_GOT = 80
+
+
+def check(model: type[Model], tree: Node, faults: list[Diagnostic]) -> Model | None:
+    """Validate a tree; append one diagnostic per fault.
+
+    The values pass as JSON in pydantic's strict mode: a text is no number, `true` is no 1, and a
+    list is a tuple.
+
+    Returns:
+        The validated model, or None if there are faults.
+    """
+    try:
+        return model.model_validate_json(json.dumps(tree.plain()), strict=True)
+    except ValidationError as error:
+        errors = error.errors(include_url=False)
+    schema = model.__pydantic_core_schema__
+    faults.extend(_translate(error, schema, tree) for error in errors)
+    faults.extend(_behind_wrong_kinds(model, tree, errors))
+    return None
+
+
+def _behind_wrong_kinds(
+    model: type[Model], tree: Node, errors: list[ErrorDetails]
+) -> list[Diagnostic]:
+    """Return what else is wrong in a mapping whose `kind` is misspelt, were it spelt right."""
+    schema = model.__pydantic_core_schema__
+    mended = tree
+    for error in errors:
+        if error["type"] == "union_tag_invalid":
+            path, union = locate(schema, error["loc"])
+            near = suggest(error["ctx"]["tag"], union.get("choices", ()), count=1)
+            mended = _with_kind(mended, path, near[0]) if near else mended
+    if mended is tree:
+        return []
+    found: list[Diagnostic] = []
+    check(model, mended, found)
+    return found
+
+
+def _with_kind(node: Node, path: KeyPath, kind: str) -> Node:
+    if not path:
+        entries = node.value if isinstance(node.value, dict) else {}
+        return replace(node, value={**entries, "kind": replace(entries["kind"], value=kind)})
+    step, below = path[0], node.child(path[0])
+    if below is None:
+        return node
+    changed = _with_kind(below, path[1:], kind)
+    if isinstance(node.value, list) and isinstance(step, int):
+        return replace(node, value=[*node.value[:step], changed, *node.value[step + 1 :]])
+    if isinstance(node.value, dict) and isinstance(step, str):
+        return replace(node, value={**node.value, step: changed})
+    return node
+
+
+def locate(schema: Schema, loc: tuple[int | str, ...]) -> tuple[KeyPath, Schema]:
+    """Return the path and the schema that a pydantic `loc` means, without the union tags in it."""
+    path: list[int | str] = []
+    definitions = {d["ref"]: d for d in schema.get("definitions", ())}
+    for step in loc:
+        schema = _unwrap(schema, definitions)
+        if schema["type"] not in ("tagged-union", "union"):
+            path.append(step)
+        schema = _below(schema, step)
+    return tuple(path), _unwrap(schema, definitions)
+
+
+def _unwrap(schema: Schema, definitions: Mapping[str, Schema]) -> Schema:
+    """Step through what takes no part in a `loc`: models, defaults, nullables, validators."""
+    while True:
+        kind = schema["type"]
+        if kind == "definition-ref":
+            schema = definitions.get(schema["schema_ref"], _ANY)
+        elif kind == "json-or-python":
+            schema = schema["json_schema"]
+        elif kind == "lax-or-strict":
+            schema = schema["strict_schema"]
+        elif "schema" in schema:
+            schema = schema["schema"]
+        else:
+            return schema
+
+
+def _below(schema: Schema, step: int | str) -> Schema:
+    match schema["type"]:
+        case "tagged-union":
+            found = schema["choices"].get(step, _ANY)
+        case "model-fields":
+            found = fields(schema).get(step, _ANY)
+        case "dict":
+            found = schema.get("values_schema", _ANY)
+        case "list" | "set" | "frozenset":
+            found = schema.get("items_schema", _ANY)
+        case "tuple" if isinstance(step, int) and schema.get("items_schema"):
+            found = schema["items_schema"][min(step, len(schema["items_schema"]) - 1)]
+        case _:
+            found = _ANY
+    return found if isinstance(found, Mapping) else _ANY
+
+
+def fields(schema: Schema) -> dict[int | str, Schema]:
+    """Return a model's fields by the names that a file gives them."""
+    own = schema.get("fields", {})
+    return {
+        field.get("validation_alias", name)
+        if isinstance(field.get("validation_alias", name), str)
+        else name: field["schema"]
+        for name, field in own.items()
+    }
+
+
+def _translate(error: ErrorDetails, schema: Schema, tree: Node) -> Diagnostic:
+    kind, loc = error["type"], error["loc"]
+    path, wanted = locate(schema, loc)
+    node = tree.deepest(path)
+    if kind == "missing":
+        parent = tree.deepest(path[:-1])
+        message = f"the key `{path[-1]}` is missing"
+        return Diagnostic.at(parent.place, path, message, expected=_hint(error, wanted))
+    if kind == "extra_forbidden":
+        _, owner = locate(schema, loc[:-1])
+        names = [str(name) for name in fields(owner)]
+        message = f"unknown key `{path[-1]}`"
+        return Diagnostic.at(node.place, path, message, name=str(path[-1]), known=names)
+    if kind in ("union_tag_invalid", "union_tag_not_found"):
+        return _wrong_kind(error, path, wanted, node)
+    if kind == "value_error":
+        return _broken_rule(error, path, node)
+    names = [str(name) for name in _candidates(error, wanted)]
+    got = _got(node)
+    message = error["msg"] if "candidates" in error.get("ctx", {}) else "this value is not accepted"
+    name = node.value if isinstance(node.value, str) else ""
+    expected = "" if names else _hint(error, wanted)
+    return Diagnostic.at(
+        node.origin, path, message, expected=expected, got=got, name=name, known=names
+    )
+
+
+def _wrong_kind(error: ErrorDetails, path: KeyPath, union: Schema, node: Node) -> Diagnostic:
+    field = str(error.get("ctx", {}).get("discriminator", "kind")).strip("'")
+    names = [str(name) for name in union.get("choices", ())]
+    tag = node.child(field)
+    if tag is None:
+        message = f"the key `{field}` is missing"
+        return Diagnostic.at(node.place, (*path, field), message, known=names)
+    name = tag.value if isinstance(tag.value, str) else ""
+    message = f"unknown {field} {name!r}" if name else f"this is no {field}"
+    return Diagnostic.at(tag.origin, (*path, field), message, got=_got(tag), name=name, known=names)
+
+
+def _broken_rule(error: ErrorDetails, path: KeyPath, node: Node) -> Diagnostic:
+    """Place a rule between several keys at the first key of the mapping that its message names."""
+    message = str(error.get("ctx", {}).get("error", error["msg"]))
+    entries = node.value if isinstance(node.value, dict) else {}
+    for word in re.findall(r"\w+", message):
+        if word in entries:
+            return Diagnostic.at(entries[word].origin, (*path, word), message)
+    place = node.place if entries else node.origin
+    return Diagnostic.at(place, path, message)
+
+
+def _candidates(error: ErrorDetails, wanted: Schema) -> list[Any]:
+    """Return the names that would be right, from the error or from the schema's literals."""
+    stated: list[Any] = list(error.get("ctx", {}).get("candidates", ()))
+    return stated or list(wanted.get("expected", ()))
+
+
+def _hint(error: ErrorDetails, wanted: Schema) -> str:
+    """Say what was wanted, in pydantic's words without their opening."""
+    if error["type"] == "missing":
+        return _type_words(wanted)
+    words = re.sub(r"^(Input|String|Value|List|Tuple) should (be |have |match )?", "", error["msg"])
+    return words.replace("an object", "a mapping")
+
+
+def _type_words(wanted: Schema) -> str:
+    names = {
+        "str": "a text",
+        "int": "an integer",
+        "float": "a number",
+        "bool": "true or false",
+        "model-fields": "a mapping",
+        "tuple": "a list",
+        "list": "a list",
+    }
+    if wanted["type"] == "tagged-union":
+        return f"a mapping whose `kind` is one of {', '.join(map(str, wanted['choices']))}"
+    if wanted["type"] == "literal":
+        return f"one of {', '.join(map(str, wanted['expected']))}"
+    return names.get(wanted["type"], "a value")
+
+
+def _got(node: Node) -> str:
+    value = node.value
+    if isinstance(value, dict):
+        return "a mapping"
+    if isinstance(value, list):
+        return "a list"
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= _LONGEST_GOT else text[: _LONGEST_GOT - 3] + "..."
+
+
+def texts(tree: Node) -> Iterator[tuple[KeyPath, Node, str]]:
+    """Yield every text of a tree with its path and node."""
+    for path, node in tree.walk():
+        if isinstance(node.value, str):
+            yield path, node, node.value

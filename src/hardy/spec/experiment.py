@@ -1,0 +1,66 @@
+"""The whole of an experiment: the parts' schemas composed into one."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from hardy.core.spec import Spec
+from hardy.data.spec import DataSpec
+from hardy.explain.spec import ExplainSpec
+from hardy.methods import MethodSpec
+from hardy.models.spec import ModelSpec
+
+Scalar = bool | int | float | str | None
+
+
+class Expect(Spec):
+    """A number that this experiment is expected to reach, and who says so."""
+
+    metric: Annotated[str, Field(description="Metric of the method's own answer.")]
+    value: Annotated[float, Field(description="Expected value, in the metric's own unit.")]
+    tolerance: Annotated[float, Field(ge=0, description="Largest distance that still agrees.")]
+    source: Annotated[str, Field(min_length=1, description="Paper, table, or command.")]
+    unverified: Annotated[
+        bool, Field(description="True where the source was quoted from memory.")
+    ] = False
+
+
+class Compute(Spec):
+    """How the work is carried out. Nothing here changes a number or the fingerprint."""
+
+    workers: Annotated[
+        int | None,
+        Field(ge=0, le=256, description="Processes that prepare views; none: one a core."),
+    ] = None
+    device: Annotated[
+        Literal["auto", "cpu", "cuda", "mps"], Field(description="Where the network runs.")
+    ] = "auto"
+
+
+class Experiment(Spec):
+    """One experiment: which model meets which data by which method, and what is kept of it."""
+
+    name: Annotated[
+        str,
+        Field(
+            pattern=r"^[a-z0-9][a-z0-9._/-]*$",
+            max_length=200,
+            description="Name in MLflow and in listings.",
+        ),
+    ]
+    description: Annotated[str, Field(description="One line for listings.")] = ""
+    data: Annotated[DataSpec, Field(description="Which samples, under which shift.")]
+    model: Annotated[ModelSpec, Field(description="Architecture and weights.")]
+    method: Annotated[MethodSpec, Field(description="How the model is trained or adapted.")]
+    explain: Annotated[ExplainSpec, Field(description="Pictures to draw.")] = ExplainSpec()
+    seed: Annotated[int, Field(ge=0, description="Seed of every random number.")] = 0
+    precision: Annotated[
+        Literal["32-true", "bf16-mixed", "16-mixed"],
+        Field(description="Lightning Fabric's precision; anything but 32-true is approximate."),
+    ] = "32-true"
+    expect: Annotated[tuple[Expect, ...], Field(description="Published or measured values.")] = ()
+    register_as: Annotated[
+        str | None,
+        Field(alias="register", description="Policy under registry/ by which results compete."),
+    ] = None
+    compute: Annotated[Compute, Field(description="How the work is carried out.")] = Compute()

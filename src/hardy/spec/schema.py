@@ -1,0 +1,40 @@
+"""The JSON schema of experiment files, for editors."""
+
+from typing import Any
+
+from hardy.spec.experiment import Experiment
+
+_EXTENDS = {
+    "description": "File or files that this one stands on; later ones and this one win.",
+    "anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}],
+}
+_MATRIX = {
+    "description": "Dotted paths and the values they take; one unit for each combination.",
+    "type": "object",
+    "additionalProperties": {"type": "array", "minItems": 1},
+}
+
+
+def json_schema() -> dict[str, Any]:
+    """Return the schema of one file.
+
+    Nothing is required, and alternatives may overlap: a file may state a part of a mapping and
+    leave the rest to what it extends, to its matrix or to an override.
+    """
+    schema: dict[str, Any] = _relaxed(Experiment.model_json_schema(by_alias=True))
+    schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    schema["properties"] = {"extends": _EXTENDS, "matrix": _MATRIX, **schema["properties"]}
+    return schema
+
+
+def _relaxed(value: Any) -> Any:  # noqa: ANN401 - any JSON value
+    if isinstance(value, list):
+        return [_relaxed(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    names = {"oneOf": "anyOf"}
+    return {
+        names.get(key, key): _relaxed(item)
+        for key, item in value.items()
+        if not (key == "required" and isinstance(item, list)) and key != "discriminator"
+    }

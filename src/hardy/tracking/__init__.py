@@ -1,0 +1,30 @@
+"""Runs in MLflow: the only code that writes to its tracking store."""
+
+import logging
+import os
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from hardy.plan.tracker import Tracker
+
+# MLflow reads these when it is first imported, so they are set on the way in; what the user
+# states wins. hardy prints its own progress and errors: MLflow's log lines, its "View run at"
+# lines and its bars would run through them. hardy sends nothing to third parties.
+for _name, _value in {
+    "MLFLOW_LOGGING_LEVEL": "CRITICAL",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+}.items():
+    os.environ.setdefault(_name, _value)
+
+# For the case that somebody imported MLflow before.
+for _name in ("mlflow", "alembic"):
+    logging.getLogger(_name).setLevel(os.environ["MLFLOW_LOGGING_LEVEL"].upper())
+
+
+def default_tracker() -> "Tracker":
+    """Return the tracker of hardy's store; MLflow is loaded here and not before."""
+    from hardy.tracking.mlflow_tracker import MlflowTracker
+
+    return MlflowTracker()

@@ -1,0 +1,202 @@
+"""MLflow as the store of runs."""
+
+import os
+import re
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
+from mlflow import MlflowClient
+from mlflow.entities import Run as RunRecord
+from mlflow.entities import ViewType
+
+from hardy.core.errors import TrackingError
+from hardy.core.hashing import canonical_json
+from hardy.core.paths import safe_name, state_dir
+from hardy.plan.tracker import FAILURE_TAG, FINGERPRINT_TAG, PastRun, Status
+from hardy.tracking.mlflow_run import MlflowRun, artifact_path
+from hardy.tracking.provenance import environment, source_tags
+from hardy.tracking.pulse import HEARTBEAT_TAG, is_live
+from hardy.tracking.store import (
+    EXPERIMENT_MARK,
+    connect,
+    experiment_id,
+    is_absent,
+    tracking_uri,
+    translated,
+)
+
+DEFAULT_EXPERIMENT = "hardy"
+
+_PARENT_TAG = "mlflow.parentRunId"
+# A parent's tags that are its own: every other `hardy.` tag is repeated on the children.
+_OWN_TAGS = frozenset(
+    {FINGERPRINT_TAG, FAILURE_TAG, HEARTBEAT_TAG, "hardy.version", "hardy.git_dirty"}
+)
+# MLflow's "bold-fish-123", given where the user gave no name.
+_INVENTED_NAME = re.compile(r"[a-z]+-[a-z]+-\d+")
+
+
+class MlflowTracker:
+    """Runs in MLflow: see `hardy.plan.tracker.Tracker` for what each method promises.
+
+    The store is met on first use: looking for a run in a store that does not exist makes none.
+
+    Args:
+        experiment: MLflow experiment of new runs; `MLFLOW_EXPERIMENT_ID` wins.
+
+    Raises:
+        SpecError: If the experiment's name cannot be part of a path.
+    """
+
+    def __init__(self, experiment: str = DEFAULT_EXPERIMENT) -> None:
+        self._experiment = safe_name(experiment, what="experiment")
+
+    @cached_property
+    def _client(self) -> MlflowClient:
+        return connect()
+
+    @property
+    def _uri(self) -> str:
+        return str(self._client.tracking_uri)
+
+    def find(self, fingerprint: str) -> PastRun | None:
+        """Return the newest finished run of a fingerprint, else a busy one, else the newest."""
+        safe_name(fingerprint, what="fingerprint")
+        if is_absent(tracking_uri()):
+            return None
+        with translated(self._uri):
+            mine = f"tags.`{FINGERPRINT_TAG}` = '{fingerprint}'"
+            finished = self._search(f"{mine} AND attributes.status = 'FINISHED'", 1)
+            others = [] if finished else self._search(mine, 100)
+        runs = [_past(record) for record in finished or others]
+        return next((run for run in runs if run.busy), runs[0] if runs else None)
+
+    def _search(self, condition: str, count: int) -> list[RunRecord]:
+        """Return the newest runs that hold a condition, of all experiments that hold hardy's."""
+        marked = self._client.search_experiments(
+            view_type=ViewType.ACTIVE_ONLY, filter_string=f"tags.`{EXPERIMENT_MARK}` = 'true'"
+        )
+        if not marked:
+            return []
+        return list(
+            self._client.search_runs(
+                [experiment.experiment_id for experiment in marked],
+                condition,
+                max_results=count,
+                order_by=["attributes.start_time DESC"],
+            )
+        )
+
+    def get(self, run_id: str) -> PastRun:
+        """Return a run by its id."""
+        return _past(self._record(run_id))
+
+    def _record(self, run_id: str) -> RunRecord:
+        with translated(self._uri):
+            record = self._client.get_run(run_id)
+        if record.info.lifecycle_stage == "deleted":
+            message = f"the run {run_id} was deleted"
+            raise TrackingError(message, hint=f"Restore it: mlflow runs restore --run-id {run_id}")
+        return record
+
+    def start(
+        self,
+        name: str,
+        *,
+        tags: Mapping[str, str],
+        parent: str | None = None,
+        resume: str | None = None,
+    ) -> MlflowRun:
+        """Start a run, join the one that `mlflow run` made, or resume one."""
+        existing = resume or (None if parent else self._unjoined_run())
+        if existing:
+            record = self._reopen(existing, name if existing != resume else None)
+        else:
+            record = self._create(name, parent)
+        # What `mlflow run` or the first start wrote about the source stays true.
+        known = {**source_tags(), **self._inherited(parent)}
+        kept = {key: value for key, value in known.items() if key not in record.data.tags}
+        return self._begin(record, {**kept, **tags}, resumed=existing is not None)
+
+    def _unjoined_run(self) -> str | None:
+        """Return the run that `mlflow run` made for this process, unless it is taken."""
+        made = os.environ.get("MLFLOW_RUN_ID")
+        taken = bool(made) and "hardy.version" in self._record(str(made)).data.tags
+        return None if taken else made
+
+    def _create(self, name: str, parent: str | None) -> RunRecord:
+        # A child lies in its parent's experiment: the UI nests within one experiment only.
+        if parent:
+            experiment = self._record(parent).info.experiment_id
+        else:
+            experiment = experiment_id(self._client, self._experiment)
+        nesting = {_PARENT_TAG: parent} if parent else {}
+        with translated(self._uri):
+            return self._client.create_run(experiment, tags=nesting, run_name=name)
+
+    def _reopen(self, run_id: str, name: str | None) -> RunRecord:
+        record = self._record(run_id)
+        if _past(record).busy:
+            message = f"the run {run_id} is being written by another process"
+            raise TrackingError(message, hint="Wait until it ends, or stop it first.")
+        renamed = name if name and _INVENTED_NAME.fullmatch(record.info.run_name or "") else None
+        with translated(self._uri):
+            self._client.set_experiment_tag(record.info.experiment_id, EXPERIMENT_MARK, "true")
+            self._client.update_run(run_id, status="RUNNING", name=renamed)
+            if FAILURE_TAG in record.data.tags:
+                self._client.delete_tag(run_id, FAILURE_TAG)
+        return record
+
+    def _inherited(self, parent: str | None) -> dict[str, str]:
+        tags = self._record(parent).data.tags if parent else {}
+        return {k: v for k, v in tags.items() if k.startswith("hardy.") and k not in _OWN_TAGS}
+
+    def _begin(self, record: RunRecord, tags: Mapping[str, str], *, resumed: bool) -> MlflowRun:
+        run = MlflowRun(self._client, record, resumed=resumed)
+        try:
+            run.tags(tags)
+            run.text(canonical_json(environment()), "environment.json")
+        except BaseException as error:
+            run.end(Status.FAILED, reason=f"the run could not be begun: {error}")
+            raise
+        return run
+
+    def artifact(self, run_id: str, path: str) -> Path:
+        """Return a local copy of one artifact file: the file itself where the store is local."""
+        root = str(self._record(run_id).info.artifact_uri)
+        if root.startswith("file:"):
+            found = Path(url2pathname(urlsplit(root).path)) / artifact_path(path)
+        else:
+            found = self._download(run_id, artifact_path(path))
+        if not found.is_file():
+            message = f"the run {run_id} has no artifact file {path}"
+            raise TrackingError(message, hint=f"See what it has: {self.link(run_id)}")
+        return found
+
+    def _download(self, run_id: str, path: str) -> Path:
+        folder = state_dir() / "artifacts" / safe_name(run_id, what="run")
+        folder.mkdir(parents=True, exist_ok=True)
+        with translated(self._uri):
+            return Path(self._client.download_artifacts(run_id, path, str(folder)))
+
+    def link(self, run_id: str) -> str:
+        """Return the run's address, or what to run and where to look for a local store."""
+        place = f"#/experiments/{self._record(run_id).info.experiment_id}/runs/{run_id}"
+        if self._uri.startswith(("http://", "https://")):
+            return f"{self._uri.rstrip('/')}/{place}"
+        return f"hardy ui, then http://127.0.0.1:5000/{place}"
+
+
+def _past(record: RunRecord) -> PastRun:
+    running = record.info.status == "RUNNING"
+    return PastRun(
+        run_id=str(record.info.run_id),
+        name=str(record.info.run_name),
+        finished=record.info.status == Status.FINISHED,
+        busy=running and is_live(record.data.tags.get(HEARTBEAT_TAG)),
+        metrics=dict(record.data.metrics),
+        tags=dict(record.data.tags),
+    )

@@ -1,0 +1,68 @@
+"""Tell a run that is alive from one whose process died: a heartbeat in a tag."""
+
+import contextlib
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable
+
+import psutil
+
+from hardy.core.errors import TrackingError
+
+HEARTBEAT_TAG = "hardy.heartbeat"
+HEARTBEAT_SECONDS = 15.0
+# Four beats: a slow disk or a busy machine may delay one or two.
+FRESH_SECONDS = 60.0
+
+
+def stamp() -> str:
+    """Return the heartbeat of this process, now: seconds since 1970, host, process id."""
+    return f"{time.time():.0f} {socket.gethostname()} {os.getpid()}"
+
+
+def is_live(heartbeat: str | None) -> bool:
+    """Tell whether a heartbeat is younger than a minute and of another, living process.
+
+    Whether the process lives can be asked on its own host only; elsewhere the age decides.
+    """
+    try:
+        seconds, host, process = (heartbeat or "").split(" ")
+        age, process_id = time.time() - float(seconds), int(process)
+    except ValueError:
+        return False
+    if age > FRESH_SECONDS:
+        return False
+    if host != socket.gethostname():
+        return True
+    return process_id != os.getpid() and psutil.pid_exists(process_id)
+
+
+class Pulse:
+    """A thread that calls `beat` every `seconds` until stopped.
+
+    A beat that fails is left out: the store may be back at the next one, and what matters is
+    written, and its failure reported, by the run's own thread.
+    """
+
+    def __init__(self, beat: Callable[[], None], seconds: float) -> None:
+        self._beat = beat
+        self._seconds = seconds
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="hardy-pulse", daemon=True)
+
+    def start(self) -> None:
+        """Start beating."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop, and wait for a beat under way; a second call does nothing."""
+        self._stopped.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stopped.wait(self._seconds):
+            with contextlib.suppress(TrackingError):
+                self._beat()

@@ -1,0 +1,92 @@
+import json
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+from hardy.cli.predict import command
+from hardy.core.errors import DataError, RegistryError
+from tests.registry.conftest import classifier, shelf, stub_package  # noqa: F401
+from tests.registry.helpers import CLASSES
+
+pytestmark = pytest.mark.usefixtures("stub_package")
+
+
+@pytest.fixture
+def uri(shelf):  # noqa: F811
+    return shelf.add(20).uri
+
+
+@pytest.fixture
+def photo(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (50, 60, 3), dtype=np.uint8)
+    path = tmp_path / "photos" / "b.png"
+    path.parent.mkdir()
+    Image.fromarray(pixels).save(path)
+    return path
+
+
+def predict(*arguments):
+    return CliRunner().invoke(command, [str(a) for a in arguments])
+
+
+def test_text_names_the_file_and_its_top_classes(uri, photo):
+    done = predict("--model", uri, "--top", 2, photo)
+    assert done.exit_code == 0, done.exception
+    file, *tops = done.stdout.splitlines()
+    assert file == str(photo)
+    assert len(tops) == 2
+    assert all(top.split()[-1] in CLASSES for top in tops)
+    assert float(tops[0].split()[0]) >= float(tops[1].split()[0])
+
+
+def test_json_of_a_folder_adapted(uri, photo):
+    Image.open(photo).save(photo.with_name("a.jpg"))
+    photo.with_name("notes.txt").write_text("no image")
+    done = predict("--model", uri, "--adapt", "--views", 2, "--format", "json", photo.parent)
+    assert done.exit_code == 0, done.exception
+    rows = json.loads(done.stdout)
+    assert [row["file"] for row in rows] == [str(photo.with_name(n)) for n in ("a.jpg", "b.png")]
+    assert rows[0]["label"] in CLASSES
+
+
+def test_wrong_files_are_named_before_the_model_is_loaded(tmp_path):
+    for name, content in (("absent.png", None), ("empty", "folder")):
+        path = tmp_path / name
+        if content:
+            path.mkdir()
+        done = predict("--model", "models:/none@none", path)
+        assert isinstance(done.exception, DataError)
+        assert str(path) in done.exception.message
+
+
+def test_a_broken_file_is_named(uri, tmp_path):
+    path = tmp_path / "x.png"
+    path.write_bytes(b"no image")
+    done = predict("--model", uri, path)
+    assert isinstance(done.exception, DataError)
+    assert done.exception.exit_status == 1
+    assert str(path) in done.exception.message
+
+
+@pytest.mark.parametrize(
+    ("reference", "reason", "hint"),
+    [
+        ("tiny", "does not name a registered model", "models:/NAME@ALIAS"),
+        ("models:/tinny/1", "no registered model 'tinny'", "Did you mean 'tiny'?"),
+        ("models:/tiny@champion", "no alias 'champion'", "Versions: 1."),
+        ("models:/tiny/7", "no version '7'", "Versions: 1."),
+    ],
+)
+def test_unknown_models(uri, photo, reference, reason, hint):
+    done = predict("--model", reference, photo)
+    assert isinstance(done.exception, RegistryError)
+    assert reason in done.exception.message
+    assert hint in done.exception.hint
+
+
+def test_views_need_adapt(photo):
+    done = predict("--model", "models:/tiny/1", "--views", 4, photo)
+    assert done.exit_code == 2
+    assert "--views needs --adapt" in done.stderr

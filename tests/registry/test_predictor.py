@@ -1,0 +1,124 @@
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from hardy.core.errors import RegistryError, WeightsError
+from hardy.methods.source.spec import SourceSpec
+from hardy.registry.bundle import Card, write_bundle, write_weights
+from hardy.registry.predictor import load_predictor
+from tests.registry.helpers import CLASSES, INDICES, METHOD, MODEL, records
+
+
+@pytest.fixture
+def bundle(classifier, tmp_path):
+    def make(**changes):
+        folder = tmp_path / "bundle"
+        folder.mkdir(exist_ok=True)
+        parts = {
+            "experiment": "try/one",
+            "model": MODEL,
+            "method": METHOD,
+            "main": "memo",
+            "classes": CLASSES,
+            "model_indices": INDICES,
+            "preprocess": classifier.preprocess,
+            "seed": 3,
+            "precision": "32-true",
+            "weights_sha256": write_weights(classifier.network, folder),
+            "data_digests": ("d",),
+            "fingerprints": ("f",),
+        }
+        write_bundle(folder, Card(**(parts | changes)), records(5))
+        return folder
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def images():
+    rng = np.random.default_rng(1)
+    shapes = [(40, 60), (200, 170), (160, 160)]
+    return [Image.fromarray(rng.integers(0, 256, (*s, 3), dtype=np.uint8)) for s in shapes]
+
+
+def test_plain_answers_are_the_classifiers_own(bundle, classifier, images):
+    table = load_predictor(bundle()).predict(images, top_k=2)
+    for row, image in zip(table.to_dict("records"), images, strict=True):
+        plain = np.asarray(classifier.preprocess.geometry(image)).transpose(2, 0, 1)
+        with torch.no_grad():
+            logits = classifier.network(
+                classifier.preprocess.normalise(torch.tensor(plain.copy())[None])
+            )[0, list(INDICES)]
+        p = torch.softmax(logits.double(), 0)
+        assert row["class_index"] == int(p.argmax())
+        assert row["label"] == CLASSES[int(p.argmax())]
+        assert row["confidence"] == pytest.approx(float(p.max()), rel=1e-5)
+        assert row["entropy"] == pytest.approx(float(-(p * p.log()).sum()), rel=1e-5)
+        assert [t["name"] for t in row["top"]] == [
+            CLASSES[i] for i in p.argsort(descending=True)[:2]
+        ]
+
+
+def test_adapting_is_episodic_and_does_something(bundle, images):
+    predictor = load_predictor(bundle())
+    before = {k: v.clone() for k, v in predictor.classifier.state_dict().items()}
+    plain = predictor.predict(images)
+    together = predictor.predict(images, adapt=True)
+    alone = [predictor.predict([image], adapt=True) for image in images[::-1]][::-1]
+    assert [a["confidence"][0] for a in alone] == list(together["confidence"])
+    assert list(together["confidence"]) != list(plain["confidence"])
+    after = predictor.classifier.state_dict()
+    assert all(torch.equal(before[k], after[k]) for k in before)
+    assert predictor.predict(images).equals(plain)
+
+
+def test_views_and_seed_change_the_adaptation_alone(bundle, images):
+    predictor = load_predictor(bundle())
+    answers = {
+        (views, seed): predictor.predict(images[:1], adapt=True, views=views, seed=seed)
+        for views in (0, 4, 2)
+        for seed in (0, 1)
+    }
+    values = {key: table["confidence"][0] for key, table in answers.items()}
+    assert values[0, 0] == values[4, 0]  # the spec says 4
+    assert len({values[4, 0], values[2, 0], values[4, 1]}) == 3
+    assert predictor.predict(images, views=2, seed=1).equals(predictor.predict(images))
+
+
+def test_settings_out_of_range(bundle, images):
+    predictor = load_predictor(bundle())
+    for settings in ({"top_k": 0}, {"views": -1}, {"seed": -1}, {"views": 5000}):
+        with pytest.raises(RegistryError):
+            predictor.predict(images, adapt=True, **settings)
+    assert len(predictor.predict(images[:1], top_k=99)["top"][0]) == len(CLASSES)
+
+
+def test_a_method_without_views_says_so(bundle, images):
+    predictor = load_predictor(bundle(method=SourceSpec(), main="source"))
+    assert predictor.predict(images, adapt=True)["label"].equals(predictor.predict(images)["label"])
+    with pytest.raises(RegistryError, match="source of this version makes no views"):
+        predictor.predict(images, adapt=True, views=4)
+
+
+def test_a_card_of_another_layout_is_refused(bundle):
+    folder = bundle()
+    card = folder / "model.json"
+    card.write_text(card.read_text().replace('"format": 1', '"format": 2'))
+    with pytest.raises(RegistryError, match="format"):
+        load_predictor(folder)
+    card.write_text("{")
+    with pytest.raises(RegistryError, match=r"model\.json"):
+        load_predictor(folder)
+    card.unlink()
+    with pytest.raises(RegistryError, match="cannot be read"):
+        load_predictor(folder)
+
+
+def test_weights_that_do_not_fit_are_refused(bundle, classifier):
+    folder = bundle(model=MODEL.model_copy(update={"name": "test_resnet.r160_in1k"}))
+    with pytest.raises(WeightsError, match="does not fit"):
+        load_predictor(folder)
+    (folder / "weights.safetensors").unlink()
+    with pytest.raises(WeightsError, match="is absent"):
+        load_predictor(folder)

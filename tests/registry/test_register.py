@@ -1,0 +1,104 @@
+import pandas as pd
+import pytest
+from mlflow.exceptions import MlflowException
+
+from hardy.core.errors import RegistryError, TrackingError
+from hardy.data.spec import Corruption, DataSpec
+from hardy.methods.source.spec import SourceSpec
+from hardy.registry.register import join_evidence, known, register
+from hardy.registry.versions import evidence, find
+from tests.registry.helpers import CLASSES, POLICY, experiment, records, result
+
+pytestmark = pytest.mark.usefixtures("stub_package")
+
+
+def test_a_version_says_what_it_is(shelf):
+    registered = shelf.add(10)
+    tags = shelf.tags(registered.version)
+    assert tags["hardy.metric.accuracy"] == "0.25"
+    assert tags["hardy.metric.samples"] == "40"
+    assert tags["hardy.method"] == "memo"
+    assert tags["hardy.data_digest"] == "d" * 32
+    assert len(tags["hardy.fingerprint"]) == 32
+    assert len(tags["hardy.weights_sha256"]) == 64
+    assert shelf.client.get_registered_model("tiny").aliases == {}
+
+
+def test_the_evidence_comes_back_as_it_was(shelf):
+    version = find(shelf.client, "tiny", shelf.add(10).version)
+    kept = evidence(shelf.client, version)
+    assert kept.main == "memo"
+    pd.testing.assert_frame_equal(
+        kept.frame.drop(columns="data_digest"), records(10), check_dtype=False
+    )
+
+
+def test_the_same_runs_make_one_version(shelf):
+    first, again, other = shelf.add(10), shelf.add(10), shelf.add(11)
+    assert (first.reused, again.reused, other.reused) == (False, True, False)
+    assert (first.version, again.version, other.version) == ("1", "1", "2")
+    assert known([result(records(11), f"{11:032}")], POLICY).version == "2"
+    assert known([result(records(12), f"{12:032}")], POLICY) is None
+
+
+def test_the_order_of_units_does_not_matter(shelf):
+    fog = experiment(data=DataSpec(dataset="imagenet-sample", shift=Corruption(kind="fog")))
+    units = [
+        result(records(5), "a"),
+        result(records(6).assign(shift="fog-3"), "b", fog, digest="e" * 32),
+    ]
+    for ordered in (units, units[::-1]):
+        register(ordered, shelf.classifier, CLASSES, POLICY, main="memo", run_id=shelf.run())
+    assert len(shelf.client.search_model_versions("name='tiny'")) == 1
+    assert shelf.tags("1")["hardy.metric.samples"] == "80"
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"name": "other/one"}, "is not a candidate for 'tiny'"),
+        ({"data": DataSpec(dataset="folder")}, "was measured on folder"),
+    ],
+)
+def test_who_may_not_compete_is_told_why(shelf, changes, reason):
+    with pytest.raises(RegistryError, match=reason):
+        shelf.add(10, exp=experiment(**changes))
+    assert shelf.client.search_registered_models() == []
+
+
+def test_a_unit_of_a_matrix_is_a_candidate_by_its_experiments_name():
+    from hardy.registry.register import _check_candidate
+
+    exact = POLICY.model_copy(
+        update={"candidates": POLICY.candidates.model_copy(update={"experiments": ("quick",)})}
+    )
+    _check_candidate(experiment("quick/contrast"), exact)
+    with pytest.raises(RegistryError, match="not a candidate"):
+        _check_candidate(experiment("quicker/contrast"), exact)
+
+
+def test_one_version_is_one_method(shelf):
+    units = [result(records(5), "a"), result(records(5), "b", experiment(method=SourceSpec()))]
+    with pytest.raises(RegistryError, match="differ in method"):
+        register(units, shelf.classifier, CLASSES, POLICY, main="memo", run_id=shelf.run())
+
+
+def test_samples_recorded_twice_are_refused():
+    with pytest.raises(RegistryError, match="40 samples were recorded twice"):
+        join_evidence([result(records(5), "a"), result(records(6), "b")])
+
+
+@pytest.mark.parametrize("method", ["create_model_version", "log_outputs", "log_model_artifacts"])
+def test_a_failure_leaves_nothing(shelf, monkeypatch, method):
+    from mlflow import MlflowClient
+
+    def fail(*_, **__):
+        raise MlflowException("the disk is full")
+
+    monkeypatch.setattr(MlflowClient, method, fail)
+    with pytest.raises(TrackingError, match="the disk is full"):
+        shelf.add(10)
+    monkeypatch.undo()
+    assert shelf.client.search_model_versions("name='tiny'") == []
+    experiments = [e.experiment_id for e in shelf.client.search_experiments()]
+    assert list(shelf.client.search_logged_models(experiments)) == []
