@@ -7,7 +7,7 @@ import click
 
 from hardy.data.cards import DATASETS
 from hardy.data.spec import CORRUPTIONS
-from hardy.measure.names import METRICS
+from hardy.measure.names import MEANINGS
 from hardy.methods import METHODS
 from hardy.spec import named_experiments
 
@@ -44,7 +44,7 @@ def _corruptions() -> Iterable[Row]:
 
 
 def _metrics() -> Iterable[Row]:
-    return [(name, "") for name in METRICS]
+    return MEANINGS.items()
 
 
 TABLES: dict[str, Callable[[], Iterable[Row | None]]] = {

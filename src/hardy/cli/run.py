@@ -49,7 +49,10 @@ def command(spec: str, overrides: tuple[str, ...], again: bool) -> None:
     console = Console()
     _print_results(console, resolved, results)
     if policy is not None:
-        _compete(console, policy, results, run_id)
+        from hardy.registry.compete import compete
+
+        for line in compete(policy, results, run_id):
+            console.print(line, highlight=False, soft_wrap=True)
     _print_next(console, tracker.link(run_id), results, policy)
 
 
@@ -69,46 +72,32 @@ def _hardy() -> str:
     return str(script.relative_to(here)) if script.is_relative_to(here) else "hardy"
 
 
-def _print_results(
-    console: Console, resolved: Resolved, results: "Sequence[UnitResult]"
-) -> None:
+def _print_results(console: Console, resolved: Resolved, results: "Sequence[UnitResult]") -> None:
     from hardy.engine.runner import leaderboard_rows
     from hardy.measure.leaderboard import HEADERS, cells
 
-    table = Table(title=resolved.name, title_justify="left", caption_justify="left")
-    table.caption = "accuracy in % with its 95 % interval (Wilson); flips to right and to wrong"
-    for header in HEADERS:
-        table.add_column(header, justify="left" if header in ("run", "shift") else "right")
-    for row in leaderboard_rows(results):
-        table.add_row(*cells(row))
+    first = resolved.units[0].experiment
+    table = Table(
+        title=f"{resolved.name}: {first.method.kind} on {first.model.name}, {first.data.dataset}",
+        caption="accuracy in % with its 95 % interval (Wilson); flips to right and to wrong",
+        title_justify="left",
+        caption_justify="left",
+    )
+    rows = [
+        {**row, "name": row["name"].removeprefix(f"{resolved.name}/")}
+        for row in leaderboard_rows(results)
+    ]
+    # A matrix over shifts is named by them: a narrow terminal has no room to say it twice.
+    start = int(all(row["shift"].startswith(row["name"]) for row in rows))
+    for header in HEADERS[start:]:
+        left = header in ("run", "shift")
+        table.add_column(header, justify="left" if left else "right", no_wrap=not left)
+    for row in rows:
+        table.add_row(*cells(row)[start:])
     console.print(table)
     reused = sum(result.reused for result in results)
     if reused:
         console.print(f"{reused} of {len(results)} runs reused; --again runs them anew")
-
-
-def _compete(
-    console: Console, policy: Policy, results: "Sequence[UnitResult]", run_id: str
-) -> None:
-    """Register what the runs gave, let it compete for the policy's alias, print the verdict."""
-    from hardy.engine.bench import assemble
-    from hardy.registry.promote import promote
-    from hardy.registry.register import known, register
-
-    registered = known(results, policy)
-    if registered is None:
-        experiment = results[0].planned.unit.experiment
-        bench = assemble(experiment)
-        registered = register(
-            results,
-            bench.classifier,
-            bench.dataset.classes,
-            policy,
-            main=experiment.method.kind,
-            run_id=run_id,
-        )
-    for line in promote(policy, registered.version).lines():
-        console.print(line, highlight=False)
 
 
 def _print_next(

@@ -13,7 +13,7 @@ from hardy.engine.bench import Bench
 from hardy.engine.device import worker_count
 from hardy.engine.journal import Journal
 from hardy.engine.progress import Reporter
-from hardy.measure.records import answer_columns, as_frame
+from hardy.measure.records import TIMING, WALL, answer_columns, as_frame
 from hardy.methods.base import Outcome
 
 _RANK = ".label_rank"
@@ -45,7 +45,7 @@ def evaluate(bench: Bench, journal: Journal, reporter: Reporter, title: str) -> 
         for item in samples:
             entry = _skip(bench, item) if isinstance(item, BadSample) else _record(bench, item)
             now = perf_counter()
-            entry["ms.wall"], clock = 1e3 * (now - clock), now
+            entry[WALL], clock = 1e3 * (now - clock), now
             journal.append(entry)
             entries.append(entry)
             reporter.sample(len(entries), tally.add(entry))
@@ -71,8 +71,8 @@ def _record(bench: Bench, item: Prepared) -> dict[str, Any]:
     for name, log_p in outcome.answers.items():
         columns |= answer_columns(name, log_p.numpy(), item.label)
     columns |= outcome.details
-    columns["ms.views"] = item.ms
-    return columns | {f"ms.{stage}": value for stage, value in outcome.milliseconds.items()}
+    columns[f"{TIMING}views"] = item.ms
+    return columns | {f"{TIMING}{stage}": value for stage, value in outcome.milliseconds.items()}
 
 
 def _skip(bench: Bench, item: BadSample) -> dict[str, Any]:

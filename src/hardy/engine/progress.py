@@ -59,7 +59,7 @@ class Reporter:
 
     def say(self, line: str) -> None:
         """Print one line above the bars."""
-        self.console.print(line, highlight=False)
+        self.console.print(line, highlight=False, soft_wrap=True)
 
     def unit(self, title: str, total: int, done: int = 0) -> None:
         """Begin a unit of `total` samples, of which `done` were carried over."""

@@ -1,12 +1,13 @@
 """The names of the metrics, light enough to check a spec with."""
 
-METRICS = (
-    "accuracy",
-    "top5",
-    "nll",
-    "ece",
-    "entropy",
-    "confidence",
-    "seconds_per_sample",
-    "samples",
-)
+MEANINGS = {
+    "accuracy": "share of samples whose most probable class is right, 0 to 1",
+    "top5": "share of samples whose class is among the five most probable, 0 to 1",
+    "nll": "mean negative log-likelihood of the right class, in nats",
+    "ece": "expected calibration error, 0 to 1",
+    "entropy": "mean entropy of the prediction, in nats",
+    "confidence": "mean probability of the predicted class, 0 to 1",
+    "seconds_per_sample": "mean time that a sample took, in seconds",
+    "samples": "number of samples",
+}
+METRICS: tuple[str, ...] = tuple(MEANINGS)

@@ -22,6 +22,9 @@ FIELDS = ("prediction", "confidence", "entropy", "label_probability", "label_ran
 TIMING = "ms."
 """Prefix of the columns that hold milliseconds: the only ones that two equal runs differ in."""
 
+WALL = f"{TIMING}wall"
+"""Column of the milliseconds between one sample's end and the next one's."""
+
 # log-softmax in float32 over 1,000 classes sums to one within 1e-5; raw logits never do.
 _SUM_TOLERANCE = 1e-3
 _LISTS = (list, tuple, np.ndarray)

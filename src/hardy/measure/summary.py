@@ -5,7 +5,7 @@ import pandas as pd
 
 from hardy.measure.classification import answer_metrics, correct, interval
 from hardy.measure.paired import flips, mcnemar
-from hardy.measure.records import TIMING, answers
+from hardy.measure.records import WALL, answers
 
 
 def summarise(frame: pd.DataFrame, main: str, baseline: str | None = "source") -> dict[str, float]:
@@ -19,7 +19,7 @@ def summarise(frame: pd.DataFrame, main: str, baseline: str | None = "source") -
 
     Returns:
         Also `NAME/accuracy` and so on for the other answers, `accuracy.low` and `accuracy.high`
-        (95 %, Wilson), `samples`, and `seconds_per_sample` where the records hold milliseconds.
+        (95 %, Wilson), `samples`, and `seconds_per_sample` where the records hold wall times.
 
     Raises:
         DataError: If the table is empty or lacks one of the two answers.
@@ -46,9 +46,8 @@ def _comparison(before: np.ndarray, after: np.ndarray) -> dict[str, float]:
 
 
 def _speed(frame: pd.DataFrame) -> dict[str, float]:
-    stages = [c for c in frame.columns if str(c).startswith(TIMING)]
-    # A stage that a sample skipped is NaN, and took no time.
-    seconds = float(frame[stages].sum(axis=1).mean()) / 1000 if stages else 0.0
-    if seconds <= 0:
+    # Wall time, since views are prepared while the network computes: stages do not add up.
+    if WALL not in frame.columns:
         return {}
+    seconds = float(frame[WALL].mean()) / 1000
     return {"seconds_per_sample": seconds, "samples_per_second": 1 / seconds}

@@ -9,7 +9,7 @@ import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from hardy.core.catalog import Catalog
 from hardy.core.errors import WeightsError
@@ -152,7 +152,7 @@ def _read(path: Path) -> "Mapping[str, Tensor]":
 
     try:
         if path.suffix == ".safetensors":
-            return load_file(path)
+            return cast("Mapping[str, Tensor]", load_file(path))
         content = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, safetensors.SafetensorError, RuntimeError, EOFError) as error:
         reason = (str(error).strip().splitlines() or ["it is empty"])[0]

@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -47,7 +47,7 @@ def _behind_wrong_kinds(
     mended = tree
     for error in errors:
         if error["type"] == "union_tag_invalid":
-            path, union = locate(schema, error["loc"])
+            path, union, _ = locate(schema, error["loc"])
             near = suggest(error["ctx"]["tag"], union.get("choices", ()), count=1)
             mended = _with_kind(mended, path, near[0]) if near else mended
     if mended is tree:
@@ -72,22 +72,46 @@ def _with_kind(node: Node, path: KeyPath, kind: str) -> Node:
     return node
 
 
-def locate(schema: Schema, loc: tuple[int | str, ...]) -> tuple[KeyPath, Schema]:
-    """Return the path and the schema that a pydantic `loc` means, without the union tags in it."""
+class Located(NamedTuple):
+    """What a pydantic `loc` means: the path in the file, the schema there, the field's meaning."""
+
+    path: KeyPath
+    schema: Schema
+    description: str
+
+
+def locate(schema: Schema, loc: tuple[int | str, ...]) -> Located:
+    """Find the place that a pydantic `loc` means, without the union tags in it."""
     path: list[int | str] = []
+    description = ""
     definitions = {d["ref"]: d for d in schema.get("definitions", ())}
     for step in loc:
-        schema = _unwrap(schema, definitions)
+        schema, owner = _unwrap(schema, definitions)
         if schema["type"] not in ("tagged-union", "union"):
             path.append(step)
+        if schema["type"] == "model-fields":
+            description = _description(owner, step)
         schema = _below(schema, step)
-    return tuple(path), _unwrap(schema, definitions)
+    return Located(tuple(path), _unwrap(schema, definitions)[0], description)
 
 
-def _unwrap(schema: Schema, definitions: Mapping[str, Schema]) -> Schema:
-    """Step through what takes no part in a `loc`: models, defaults, nullables, validators."""
+def _description(owner: type[BaseModel] | None, name: int | str) -> str:
+    known = owner.model_fields.items() if owner else ()
+    return next((f.description or "" for key, f in known if name in (key, f.alias)), "")
+
+
+def _unwrap(
+    schema: Schema, definitions: Mapping[str, Schema]
+) -> tuple[Schema, type[BaseModel] | None]:
+    """Step through what takes no part in a `loc`: models, defaults, nullables, validators.
+
+    Returns:
+        The schema within, and the last model stepped through.
+    """
+    owner = None
     while True:
         kind = schema["type"]
+        owner = schema["cls"] if kind == "model" else owner
         if kind == "definition-ref":
             schema = definitions.get(schema["schema_ref"], _ANY)
         elif kind == "json-or-python":
@@ -97,7 +121,7 @@ def _unwrap(schema: Schema, definitions: Mapping[str, Schema]) -> Schema:
         elif "schema" in schema:
             schema = schema["schema"]
         else:
-            return schema
+            return schema, owner
 
 
 def _below(schema: Schema, step: int | str) -> Schema:
@@ -130,15 +154,14 @@ def fields(schema: Schema) -> dict[int | str, Schema]:
 
 def _translate(error: ErrorDetails, schema: Schema, tree: Node) -> Diagnostic:
     kind, loc = error["type"], error["loc"]
-    path, wanted = locate(schema, loc)
+    path, wanted, description = locate(schema, loc)
     node = tree.deepest(path)
     if kind == "missing":
         parent = tree.deepest(path[:-1])
         message = f"the key `{path[-1]}` is missing"
-        return Diagnostic.at(parent.place, path, message, expected=_hint(error, wanted))
+        return Diagnostic.at(parent.place, path, message, expected=_type_words(wanted))
     if kind == "extra_forbidden":
-        _, owner = locate(schema, loc[:-1])
-        names = [str(name) for name in fields(owner)]
+        names = [str(name) for name in fields(locate(schema, loc[:-1]).schema)]
         message = f"unknown key `{path[-1]}`"
         return Diagnostic.at(node.place, path, message, name=str(path[-1]), known=names)
     if kind in ("union_tag_invalid", "union_tag_not_found"):
@@ -149,7 +172,7 @@ def _translate(error: ErrorDetails, schema: Schema, tree: Node) -> Diagnostic:
     got = _got(node)
     message = error["msg"] if "candidates" in error.get("ctx", {}) else "this value is not accepted"
     name = node.value if isinstance(node.value, str) else ""
-    expected = "" if names else _hint(error, wanted)
+    expected = "" if names else _hint(error, description)
     return Diagnostic.at(
         node.origin, path, message, expected=expected, got=got, name=name, known=names
     )
@@ -163,7 +186,7 @@ def _wrong_kind(error: ErrorDetails, path: KeyPath, union: Schema, node: Node) -
         message = f"the key `{field}` is missing"
         return Diagnostic.at(node.place, (*path, field), message, known=names)
     name = tag.value if isinstance(tag.value, str) else ""
-    message = f"unknown {field} {name!r}" if name else f"this is no {field}"
+    message = f"unknown {field} {name!r}" if name else f"the `{field}` is not a text"
     return Diagnostic.at(tag.origin, (*path, field), message, got=_got(tag), name=name, known=names)
 
 
@@ -184,12 +207,13 @@ def _candidates(error: ErrorDetails, wanted: Schema) -> list[Any]:
     return stated or list(wanted.get("expected", ()))
 
 
-def _hint(error: ErrorDetails, wanted: Schema) -> str:
+def _hint(error: ErrorDetails, description: str) -> str:
     """Say what was wanted, in pydantic's words without their opening."""
-    if error["type"] == "missing":
-        return _type_words(wanted)
     words = re.sub(r"^(Input|String|Value|List|Tuple) should (be |have |match )?", "", error["msg"])
-    return words.replace("an object", "a mapping")
+    if error["type"] == "string_pattern_mismatch" and description:
+        # A pattern tells a machine; the field's description tells a person.
+        return f"{description} ({words})"
+    return words.replace("an object", "a mapping").replace("a valid string", "a text")
 
 
 def _type_words(wanted: Schema) -> str:

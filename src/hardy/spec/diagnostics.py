@@ -71,7 +71,7 @@ class Diagnostic:
         """
         names = list(known)
         near = suggest(name, names) if name else []
-        listing = f"one of {', '.join(names)}" if 0 < len(names) <= _LISTED else ""
+        listing = ", ".join(names) if len(names) <= _LISTED else ""
         return cls(
             file=origin.source.name,
             line=origin.line,
@@ -79,7 +79,7 @@ class Diagnostic:
             end=max(origin.end, origin.column + 1),
             path=dotted(path),
             message=message,
-            expected=expected or listing,
+            expected=expected or (f"one of {listing}" if len(names) > 1 else listing),
             got=got,
             suggestion=" or ".join(near),
             source=origin.text,

@@ -6,6 +6,7 @@ are collected; only a fault of syntax ends the reading.
 """
 
 import codecs
+import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -171,14 +172,26 @@ class _Reader:
             self._fail(origin, "an escape that names no character")
 
     def _fail_syntax(self, error: yaml.MarkedYAMLError) -> NoReturn:
-        mark = error.problem_mark or error.context_mark
-        line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
         problem = error.problem or str(error)
         message, expected = next(
             (words for part, words in _EXPLAINED.items() if part in problem), ("", "")
         )
+        mark = error.problem_mark
+        # What is never closed is noticed at the end of the file, and a line without ':' on the
+        # next one; both are mended where they begin.
+        begun = mark is None or mark.line >= self._last_line or "simple key" in str(error.context)
+        if begun and error.context_mark:
+            mark = error.context_mark
+            message = message or f"what begins here is not closed: {problem}"
+        line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
         origin = Origin(self._source, line, column, column + 1)
         self._fail(origin, message or f"not YAML: {problem}", expected=expected)
+
+    @property
+    def _last_line(self) -> int:
+        """Index of the line past the last one that holds anything."""
+        filled = [i for i, line in enumerate(self._source.lines) if line.strip()]
+        return filled[-1] + 1 if filled else 0
 
     def _fail(self, origin: Origin, message: str, *, expected: str = "", got: str = "") -> NoReturn:
         self._fault(origin, message, expected=expected, got=got)
@@ -282,7 +295,7 @@ class _Reader:
     def _key(self, key: Node, seen: dict[str, Origin]) -> str | None:
         """Return a key's name; None if it is no text or was given before."""
         if not isinstance(key.value, str):
-            got = "a collection" if isinstance(key.value, (list, dict)) else repr(key.value)
+            got = "a collection" if isinstance(key.value, (list, dict)) else json.dumps(key.value)
             self._fault(
                 key.origin, "a key is not a text", expected="a text, in quotes if need be", got=got
             )

@@ -6,9 +6,11 @@ Schneider et al. 2020, arXiv:2006.16971; used by MEMO with N = 16 on single test
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import cast
 
 import torch
 import torch.nn.functional as F
+from timm.layers import BatchNormAct2d
 from torch import Tensor, nn
 
 from hardy.core.errors import MethodError
@@ -29,6 +31,8 @@ class PriorBatchNorm2d(nn.Module):
         super().__init__()
         self.norm = norm
         self.share = share
+        fused = (norm.drop, norm.act) if isinstance(norm, BatchNormAct2d) else ()
+        self.after = nn.Sequential(*cast("tuple[nn.Module, ...]", fused))
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise x (B, C, H, W).
@@ -41,10 +45,10 @@ class PriorBatchNorm2d(nn.Module):
             message = f"batch normalisation over one value a channel, input {tuple(x.shape)}"
             raise MethodError(message, hint="Set method.bn_prior to null, or use larger images.")
         variance, mean = torch.var_mean(x.detach().float(), dim=(0, 2, 3))  # unbiased
-        mean = torch.lerp(mean, norm.running_mean, self.share)
-        variance = torch.lerp(variance, norm.running_var, self.share)
+        mean = torch.lerp(mean, cast("Tensor", norm.running_mean), self.share)
+        variance = torch.lerp(variance, cast("Tensor", norm.running_var), self.share)
         out = F.batch_norm(x, mean, variance, norm.weight, norm.bias, False, 0.0, norm.eps)
-        return norm.act(norm.drop(out)) if hasattr(norm, "act") else out
+        return cast("Tensor", self.after(out))
 
 
 @contextmanager

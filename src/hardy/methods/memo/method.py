@@ -73,7 +73,7 @@ class Memo(TestTimeMethod):
                 raise MethodError(message, hint="Lower method.optimizer.lr or method.steps.")
             first_loss = loss.item() if step == 0 else first_loss
             self.optimizer.zero_grad(set_to_none=True)
-            loss.backward()
+            torch.autograd.backward(loss)
             self.optimizer.step()
         return first_loss, sorted(selected.tolist()) if selected is not None else []
 
