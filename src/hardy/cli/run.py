@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -82,6 +83,7 @@ def _print_results(console: Console, resolved: Resolved, results: "Sequence[Unit
         caption="accuracy in % with its 95 % interval (Wilson); flips to right and to wrong",
         title_justify="left",
         caption_justify="left",
+        box=SIMPLE_HEAD,
     )
     rows = [
         {**row, "name": row["name"].removeprefix(f"{resolved.name}/")}
@@ -91,7 +93,7 @@ def _print_results(console: Console, resolved: Resolved, results: "Sequence[Unit
     start = int(all(row["shift"].startswith(row["name"]) for row in rows))
     for header in HEADERS[start:]:
         left = header in ("run", "shift")
-        table.add_column(header, justify="left" if left else "right", no_wrap=not left)
+        table.add_column(header, justify="left" if left else "right", no_wrap=True)
     for row in rows:
         table.add_row(*cells(row)[start:])
     console.print(table)

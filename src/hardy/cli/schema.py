@@ -2,7 +2,6 @@
 
 import json
 import os
-import sys
 import tempfile
 from pathlib import Path
 
@@ -24,7 +23,7 @@ def command(check: bool) -> None:
     fresh = path.is_file() and path.read_text(encoding="utf-8") == text
     if not fresh and check:
         click.echo("experiments/schema.json is stale; `hardy schema` writes it", err=True)
-        sys.exit(1)
+        click.get_current_context().exit(1)
     if not fresh:
         _write(path, text)
     click.echo("experiments/schema.json is fresh" if fresh else "wrote experiments/schema.json")

@@ -1,7 +1,6 @@
 """`hardy validate`: every fault of every spec, or the number of units that each means."""
 
 import json
-import sys
 from typing import Any
 
 import click
@@ -34,7 +33,7 @@ def command(specs: tuple[str, ...], overrides: tuple[str, ...], form: str) -> No
         for outcome in outcomes.values():
             _print(outcome)
     if any(isinstance(outcome, SpecError) for outcome in outcomes.values()):
-        sys.exit(SpecError.exit_status)
+        click.get_current_context().exit(SpecError.exit_status)
 
 
 def _outcome(spec: str, overrides: tuple[str, ...]) -> Resolved | SpecError:

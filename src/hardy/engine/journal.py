@@ -7,6 +7,7 @@ same records as one that was never interrupted.
 
 import json
 import os
+from pathlib import Path
 from time import monotonic
 from typing import Any, Self
 
@@ -31,9 +32,8 @@ class Journal:
     """
 
     def __init__(self, run_id: str, fingerprint: str) -> None:
-        folder = state_dir() / "journals"
-        folder.mkdir(exist_ok=True)
-        self.path = folder / f"{safe_name(run_id, what='run id')}.jsonl"
+        self.path = _path(run_id)
+        self.path.parent.mkdir(exist_ok=True)
         self.entries: list[dict[str, Any]] = self._recover(fingerprint)
         self._stream = self.path.open("a", encoding="utf-8")
         self._synced = monotonic()
@@ -73,16 +73,18 @@ class Journal:
         os.fsync(self._stream.fileno())
         self._synced = monotonic()
 
-    def close(self, *, keep: bool) -> None:
-        """Close the file, and delete it where the records are safe elsewhere."""
-        self.sync()
-        self._stream.close()
-        if not keep:
-            self.path.unlink()
-
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if not self._stream.closed:
-            self.close(keep=True)
+    def __exit__(self, *_: object) -> None:
+        self.sync()
+        self._stream.close()
+
+
+def discard(run_id: str) -> None:
+    """Delete a run's journal, once its records are safe in a finished run."""
+    _path(run_id).unlink(missing_ok=True)
+
+
+def _path(run_id: str) -> Path:
+    return state_dir() / "journals" / f"{safe_name(run_id, what='run id')}.jsonl"

@@ -4,12 +4,13 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from time import sleep
 from typing import Any
 
-from hardy.core.errors import HardyError, Interrupted, TrackingError
+from hardy.core.errors import HardyError, Interrupted
 from hardy.engine.bench import assemble
 from hardy.engine.evaluate import evaluate
-from hardy.engine.journal import Journal
+from hardy.engine.journal import Journal, discard
 from hardy.engine.pictures import draw
 from hardy.engine.progress import Reporter
 from hardy.engine.results import UnitResult
@@ -18,12 +19,13 @@ from hardy.measure.leaderboard import leaderboard, leaderboard_row
 from hardy.measure.records import read_parquet, write_parquet
 from hardy.measure.summary import summarise
 from hardy.models.weights import state_sha256
-from hardy.plan.tracker import Run, Scalar, Status, Tracker
+from hardy.plan.tracker import FINGERPRINT_TAG, PastRun, Run, Scalar, Status, Tracker
 from hardy.plan.units import Plan, PlannedUnit
 from hardy.spec import dump
 from hardy.spec.experiment import Experiment
 
 RECORDS = "records/records.parquet"
+_WAIT_SECONDS = 3.0
 
 
 def run_plan(
@@ -45,80 +47,94 @@ def run_plan(
         Interrupted: If a signal stopped it; the runs in progress are KILLED.
         HardyError: If a unit failed; its run is FAILED with the reason in a tag.
     """
-    single = len(plan.units) == 1
-    with stop_on_signals(), reporter.showing(len(plan.units)):
-        if single:
-            result = _settle(plan.units[0], tracker, reporter, None, resume_command)
-            return result.run_id, [result]
-        with _ending(tracker.start(**_parent(plan, tracker)), resume_command) as parent:
-            results = [
-                _settle(unit, tracker, reporter, parent.run_id, resume_command)
-                for unit in plan.units
-            ]
-            _summarise_parent(parent, results)
-        return parent.run_id, results
+    try:
+        with stop_on_signals(), reporter.showing(len(plan.units)):
+            return _carry_out(plan, tracker, reporter)
+    except Stopped as stop:
+        raise Interrupted(stop.number, hint=resume_command) from None
+    except HardyError as error:
+        error.hint = "\n".join(filter(None, (error.hint, f"Then go on: {resume_command}")))
+        raise
 
 
-def _parent(plan: Plan, tracker: Tracker) -> dict[str, Any]:
+def _carry_out(plan: Plan, tracker: Tracker, reporter: Reporter) -> tuple[str, list[UnitResult]]:
+    if len(plan.units) == 1:
+        result = _settle(plan.units[0], tracker, reporter)
+        return result.run_id, [result]
     past = tracker.find(plan.fingerprint)
-    kept = past is not None and not past.busy
+    if past is not None and past.finished and all(unit.reusable for unit in plan.units):
+        tracker.refer(past.run_id)
+        return past.run_id, [_settle(unit, tracker, reporter, past.run_id) for unit in plan.units]
+    parent = tracker.start(
+        plan.resolved.name,
+        tags=_parent_tags(plan),
+        resume=past.run_id if past is not None and not past.busy else None,
+    )
+    with _ending(parent):
+        results = [_settle(unit, tracker, reporter, parent.run_id) for unit in plan.units]
+        _summarise_parent(parent, results)
+    return parent.run_id, results
+
+
+def _parent_tags(plan: Plan) -> dict[str, str]:
     return {
-        "name": plan.resolved.name,
-        "tags": {
-            "hardy.fingerprint": plan.fingerprint,
-            "hardy.experiment": plan.resolved.name,
-            "hardy.role": "parent",
-        },
-        "resume": past.run_id if past is not None and kept else None,
+        FINGERPRINT_TAG: plan.fingerprint,
+        "hardy.experiment": plan.resolved.name,
+        "hardy.role": "parent",
     }
 
 
 @contextmanager
-def _ending(run: Run, resume_command: str) -> Iterator[Run]:
+def _ending(run: Run) -> Iterator[None]:
     """End a run with the status that is true of what happened inside."""
     try:
-        yield run
-    except (Stopped, Interrupted) as stop:
-        run.end(Status.KILLED, "stopped by a signal")
-        if isinstance(stop, Interrupted):
-            raise
-        raise Interrupted(stop.number, hint=resume_command) from None
-    except Exception as error:
-        reason = error.message if isinstance(error, HardyError) else repr(error)
-        run.end(Status.FAILED, reason)
+        yield
+    except Stopped as stop:
+        run.end(Status.KILLED, f"stopped by signal {stop.number}")
+        raise
+    except BaseException as error:
+        run.end(Status.FAILED, error.message if isinstance(error, HardyError) else repr(error))
         raise
     else:
         run.end(Status.FINISHED)
 
 
 def _settle(
-    planned: PlannedUnit,
-    tracker: Tracker,
-    reporter: Reporter,
-    parent: str | None,
-    resume_command: str,
+    planned: PlannedUnit, tracker: Tracker, reporter: Reporter, parent: str | None = None
 ) -> UnitResult:
     """Return a unit's result: an earlier run's where there is one, else by running it."""
-    past = planned.past
     name = planned.unit.experiment.name
+    past = _awaited(planned, tracker, reporter)
     if past is not None and past.finished:
+        if parent is None:
+            tracker.refer(past.run_id)
         frame = read_parquet(tracker.artifact(past.run_id, RECORDS))
         reporter.say(f"{name}: reuses run {past.run_id} (same fingerprint {planned.fingerprint})")
         reporter.unit_done()
         return UnitResult(planned, past.run_id, frame, past.metrics, reused=True)
-    if past is not None and past.busy:
-        message = f"{name} is being run by another process (run {past.run_id})"
-        raise TrackingError(message, hint="Wait for it, or stop it and try again in a minute.")
     run = tracker.start(
         name,
         tags=_tags(planned),
         parent=parent,
         resume=past.run_id if past is not None else None,
     )
-    with _ending(run, resume_command):
+    with _ending(run):
         result = _run_unit(planned, run, reporter)
+    discard(run.run_id)
     reporter.unit_done()
     return result
+
+
+def _awaited(planned: PlannedUnit, tracker: Tracker, reporter: Reporter) -> PastRun | None:
+    """Return the unit's earlier run, once no other process is writing it."""
+    past = planned.past
+    if past is not None and past.busy:
+        name = planned.unit.experiment.name
+        reporter.say(f"{name}: waiting for another process, which is at it (run {past.run_id})")
+    while past is not None and past.busy:
+        sleep(_WAIT_SECONDS)
+        past = tracker.find(planned.fingerprint)
+    return past
 
 
 def _run_unit(planned: PlannedUnit, run: Run, reporter: Reporter) -> UnitResult:
@@ -143,8 +159,7 @@ def _run_unit(planned: PlannedUnit, run: Run, reporter: Reporter) -> UnitResult:
             run.artifact(records, RECORDS)
             for path, picture in draw(bench, frame):
                 _save(run, Path(folder), path, picture)
-        run.metrics(metrics)
-        journal.close(keep=False)
+    run.metrics(metrics)
     return UnitResult(planned, run.run_id, frame, metrics, reused=False)
 
 
@@ -161,7 +176,7 @@ def _save(run: Run, folder: Path, path: str, content: Any) -> None:  # noqa: ANN
 def _tags(planned: PlannedUnit) -> dict[str, str]:
     experiment = planned.unit.experiment
     return {
-        "hardy.fingerprint": planned.fingerprint,
+        FINGERPRINT_TAG: planned.fingerprint,
         "hardy.experiment": experiment.name,
         "hardy.role": "unit",
         "hardy.method": experiment.method.kind,

@@ -117,6 +117,9 @@ class Tracker(Protocol):
             TrackingError: If the run to resume is absent, or another process is writing it.
         """
 
+    def refer(self, run_id: str) -> None:
+        """Note on the run that `mlflow run` made, if any, that its work is found in another."""
+
     def artifact(self, run_id: str, path: str) -> Path:
         """Return a local copy of one artifact file; do not change it.
 

@@ -93,9 +93,9 @@ class Diagnostic:
 
     def render(self, *, color: bool = False) -> str:
         """Return `file:line:column: message`, the line, a caret below it, and what would help."""
-        where = f"{self.path}: " if self.path else ""
-        head = _paint(f"{self.file}:{self.line}:{self.column}:", "place", color)
-        lines = [f"{head} {where}{_paint(self.message, 'message', color)}"]
+        where = f"{_safe(self.path)}: " if self.path else ""
+        head = _paint(f"{_safe(self.file)}:{self.line}:{self.column}:", "place", color)
+        lines = [f"{head} {where}{_paint(_safe(self.message), 'message', color)}"]
         if self.source.strip():
             lines += self._excerpt(color)
         for label, text in (
@@ -105,7 +105,7 @@ class Diagnostic:
             ("note", self.note),
         ):
             if text:
-                lines.append(f"  {_paint(label, 'label', color)}: {text}")
+                lines.append(f"  {_paint(label, 'label', color)}: {_safe(text)}")
         return "\n".join(lines)
 
     def _excerpt(self, color: bool) -> list[str]:
@@ -118,7 +118,7 @@ class Diagnostic:
         caret = "^" * max(1, sum(map(_columns, marked)))
         padding = "".join("\t" if c == "\t" else " " * _columns(c) for c in before)
         return [
-            gutter + "".join(map(_visible, text)),
+            gutter + _safe(text),
             " " * (len(gutter) - 2) + "| " + padding + _paint(caret, "caret", color),
         ]
 
@@ -151,9 +151,9 @@ def _columns(character: str) -> int:
     return 2 if unicodedata.east_asian_width(character) in "WF" else 1
 
 
-def _visible(character: str) -> str:
+def _safe(text: str) -> str:
     """Replace what a terminal would obey rather than show."""
-    return character if character == "\t" or character.isprintable() else "\ufffd"
+    return "".join(c if c == "\t" or c.isprintable() else "\ufffd" for c in text)
 
 
 def _paint(text: str, role: str, color: bool) -> str:

@@ -55,7 +55,7 @@ class Experiment(Spec):
     explain: Annotated[ExplainSpec, Field(description="Pictures to draw.")] = ExplainSpec()
     seed: Annotated[int, Field(ge=0, description="Seed of every random number.")] = 0
     precision: Annotated[
-        Literal["32-true", "bf16-mixed", "16-mixed"],
+        Literal["32-true", "bf16-mixed"],
         Field(description="Lightning Fabric's precision; anything but 32-true is approximate."),
     ] = "32-true"
     expect: Annotated[tuple[Expect, ...], Field(description="Published or measured values.")] = ()

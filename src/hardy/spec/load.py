@@ -172,7 +172,7 @@ class _Reader:
             self._fail(origin, "an escape that names no character")
 
     def _fail_syntax(self, error: yaml.MarkedYAMLError) -> NoReturn:
-        problem = error.problem or str(error)
+        problem = (error.problem or str(error)).replace("'<stream end>'", "the end")
         message, expected = next(
             (words for part, words in _EXPLAINED.items() if part in problem), ("", "")
         )

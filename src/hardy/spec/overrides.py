@@ -44,11 +44,13 @@ def split(entry: str) -> list[str]:
 
 def _end(text: str) -> int:
     """Return where the first assignment of a text ends."""
-    value = text.find("=") + 1
-    start = 0 if text[0] in "'\"" else value
-    if any(character.isspace() for character in text[:start]):
-        start = 0
-    index = _skip_group(text, start) if start < len(text) else start
+    path, equals, value = text.partition("=")
+    if text[0] in "'\"":
+        index = _skip_quoted(text, 0)
+    elif equals and value and not any(character.isspace() for character in path):
+        index = _skip_group(text, len(path) + 1)
+    else:
+        index = 0
     while index < len(text) and not text[index].isspace():
         index += 1
     return index

@@ -112,6 +112,8 @@ class MlflowTracker:
     ) -> MlflowRun:
         """Start a run, join the one that `mlflow run` made, or resume one."""
         existing = resume or (None if parent else self._unjoined_run())
+        if resume and not parent:
+            self.refer(resume)
         if existing:
             record = self._reopen(existing, name if existing != resume else None)
         else:
@@ -163,6 +165,18 @@ class MlflowTracker:
             run.end(Status.FAILED, reason=f"the run could not be begun: {error}")
             raise
         return run
+
+    def refer(self, run_id: str) -> None:
+        """Note on the run that `mlflow run` made for this process that its work is in another."""
+        made = self._unjoined_run()
+        if made is None or made == run_id:
+            return
+        experiment = self._record(run_id).info.experiment_id
+        note = f"The work is in run [{run_id}](#/experiments/{experiment}/runs/{run_id})."
+        tags = {**source_tags(), "hardy.referred_to": run_id, "mlflow.note.content": note}
+        with translated(self._uri):
+            for key, value in tags.items():
+                self._client.set_tag(made, key, value)
 
     def artifact(self, run_id: str, path: str) -> Path:
         """Return a local copy of one artifact file: the file itself where the store is local."""

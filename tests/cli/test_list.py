@@ -1,0 +1,65 @@
+from pathlib import Path
+
+import pytest
+
+from hardy.cli.main import run
+from hardy.data.cards import DATASETS
+from hardy.data.spec import CORRUPTIONS
+from hardy.measure.names import METRICS
+
+ROOT = Path(__file__).parents[2]
+
+
+def listed(capsys: pytest.CaptureFixture[str], *arguments: str) -> list[list[str]]:
+    assert run(["list", *arguments]) == 0
+    return [line.split(None, 1) for line in capsys.readouterr().out.splitlines()]
+
+
+@pytest.mark.parametrize(
+    ("what", "names"),
+    [
+        ("datasets", list(DATASETS)),
+        ("corruptions", list(CORRUPTIONS)),
+        ("metrics", list(METRICS)),
+    ],
+)
+def test_catalogs(capsys: pytest.CaptureFixture[str], what: str, names: list[str]) -> None:
+    rows = listed(capsys, what)
+    assert [name for name, _ in rows] == names
+
+
+def test_methods_say_what_they_do(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = dict(listed(capsys, "methods"))
+    assert rows["memo"].startswith("Minimise the entropy")
+    assert "source" in rows
+
+
+def test_experiments_come_by_family(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "MLproject").touch()
+    for name in ("b/two", "a", "b/one", "base/part", "suites/all"):
+        path = tmp_path / "experiments" / f"{name}.yaml"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"description: about {name}\n")
+    monkeypatch.chdir(tmp_path)
+    assert run(["list"]) == 0
+    assert capsys.readouterr().out == ("a      about a\n\nb/one  about b/one\nb/two  about b/two\n")
+
+
+def test_an_empty_project_says_so(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "MLproject").touch()
+    (tmp_path / "experiments").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert run(["list"]) == 0
+    assert "there are no experiments here" in capsys.readouterr().err
+
+
+def test_the_quickstart_is_listed(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
+    rows = dict(row for row in listed(capsys) if len(row) == 2)
+    assert rows["quickstart"].startswith("MEMO on 20 ImageNet photographs")

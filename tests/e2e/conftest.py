@@ -1,0 +1,49 @@
+"""The real command line in real processes, on a home of the test's own."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent.parent
+QUICK = (
+    "data.shift.kind=contrast",
+    "method.views.count=2",
+    "explain.gradcam.count=0",
+    "explain.view_grids=0",
+    "register=null",
+)
+Hardy = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def flags(*overrides: str) -> list[str]:
+    return [part for override in overrides for part in ("--set", override)]
+
+
+@pytest.fixture
+def environment(isolated_home: Path) -> dict[str, str]:
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "PYTEST_"))}
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    return kept | {"HARDY_HOME": str(isolated_home), "PATH": path, "COLUMNS": "100"}
+
+
+@pytest.fixture
+def hardy(environment: dict[str, str]) -> Hardy:
+    def run(*arguments: str, status: int = 0) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            [sys.executable, "-m", "hardy", *arguments],
+            env=environment,
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=600,
+            check=False,
+        )
+        assert done.returncode == status, done.stdout + done.stderr
+        assert "Traceback" not in done.stderr
+        return done
+
+    return run
