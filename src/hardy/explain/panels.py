@@ -80,7 +80,7 @@ def gradcam_panel(
     pen.text((GAP, 14), fit(title, headline, picture.width - 2 * GAP), INK, headline)
     tiles = [tile(image, _TILE), *(overlay(image, heat.map, _TILE) for heat in (before, after))]
     for column, (label, part) in enumerate(
-        zip(("original", "before", "after"), tiles, strict=True)
+        zip(("input", "before", "after"), tiles, strict=True)
     ):
         left = GAP + column * (_TILE + GAP)
         pen.text((left, top - 30), label, GREY, font(17))
