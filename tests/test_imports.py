@@ -20,7 +20,8 @@ ORDER = (
     "registry",
     "cli",
 )
-LIGHT = {"spec.py", "__init__.py", "view_spec.py", "optim_spec.py", "cards.py", "names.py"}
+LIGHT = {"spec.py", "__init__.py", "cards.py", "names.py"}
+LIGHT |= {path.name for path in SRC.rglob("*_spec.py")}
 HEAVY = {"torch", "torchvision", "timm", "mlflow", "numpy", "pandas", "scipy", "PIL", "sklearn"}
 FILES = sorted(SRC.rglob("*.py"))
 

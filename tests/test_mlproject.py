@@ -1,17 +1,25 @@
 """MLflow checks next to nothing of MLproject: a mistyped key is ignored. So it is checked here."""
 
+import shlex
 import string
 import tomllib
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 import yaml
+from mlflow.exceptions import ExecutionException
 from mlflow.projects._project_spec import load_project
 from mlflow.utils.environment import _PythonEnv
 
+from hardy.cli.main import cli
+from hardy.spec import resolve
+
 ROOT = Path(__file__).parents[1]
-ENTRY_POINTS = ("main", "validate")
+ENTRY_POINTS = ("main", "validate", "plan", "resume", "reproduce", "promote")
+TYPES = {"string": str, "float": float}
+VALUES = {"spec": "quickstart", "set": "seed=3", "run": "abcdef", "tolerance": "0.5"}
 
 
 def read(name: str) -> dict[str, Any]:
@@ -30,8 +38,8 @@ def test_mlproject_has_known_keys_alone() -> None:
     for entry in project["entry_points"].values():
         assert set(entry) == {"parameters", "command"}
         for parameter in entry["parameters"].values():
-            assert set(parameter) == {"type", "default"}
-            assert parameter["type"] == "string"
+            assert set(parameter) in ({"type", "default"}, {"type"})
+            assert isinstance(parameter.get("default", ""), (str, TYPES[parameter["type"]]))
 
 
 @pytest.mark.parametrize("name", ENTRY_POINTS)
@@ -44,10 +52,36 @@ def test_command_uses_each_declared_parameter_and_no_other(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ENTRY_POINTS)
-def test_command_names_a_verb_that_exists(name: str) -> None:
-    words = read("MLproject")["entry_points"][name]["command"].split()
+def test_command_is_one_that_the_verb_takes(name: str) -> None:
+    values = {**VALUES, "policy": "imagenet-robust"}
+    project = load_project(str(ROOT)).get_entry_point(name)
+    known = {key: values[key] for key in read("MLproject")["entry_points"][name]["parameters"]}
+    words = shlex.split(project.compute_command(known, None))
     assert words[:4] == ["PYTHONPATH=src", "python", "-m", "hardy"]
-    assert (ROOT / "src" / "hardy" / "cli" / f"{words[4]}.py").is_file()
+    verb = cli.get_command(click.Context(cli), words[4])
+    assert verb is not None
+    # Parsed whole: a misspelt option or a missing argument is refused here.
+    context = verb.make_context(words[4], words[5:])
+    told = [v if isinstance(v, tuple) else (v,) for v in context.params.values()]
+    assert set(known.values()) <= {str(value) for values in told for value in values}
+
+
+@pytest.mark.parametrize(
+    ("name", "words"), [("resume", "resume RUN"), ("reproduce", "reproduce RUN --tolerance 0.0")]
+)
+def test_a_run_has_no_default(name: str, words: str) -> None:
+    entry = load_project(str(ROOT)).get_entry_point(name)
+    with pytest.raises(ExecutionException, match="No value given"):
+        entry.compute_command({}, None)
+    assert entry.compute_command({"run": "RUN"}, None).endswith(words)
+
+
+@pytest.mark.parametrize("spec", ["quickstart", "experiments/quickstart.yaml"])
+def test_a_spec_is_a_name_or_a_path(spec: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    command = load_project(str(ROOT)).get_entry_point("main").compute_command({"spec": spec}, None)
+    words = shlex.split(command)
+    assert resolve(words[5], words[7:]).name == "quickstart"
 
 
 def test_mlflow_builds_the_command_with_quoted_values() -> None:

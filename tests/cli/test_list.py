@@ -1,3 +1,6 @@
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -63,3 +66,56 @@ def test_the_quickstart_is_listed(
     monkeypatch.chdir(ROOT)
     rows = dict(row for row in listed(capsys) if len(row) == 2)
     assert rows["quickstart"].startswith("MEMO on 20 ImageNet photographs")
+
+
+def test_a_description_is_inherited(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "MLproject").touch()
+    (tmp_path / "experiments" / "base").mkdir(parents=True)
+    (tmp_path / "experiments" / "base" / "part.yaml").write_text("description: from below\n")
+    (tmp_path / "experiments" / "one.yaml").write_text("extends: base/part.yaml\nname: one\n")
+    (tmp_path / "experiments" / "two.yaml").write_text("extends: base/absent.yaml\n")
+    monkeypatch.chdir(tmp_path)
+    assert run(["list"]) == 0
+    assert capsys.readouterr().out == "one  from below\ntwo\n"
+
+
+@pytest.fixture
+def quickstart_ran(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stopped run of the quickstart in the store."""
+    from hardy.plan.tracker import Status
+    from hardy.tracking.mlflow_tracker import MlflowTracker
+
+    monkeypatch.setenv("MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING", "false")
+    monkeypatch.chdir(ROOT)
+    made = MlflowTracker().start("quickstart", tags={"hardy.spec": "quickstart"})
+    made.metrics({"mean/accuracy": 0.61666, "mean/nll": 2.0, "units": 3})
+    made.end(Status.KILLED)
+
+
+@pytest.mark.usefixtures("quickstart_ran")
+@pytest.mark.parametrize("options", [[], ["--runs"]])
+def test_the_last_run_stands_beside_its_experiment(
+    capsys: pytest.CaptureFixture[str], options: list[str]
+) -> None:
+    rows = listed(capsys, *options)
+    (row,) = [rest for name, *rest in (r for r in rows if r) if name == "quickstart"]
+    assert re.match(
+        r"20\d\d-\d\d-\d\d \d\d:\d\d  killed  mean/accuracy 0.6167  MEMO on 20 ImageNet", row[0]
+    )
+
+
+@pytest.mark.usefixtures("quickstart_ran")
+def test_the_last_runs_are_read_without_mlflow() -> None:
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "hardy", "list"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "killed" in done.stdout
+    modules = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert "hardy.tracking.glance" in modules
+    assert not {"mlflow", "torch", "sqlalchemy"} & modules

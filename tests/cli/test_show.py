@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from hardy.cli.diff import Entry, lines
 from hardy.cli.main import run
 from hardy.spec import resolve
 
@@ -41,3 +42,52 @@ def test_each_leaf_says_where_it_was_set(capsys: pytest.CaptureFixture[str]) -> 
     assert f"seed: 3  # override 'seed=3', over 0 (experiments/quickstart.yaml:{seed})" in lines
     assert "precision: 32-true  # default" in lines
     assert all("#" in line for line in lines if not line.endswith(":"))
+
+
+def test_a_spec_agrees_with_itself(capsys: pytest.CaptureFixture[str]) -> None:
+    told = show(capsys, "--diff", "experiments/quickstart.yaml")
+    assert told == "quickstart and experiments/quickstart.yaml agree in every value\n"
+
+
+def test_two_specs_by_value(capsys: pytest.CaptureFixture[str]) -> None:
+    changes = "method.steps=2 data.shift.kind=fog description='another one'"
+    assert run(["show", "quickstart", "--set", changes, "--diff", "quickstart"]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:2] == ["- quickstart", "+ quickstart"]
+    at = {line: lines[n + 1 : n + 3] for n, line in enumerate(lines) if line[0] not in " +-"}
+    assert list(at) == ["name", "description", "data.shift.kind", "method.steps"]
+    assert at["method.steps"] == ["  - 2", "  + 1"]
+    assert at["data.shift.kind"] == ["  - fog", "  + gaussian_noise | contrast | pixelate"]
+
+
+def test_a_kind_of_another_shape_is_absent_on_the_other_side(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    source = "method={kind: source}"
+    assert run(["show", "quickstart", "--set", source, "--diff", "quickstart"]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[lines.index("method.steps") + 1] == "  - absent"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "words"),
+    [
+        (["show", "quickstart", "--diff", "quickstrat"], 2, "quickstart"),
+        (["show", "quickstart", "--diff", "quickstart", "--origin"], 2, "do not go together"),
+        (["show", "abcdef", "--set", "seed=1"], 2, "cannot be overridden"),
+        (["show", "quickstart", "--diff", "abcdef"], 1, "no runs whose ids begin with abcdef"),
+    ],
+)
+def test_what_cannot_be_compared(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], status: int, words: str
+) -> None:
+    assert run(arguments) == status
+    assert words in capsys.readouterr().err
+
+
+def test_colours_tell_the_sides_apart() -> None:
+    entry = Entry("seed", ("0",), ("1", "2"))
+    painted = list(lines([entry], "a", "b", color=True))
+    assert painted[3] == "\x1b[31m  - 0\x1b[0m"
+    assert painted[4] == "\x1b[32m  + 1 | 2\x1b[0m"
+    assert list(lines([entry], "a", "b", color=False))[2:] == ["seed", "  - 0", "  + 1 | 2"]

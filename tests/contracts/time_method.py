@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from hardy.data.preprocess import Preprocess
-from hardy.methods.base import TestTimeMethod
+from hardy.methods.base import Subject, TestTimeMethod
 from hardy.models.classifier import Classifier
 
 PLAIN = Preprocess(
@@ -40,6 +40,10 @@ def some_views(count: int = 6, seed: int = 1) -> Tensor:
     return torch.randn(count, 3, 16, 16, generator=torch.Generator().manual_seed(seed))
 
 
+def some_subject(seed: int = 1) -> Subject:
+    return Subject(some_views(seed=seed), f"sample-{seed}")
+
+
 class TimeMethodContract(ABC):
     """Inherit, name the method's own answer, and say how to build it."""
 
@@ -57,7 +61,7 @@ class TimeMethodContract(ABC):
         return self.build(classifier)
 
     def test_answers_are_log_probabilities(self, method: TestTimeMethod) -> None:
-        outcome = method.predict(some_views())
+        outcome = method.predict(some_subject())
         assert self.answer in outcome.answers
         assert "source" in outcome.answers
         for answer in outcome.answers.values():
@@ -70,10 +74,10 @@ class TimeMethodContract(ABC):
     def test_source_answer_is_the_unadapted_models(
         self, method: TestTimeMethod, classifier: Classifier
     ) -> None:
-        views = some_views()
+        subject = some_subject()
         with torch.no_grad():
-            expected = classifier(views[:1])[0].log_softmax(-1)
-        torch.testing.assert_close(method.predict(views).answers["source"], expected)
+            expected = classifier(subject.views[:1])[0].log_softmax(-1)
+        torch.testing.assert_close(method.predict(subject).answers["source"], expected)
 
     def test_reset_restores_every_tensor_bit_for_bit(
         self, method: TestTimeMethod, classifier: Classifier
@@ -81,7 +85,7 @@ class TimeMethodContract(ABC):
         before = {name: t.clone() for name, t in classifier.state_dict().items()}
         addresses = [t.data_ptr() for t in classifier.state_dict().values()]
         for seed in range(3):
-            method.predict(some_views(seed=seed))
+            method.predict(some_subject(seed))
             method.reset()
         after = classifier.state_dict()
         assert list(after) == list(before)
@@ -92,7 +96,7 @@ class TimeMethodContract(ABC):
         self, method: TestTimeMethod, classifier: Classifier
     ) -> None:
         modules = [type(module) for module in classifier.modules()]
-        method.predict(some_views())
+        method.predict(some_subject())
         method.reset()
         assert all(p.grad is None for p in classifier.parameters())
         assert all(p.requires_grad for p in classifier.parameters())
@@ -101,17 +105,17 @@ class TimeMethodContract(ABC):
         assert all(not m._forward_hooks and not m._backward_hooks for m in classifier.modules())
 
     def test_an_answer_does_not_depend_on_what_came_before(self, method: TestTimeMethod) -> None:
-        views = some_views(seed=7)
-        first = method.predict(views).answers
+        subject = some_subject(7)
+        first = method.predict(subject).answers
         method.reset()
         for seed in range(2):
-            method.predict(some_views(seed=seed))
+            method.predict(some_subject(seed))
             method.reset()
-        again = method.predict(views).answers
+        again = method.predict(subject).answers
         assert all(torch.equal(first[name], again[name]) for name in first)
 
     def test_views_are_not_written_to(self, method: TestTimeMethod) -> None:
-        views = some_views()
-        kept = views.clone()
-        method.predict(views)
-        assert torch.equal(views, kept)
+        subject = some_subject()
+        kept = subject.views.clone()
+        method.predict(subject)
+        assert torch.equal(subject.views, kept)

@@ -2,13 +2,17 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from hardy.data.augmix import FILL, OPERATIONS, augmix
+from hardy.data.views.augmix import FILL, NAMES, PARAMETERS, augmix, run
 
 
 def photo(size=48, seed=0):
     rng = np.random.default_rng(seed)
     small = rng.integers(0, 256, (8, 8, 3), dtype=np.uint8)
     return Image.fromarray(small).resize((size, size), Image.Resampling.BICUBIC)
+
+
+def operate(name, image, rng):
+    return run(image, name, PARAMETERS[name](image.width, rng))
 
 
 class Scripted:
@@ -63,7 +67,7 @@ def affine(image, matrix):
 def test_geometric_operations_by_the_formula(name, draws, matrix):
     image = photo()
     rng = Scripted(*draws)
-    result = np.asarray(OPERATIONS[name](image, rng), float)
+    result = np.asarray(operate(name, image, rng), float)
     assert not rng.values
     assert np.abs(result - affine(image, matrix)).max() <= 1
 
@@ -78,22 +82,22 @@ def test_rotate_is_by_whole_degrees_about_the_centre(sign):
         sin, cos, centre - sin * centre - cos * centre,
     )  # fmt: skip
     rng = Scripted(0.75, 0.2 if sign > 0 else 0.8)
-    result = np.asarray(OPERATIONS["rotate"](image, rng), float)
+    result = np.asarray(operate("rotate", image, rng), float)
     assert np.abs(result - affine(image, matrix)).max() <= 1
 
 
 def test_tone_operations_by_the_formula():
     image = photo()
     pixels = np.asarray(image)
-    solarized = OPERATIONS["solarize"](image, Scripted(1.0))  # threshold 256 - int(25.6)
+    solarized = operate("solarize", image, Scripted(1.0))  # threshold 256 - int(25.6)
     assert np.array_equal(solarized, np.where(pixels < 231, pixels, 255 - pixels))
-    posterized = OPERATIONS["posterize"](image, Scripted(1.0))  # 4 - int(0.4) bits
+    posterized = operate("posterize", image, Scripted(1.0))  # 4 - int(0.4) bits
     assert np.array_equal(posterized, pixels & 0xF0)
     low, high = pixels.min((0, 1)).astype(float), pixels.max((0, 1)).astype(float)
     stretched = (pixels - low) * 255 / (high - low)
-    contrast = np.asarray(OPERATIONS["autocontrast"](image, Scripted()), float)
+    contrast = np.asarray(operate("autocontrast", image, Scripted()), float)
     assert np.abs(contrast - stretched).max() <= 1
-    assert OPERATIONS["equalize"](image, Scripted()) == ImageOps.equalize(image)
+    assert operate("equalize", image, Scripted()) == ImageOps.equalize(image)
 
 
 def test_whole_pixel_translation_by_nearest_is_bilinears_bit_for_bit():
@@ -124,10 +128,10 @@ def slow_augmix_normalised(image, rng, mean, std):
     mix = np.zeros((image.height, image.width, 3))
     for k in range(3):
         depth = rng.choice([1, 2, 3])
-        names = [list(OPERATIONS)[rng.integers(9)] for _ in range(depth)]
+        names = [NAMES[rng.integers(9)] for _ in range(depth)]
         augmented = image.copy()
         for name in names:
-            augmented = OPERATIONS[name](augmented, rng)
+            augmented = operate(name, augmented, rng)
         mix += weights[k] * normalise(augmented)
     return m * normalise(image) + (1 - m) * mix
 
@@ -147,7 +151,7 @@ def test_all_nine_operations_and_depths_are_drawn_evenly():
     image = photo(8)
     rng = np.random.default_rng(0)
     drawn = [augmix(image, rng)[1] for _ in range(600)]
-    counts = np.array([sum(names.count(name) for names in drawn) for name in OPERATIONS])
+    counts = np.array([sum(names.count(name) for names in drawn) for name in NAMES])
     # 600 views of three chains of two operations on average: 400 of each of nine.
     assert np.abs(counts - 400).max() < 5 * np.sqrt(400)
     assert {len(names) for names in drawn} == set(range(3, 10))

@@ -2,7 +2,7 @@ import pytest
 from PIL import Image
 
 from hardy.core.errors import DataError
-from hardy.data import folder
+from hardy.data import files
 from hardy.data.folder import open_dataset
 
 
@@ -87,7 +87,7 @@ def test_the_digest_follows_content_names_and_labels_but_not_the_place(root):
 
 
 def test_a_big_set_counts_files_by_name_and_size(root, monkeypatch):
-    monkeypatch.setattr(folder, "_HASHED_BYTES", 1)
+    monkeypatch.setattr(files, "HASHED_BYTES", 1)
     put(root, "a/x.png")
     size = (root / "a/x.png").stat().st_size
     assert open_dataset(root).samples[0].content == f"{size} bytes"

@@ -4,21 +4,25 @@ import subprocess
 import sys
 import time
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
+from hardy.core.errors import SpecError
 from hardy.core.seeding import generator
 from hardy.data import pipeline as module
 from hardy.data import shifts
 from hardy.data.folder import open_dataset
 from hardy.data.pipeline import BadSample, Prepared, SamplePipeline, loader
 from hardy.data.preprocess import Preprocess
-from hardy.data.spec import Corruption
-from hardy.data.view_spec import AugMix, Cut
+from hardy.data.shift_spec import Corruption, GaussianSigma, Poisson, Speckle
+from hardy.data.view_spec import AugMix, Compose, Cut, Identity, Operations, OperationsStep
 
 PREPROCESS = Preprocess(72, 80, "bilinear", (0.5,) * 3, (0.5,) * 3)
 
@@ -85,21 +89,90 @@ def test_a_shift_corrupts_the_cropped_image_and_views_are_cut_from_it(dataset):
     assert not torch.equal(prepared.pixels[0], again.pixels[0])
 
 
+COMBO = Compose(
+    steps=(OperationsStep(names=("spatial",)), OperationsStep(names=("pixel",), repeat=True))
+)
+PLANS = [
+    (Corruption(kind="shot_noise", severity=2), AugMix(count=4)),
+    (GaussianSigma(sigma=0.4, space="normalised"), Identity(count=2)),
+    (Poisson(peak=30), COMBO),
+    (Speckle(sigma=0.3), AugMix(count=3, variant="torchvision")),
+    (None, Operations(count=6, crop="random")),
+]
+
+
 @pytest.mark.slow
-def test_any_number_of_workers_gives_the_same_samples(dataset):
-    made = SamplePipeline(
-        dataset,
-        PREPROCESS,
-        shift=Corruption(kind="shot_noise", severity=2),
-        views=AugMix(count=4),
-        seed=1,
-    )
+@pytest.mark.filterwarnings("ignore:This DataLoader will create 4 worker processes")
+@pytest.mark.parametrize(
+    ("shift", "views", "workers"),
+    [(*PLANS[0], (1, 2, 4)), *((*plan, (2,)) for plan in PLANS[1:])],
+)
+def test_any_number_of_workers_gives_the_same_samples(dataset, shift, views, workers):
+    made = SamplePipeline(dataset, PREPROCESS, shift=shift, views=views, seed=1)
     state = torch.get_rng_state()
-    plain, *others = (list(loader(made, workers)) for workers in (0, 1, 2))
+    plain, *others = (list(loader(made, number)) for number in (0, *workers))
     assert torch.equal(state, torch.get_rng_state())
     for other in others:
         assert len(other) == len(plain) == 7
         assert all(same(a, b) for a, b in zip(plain, other, strict=True))
+
+
+@given(
+    plan=st.sampled_from(PLANS),
+    order=st.permutations(range(7)),
+    shards=st.integers(1, 4),
+    seed=st.integers(0, 2),
+)
+@settings(
+    max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_neither_order_nor_shard_changes_a_sample(dataset, plan, order, shards, seed):
+    shift, views = plan
+    made = SamplePipeline(dataset, PREPROCESS, shift=shift, views=views, seed=seed)
+    whole = {index: made[index] for index in order[:3]}
+    for shard in range(shards):
+        part = SamplePipeline(
+            dataset,
+            PREPROCESS,
+            shift=shift,
+            views=views,
+            seed=seed,
+            indices=[index for index in order if index % shards == shard],
+        )
+        for position, index in enumerate(part.indices):
+            if index in whole:
+                assert same(part[position], whole[index])
+
+
+@pytest.mark.parametrize("std", [(0.5, 0.5, 0.5), (0.229, 0.224, 0.225)])
+def test_noise_after_the_normalisation_is_exactly_that(dataset, std):
+    preprocess = replace(PREPROCESS, std=std, mean=(0.4, 0.5, 0.6))
+    shift = GaussianSigma(sigma=0.7, space="normalised")
+    noisy = SamplePipeline(dataset, preprocess, shift=shift, views=Identity(count=2), seed=3)[1]
+    plain = SamplePipeline(dataset, preprocess)[1]
+    assert noisy.pixels.dtype == torch.float32
+    assert noisy.pixels.min() < 0  # neither clipped
+    assert not torch.equal(noisy.pixels, noisy.pixels.round())  # nor rounded
+    assert torch.equal(noisy.pixels[0], noisy.pixels[1])
+    rng = generator(3, noisy.id, "shift", "gaussian_sigma-0.7-normalised")
+    noise = torch.from_numpy(rng.standard_normal((3, 72, 72), np.float32))
+    expected = preprocess.normalise(plain.pixels)[0] + 0.7 * noise
+    difference = preprocess.normalise(noisy.pixels)[0] - expected
+    assert difference.abs().max() < 2e-6
+
+
+def test_noise_after_the_normalisation_under_views_is_refused(dataset):
+    shift = GaussianSigma(sigma=0.7, space="normalised")
+    with pytest.raises(SpecError, match="under views of kind augmix") as caught:
+        SamplePipeline(dataset, PREPROCESS, shift=shift, views=AugMix())
+    assert "data.shift.space" in caught.value.hint
+
+
+def test_views_apart_from_the_original_take_their_room(dataset):
+    views = Cut(count=3, include_original=False)
+    made = SamplePipeline(dataset, PREPROCESS, views=views)
+    assert len(made[1].pixels) == 4
+    assert made.sample_bytes == 4 * 3 * 72 * 72 * 4
 
 
 def test_small_shared_memory_means_fewer_workers(dataset, monkeypatch, tmp_path):

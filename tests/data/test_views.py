@@ -3,13 +3,13 @@ import pytest
 import torch
 from PIL import Image
 from scipy.stats import ks_2samp
-from torchvision.transforms import RandomResizedCrop
+from torchvision.transforms import RandomResizedCrop, v2
 from torchvision.transforms import functional as tvf
 
 from hardy.core.seeding import generator
-from hardy.data.augmix import augmix
 from hardy.data.view_spec import AugMix, Cut, Identity
 from hardy.data.views import crop_box, make_views
+from hardy.data.views.augmix import augmix
 
 SIZE = 72
 SPECS = [Identity, Cut, AugMix]
@@ -142,3 +142,46 @@ def test_small_augmix_shifts_the_padded_image_by_up_to_four_pixels():
         mixture, _ = augmix(tvf.hflip(base) if rng.random() < 0.5 else base, rng)
         assert torch.equal(views.pixels[index], torch.from_numpy(mixture).permute(2, 0, 1))
     assert starts == set(range(9))
+
+
+def test_without_the_original_all_views_are_augmented_and_view_0_stays():
+    among, apart = views_of(Cut(count=4)), views_of(Cut(count=3, include_original=False))
+    assert torch.equal(among.pixels, apart.pixels)
+    assert among.names == apart.names
+    assert len(views_of(Cut(count=1, include_original=False)).pixels) == 2
+
+
+@pytest.mark.parametrize("size", [32, SIZE])
+def test_the_variant_decides_the_crop_and_the_side_where_it_is_left_open(size):
+    made = {
+        variant: views_of(AugMix(count=3, variant=variant), size=size).pixels
+        for variant in ("memo", "memo-imagenet", "memo-cifar")
+    }
+    chosen, other = ("memo-cifar", "memo-imagenet")[:: 1 if size == 32 else -1]
+    assert torch.equal(made["memo"], made[chosen])
+    assert not torch.equal(made["memo"], made[other])
+
+
+def test_tpts_augmix_leaves_black_gaps():
+    white = Image.new("RGB", (SIZE, SIZE), "white")
+    specs = (AugMix(count=20, variant=v) for v in ("memo-imagenet", "tpt"))
+    grey, black = (views_of(spec, white) for spec in specs)
+    assert grey.names == black.names
+    # Half red in MEMO's gaps, nothing in TPT's; green and blue agree.
+    assert torch.equal(grey.pixels[:, 1:], black.pixels[:, 1:])
+    assert (grey.pixels[:, 0] >= black.pixels[:, 0]).all()
+    assert (grey.pixels[:, 0] > black.pixels[:, 0]).any()
+
+
+def test_torchvisions_augmix_is_torchvisions_and_leaves_its_generator_alone():
+    image, spec = photo(), AugMix(count=3, variant="torchvision")
+    state = torch.get_rng_state()
+    views = views_of(spec, image, seed=3)
+    assert torch.equal(state, torch.get_rng_state())
+    assert views.pixels.dtype == torch.uint8
+    assert views.names == [[], ["augmix"], ["augmix"]]
+    for index in (1, 2):
+        torch.manual_seed(int(generator(3, "a", "view", index).integers(2**63)))
+        mixed = tvf.resize(v2.AugMix()(image), SIZE, v2.InterpolationMode.BICUBIC)
+        expected = tvf.pil_to_tensor(tvf.center_crop(mixed, [SIZE, SIZE]))
+        assert torch.equal(views.pixels[index], expected)

@@ -63,3 +63,12 @@ def test_a_finished_journal_is_deleted():
 def test_a_run_id_cannot_leave_the_folder():
     with pytest.raises(SpecError):
         Journal("../x", "f" * 32)
+
+
+def test_a_restarted_journal_is_empty():
+    with Journal("run1", "f" * 32) as journal:
+        journal.append({"sample": "a"})
+        journal.restart()
+        journal.append({"sample": "b"})
+    with Journal("run1", "f" * 32) as journal:
+        assert journal.entries == [{"sample": "b"}]

@@ -29,23 +29,25 @@ def under(column: int) -> tuple[int, int, int, int]:
 
 
 def test_verdicts_are_coloured_under_their_own_tile() -> None:
-    picture = gradcam_panel(photograph(), heat(False), heat(True), "hen", "a.jpg")
-    assert picture.size == (1216, 540)
-    for column, colours in enumerate([set(), {WRONG}, {RIGHT}]):
+    heats = {"before": heat(False), "after memo": heat(True), "after memo_plus": heat(False)}
+    picture = gradcam_panel(photograph(), heats, "hen", "a.jpg")
+    assert picture.size == (1616, 540)
+    for column, colours in enumerate([set(), {WRONG}, {RIGHT}, {WRONG}]):
         found = {c for c in (RIGHT, WRONG) if holds(picture, c, under(column))}
         assert found == colours
 
 
 def test_the_original_is_shown_unchanged() -> None:
     image = photograph()
-    picture = gradcam_panel(image, heat(False), heat(True), "hen", "a.jpg")
+    picture = gradcam_panel(image, {"before": heat(False), "after": heat(True)}, "hen", "a.jpg")
     shown = picture.crop((GAP, TOP, GAP + TILE, TOP + TILE)).resize((S, S), Image.NEAREST)
     assert (np.asarray(shown) == image).all()
 
 
 def test_long_texts_stay_inside_the_picture() -> None:
     long = "sulphur-crested cockatoo, Kakatoe galerita, Cacatua galerita " * 4
-    picture = gradcam_panel(photograph(), heat(True, name=long), heat(True, name=long), long, long)
+    heats = {"before": heat(True, name=long), "after": heat(True, name=long)}
+    picture = gradcam_panel(photograph(), heats, long, long)
     pixels = np.asarray(picture)
     assert (pixels[:, -GAP:] == 255).all()
     gaps = pixels[TOP + TILE : TOP + TILE + 40, GAP + TILE : 2 * GAP + TILE]

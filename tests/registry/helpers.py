@@ -68,6 +68,7 @@ def result(
         unit=SimpleNamespace(experiment=exp or experiment()),
         fingerprint=fingerprint,
         data_digest=digest,
+        located=None,
     )
     return SimpleNamespace(planned=planned, run_id="r", frame=frame, metrics={}, reused=False)
 

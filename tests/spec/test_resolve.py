@@ -106,7 +106,7 @@ def test_the_faults_of_a_policy_have_their_places(project: Path) -> None:
     )
     with pytest.raises(Diagnostics) as caught:
         load_policy("bad")
-    assert [(f.line, f.path, f.suggestion) for f in caught.value.faults] == [
+    assert [(f.line, f.path, f.suggestion.partition(" or ")[0]) for f in caught.value.faults] == [
         (2, "candidates.experiments", ""),
         (2, "candidates.dataset", "imagenet-sample"),
         (3, "metric.name", "accuracy"),

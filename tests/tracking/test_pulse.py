@@ -9,6 +9,9 @@ from hardy.core.errors import TrackingError
 from hardy.tracking.pulse import Pulse, is_live, stamp
 
 
+ABSENT = 2**22 + 1  # above Linux's largest process id
+
+
 def beat(*, age: float = 0, host: str | None = None, process: int = 1) -> str:
     return f"{time.time() - age:.0f} {host or socket.gethostname()} {process}"
 
@@ -17,21 +20,23 @@ def test_own_heartbeat_is_not_another_process() -> None:
     assert not is_live(stamp())
 
 
-@pytest.mark.parametrize(
-    ("heartbeat", "live"),
-    [
-        (beat(process=os.getppid()), True),
-        (beat(process=os.getppid(), age=61), False),
-        (beat(process=2**22 + 1), False),  # above Linux's largest process id
-        (beat(host="elsewhere", process=2**22 + 1), True),
-        (beat(host="elsewhere", age=61), False),
-        ("", False),
-        ("yesterday here 1", False),
-        (None, False),
-    ],
-)
-def test_is_live(heartbeat: str | None, live: bool) -> None:
-    assert is_live(heartbeat) is live
+def test_a_young_beat_of_another_living_process_is_live() -> None:
+    assert is_live(beat(process=os.getppid()))
+    assert is_live(beat(host="elsewhere", process=ABSENT))
+
+
+def test_an_old_beat_is_not() -> None:
+    assert not is_live(beat(process=os.getppid(), age=61))
+    assert not is_live(beat(host="elsewhere", age=61))
+
+
+def test_the_beat_of_a_process_that_is_gone_is_not() -> None:
+    assert not is_live(beat(process=ABSENT))
+
+
+@pytest.mark.parametrize("heartbeat", ["", "yesterday here 1", None])
+def test_nonsense_is_not(heartbeat: str | None) -> None:
+    assert not is_live(heartbeat)
 
 
 def test_pulse_goes_on_after_a_failed_beat_and_leaves_no_thread() -> None:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import IO, Any, NoReturn
 
 import click
+from click.shell_completion import CompletionItem
 
 from hardy import __version__
 from hardy.core.catalog import did_you_mean
@@ -14,14 +15,18 @@ from hardy.core.errors import HardyError
 
 VERBS: dict[str, tuple[str, str]] = {
     "list": ("hardy.cli.list", "List experiments, datasets, methods, corruptions or metrics."),
-    "show": ("hardy.cli.show", "Print a spec as it resolves, and where each value comes from."),
+    "show": ("hardy.cli.show", "Print a spec as it resolves, or what tells two apart."),
     "validate": ("hardy.cli.validate", "Check specs; show every fault with its place."),
     "schema": ("hardy.cli.schema", "Write the JSON schema that editors complete specs with."),
     "plan": ("hardy.cli.plan", "Show what a run would do, what is done already, and the cost."),
     "run": ("hardy.cli.run", "Run an experiment and track it in MLflow."),
+    "resume": ("hardy.cli.resume", "Go on with a run that was stopped or failed."),
+    "reproduce": ("hardy.cli.reproduce", "Run again what a run was; say whether it drifted."),
+    "data": ("hardy.cli.data", "Check a dataset, or draw a contact sheet of it."),
     "predict": ("hardy.cli.predict", "Classify images with a registered model."),
     "promote": ("hardy.cli.promote", "Let a policy decide which version is the champion."),
     "ui": ("hardy.cli.ui", "Open MLflow's pages on the default store."),
+    "completion": ("hardy.cli.completion", "Print the script for completion in a shell."),
 }
 """Verb -> (module whose `command` it is, its line in the listing)."""
 
@@ -53,6 +58,15 @@ class Verbs(click.Group):
             ctx.fail(f"{message}. {near}" if near else message)
         return super().resolve_command(ctx, args)
 
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem[str]]:
+        """Complete verbs from the table, without importing them, and options."""
+        found = [
+            CompletionItem(verb, help=line)
+            for verb, (_, line) in VERBS.items()
+            if verb.startswith(incomplete)
+        ]
+        return found + click.Command.shell_complete(self, ctx, incomplete)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the verbs from the table, without importing them."""
         with formatter.section("Verbs"):
@@ -79,6 +93,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 def run(arguments: list[str]) -> int:
     """Run the command line and return its exit status; no error leaves as a traceback."""
+    if "_HARDY_COMPLETE" in os.environ:
+        importlib.import_module("hardy.cli.completion")  # click is to know our way with bash
     try:
         status = _status(cli.main(arguments, prog_name="hardy", standalone_mode=False))
         # A reader that went away is noticed here rather than when the interpreter ends.

@@ -1,49 +1,190 @@
-"""`hardy plan`: what a run would do, before it does it."""
+"""`hardy plan`: what a run would do and what it would cost, before it does it."""
+
+import json
+from dataclasses import asdict
+from typing import Any
 
 import click
 from rich.console import Console
-from rich.table import Table
+from rich.text import Text
+from rich.tree import Tree
 
-from hardy.cli.inputs import INPUTS
+from hardy.cli.complete import complete_override, complete_spec
+from hardy.cli.inputs import PLAN_INPUTS
+from hardy.engine.costs import model_cost
+from hardy.plan.costs import Costs, UnitCost, order, price
 from hardy.plan.units import Plan, PlannedUnit, make_plan
 from hardy.spec import resolve
+from hardy.tracking import default_finder
+
+_UNKNOWN = "?"
 
 
 @click.command()
-@click.argument("spec")
-@click.option("--set", "overrides", multiple=True, metavar="PATH=VALUE", help="Override a value.")
+@click.argument("spec", shell_complete=complete_spec)
+@click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="PATH=VALUE",
+    help="Override a value.",
+    shell_complete=complete_override,
+)
 @click.option("--again", is_flag=True, help="Plan as if no finished run could be reused.")
-def command(spec: str, overrides: tuple[str, ...], again: bool) -> None:
-    """Show the runs that SPEC leads to, and which of them are already done.
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object, for programs.")
+def command(spec: str, overrides: tuple[str, ...], again: bool, as_json: bool) -> None:
+    """Show the runs that SPEC leads to, which are already done, and what the others cost.
+
+    A model that was never measured on this machine is measured first, once, in seconds.
 
     Example: hardy plan quickstart --set data.shift.severity=5
     """
-    from hardy.tracking.mlflow_tracker import MlflowTracker
-
     resolved = resolve(spec, overrides)
-    plan = make_plan(resolved, INPUTS, MlflowTracker(), again=again)
-    _print(plan, Console())
+    finder = default_finder()
+    plan = make_plan(resolved, PLAN_INPUTS, finder, again=again)
+    costs = price(plan, model_cost, finder)
+    if as_json:
+        click.echo(json.dumps(_as_json(plan, costs), indent=1, ensure_ascii=False))
+    else:
+        console = Console()
+        console.print(_tree(plan, costs), highlight=False)
+        for line in _summary(plan, costs):
+            console.print(line, highlight=False, soft_wrap=True, markup=False)
 
 
-def _print(plan: Plan, console: Console) -> None:
-    table = Table(title=f"{plan.resolved.name}: {len(plan.units)} unit(s)", title_justify="left")
-    for header in ("unit", "fingerprint", "data", "weights", "state"):
-        table.add_column(header, overflow="fold")
-    for planned in plan.units:
-        table.add_row(
-            planned.unit.experiment.name,
-            planned.fingerprint[:12],
-            planned.data_digest[:12] or "absent",
-            planned.weights[:19],
-            _state(planned),
-        )
-    console.print(table)
+def _tree(plan: Plan, costs: Costs) -> Tree:
+    """Lay the units out below the experiments that they belong to, numbered as they run."""
+    units = order(plan)
+    places = {unit.fingerprint: place for place, unit in enumerate(units, start=1)}
+    lines = [
+        _branch(unit, cost, place, places)
+        for place, (unit, cost) in enumerate(zip(units, costs.units, strict=True), start=1)
+    ]
+    first = len(plan.needed)
+    tree = Tree(Text(f"{plan.resolved.name}: {_count(len(units), 'unit')}", style="bold"))
+    _grow(tree, "needed first", lines[:first])
+    for member in plan.resolved.members:
+        _grow(tree, member.name, lines[first : first + len(member.units)])
+        first += len(member.units)
+    tree.children += lines[first:]
+    return tree
+
+
+def _grow(tree: Tree, title: str, branches: list[Tree]) -> None:
+    """Add branches, below a title of their own if they are several."""
+    if len(branches) > 1:
+        tree = tree.add(Text(title, style="bold"))
+    tree.children += branches
+
+
+def _branch(unit: PlannedUnit, cost: UnitCost, place: int, places: dict[str, int]) -> Tree:
+    tree = Tree(Text(f"{place}. {unit.unit.experiment.name}: {_state(unit)}"))
+    if unit.needs is not None:
+        source = unit.needs
+        after = places.get(source.fingerprint)
+        when = f"after {after}" if after else _state(source)
+        tree.add(Text(f"weights of {source.unit.experiment.name}: {when}"))
+    if unit.samples.absent:
+        name = unit.unit.experiment.data.dataset
+        tree.add(Text(f"data absent: {name}; to get it: {unit.samples.absent}", style="yellow"))
+    if unit.located.absent:
+        tree.add(Text(f"weights absent: {unit.located.absent}", style="yellow"))
+    if not unit.reusable:
+        tree.add(Text(_cost_line(cost)))
+    return tree
 
 
 def _state(planned: PlannedUnit) -> str:
-    past = planned.past
+    past, mark = planned.past, planned.fingerprint[:12]
     if past is None:
-        return "to run"
+        return f"to run ({mark})"
     if past.finished:
-        return f"reuses run {past.run_id}"
-    return f"running as {past.run_id}" if past.busy else f"goes on in run {past.run_id}"
+        return f"reuses run {past.run_id}, finished with the same fingerprint {mark}"
+    if past.busy:
+        return f"waits for run {past.run_id}, which another process is writing"
+    return f"goes on in run {past.run_id}, unfinished with the same fingerprint {mark}"
+
+
+def _cost_line(cost: UnitCost) -> str:
+    return ", ".join(
+        [
+            f"{_number(cost.samples)} samples",
+            f"{_number(cost.forward)} forward and {_number(cost.backward)} backward passes",
+            _scaled(cost.flops, "FLOP"),
+            f"about {_scaled(cost.memory_bytes, 'B')} of memory",
+            f"about {_scaled(cost.disk_bytes, 'B')} on disk",
+            _time(cost.seconds),
+        ]
+    )
+
+
+def _summary(plan: Plan, costs: Costs) -> list[str]:
+    units = order(plan)
+    reused = sum(unit.reusable for unit in units)
+    total = costs.total
+    lines = [f"{len(units) - reused} to run, {reused} reused"]
+    if reused < len(units):
+        lines.append(f"total: {_cost_line(total)}")
+    for source in dict.fromkeys(c.seconds_from for c in costs.units if c.seconds):
+        lines.append(f"time by {source}")
+    lines += [f"not measured: {reason}" for reason in costs.unmeasured.values()]
+    return lines
+
+
+def _as_json(plan: Plan, costs: Costs) -> dict[str, Any]:
+    return {
+        "name": plan.resolved.name,
+        "fingerprint": plan.fingerprint,
+        "units": [
+            _unit_json(unit, cost) for unit, cost in zip(order(plan), costs.units, strict=True)
+        ],
+        "total": _cost_json(costs.total),
+        "unmeasured": costs.unmeasured,
+    }
+
+
+def _unit_json(unit: PlannedUnit, cost: UnitCost) -> dict[str, Any]:
+    past = unit.past
+    return {
+        "name": unit.unit.experiment.name,
+        "fingerprint": unit.fingerprint,
+        "choices": unit.unit.choices,
+        "state": _state(unit),
+        "run": past.run_id if past else None,
+        "reused": unit.reusable,
+        "needs": unit.needs.fingerprint if unit.needs else None,
+        "data": {**asdict(unit.samples), "dataset": unit.unit.experiment.data.dataset},
+        "weights": unit.weights,
+        "cost": {**_cost_json(cost), "seconds_from": cost.seconds_from},
+    }
+
+
+def _cost_json(cost: UnitCost) -> dict[str, Any]:
+    return {key: value for key, value in asdict(cost).items() if key != "seconds_from"}
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
+def _number(value: int | None) -> str:
+    return _UNKNOWN if value is None else f"{value:,}"
+
+
+def _scaled(value: float | None, unit: str) -> str:
+    """Write a quantity with a prefix and three digits, such as `1.56 GB`."""
+    if value is None:
+        return f"{_UNKNOWN} {unit}"
+    for prefix, size in (("P", 1e15), ("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3)):
+        if value >= size:
+            return f"{value / size:.3g} {prefix}{unit}"
+    return f"{value:.3g} {unit}"
+
+
+def _time(seconds: float | None) -> str:
+    if seconds is None:
+        return f"{_UNKNOWN} s"
+    if seconds < 60:
+        return f"{seconds:.2g} s"
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min"

@@ -11,54 +11,107 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from hardy.cli.complete import complete_override, complete_spec
 from hardy.registry.spec import Policy
 from hardy.spec import Resolved, load_policy, resolve
 
 if TYPE_CHECKING:
     from hardy.engine.results import UnitResult
+    from hardy.plan.tracker import Tracker
+    from hardy.plan.units import Plan
 
 SET = click.option(
-    "--set", "overrides", multiple=True, metavar="PATH=VALUE", help="Override a value."
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="PATH=VALUE",
+    help="Override a value.",
+    shell_complete=complete_override,
 )
+SMOKE_EXPERIMENT = "hardy-smoke"
 
 
 @click.command()
-@click.argument("spec")
+@click.argument("spec", shell_complete=complete_spec)
 @SET
 @click.option("--again", is_flag=True, help="Run anew what a finished run already holds.")
-def command(spec: str, overrides: tuple[str, ...], again: bool) -> None:
+@click.option("--smoke", is_flag=True, help="One sample a unit, apart from all other runs.")
+def command(spec: str, overrides: tuple[str, ...], again: bool, smoke: bool) -> None:
     """Run the experiment SPEC: a file, or a name below experiments/.
 
     Finished runs of the same fingerprint are reused, unfinished ones go on where they were.
+    With --smoke, one sample of each unit goes the whole way: always anew, in the MLflow
+    experiment hardy-smoke, never reused and never registered.
 
     Example: hardy run quickstart --set compute.workers=2
     """
     resolved = resolve(spec, overrides)  # a bad spec fails here, before torch is imported
-    policy = _policy(resolved)
+    for experiment in resolved.experiments:
+        _policy(experiment)
+    from hardy.data.open import fetch
+
+    for unit in resolved.units:
+        fetch(unit.experiment.data)  # before the plan: fingerprints need the samples
 
     from hardy.cli.inputs import INPUTS
-    from hardy.engine.progress import Reporter
-    from hardy.engine.runner import run_plan
+    from hardy.engine.smoke import smoke as cut_down
     from hardy.plan.units import make_plan
+    from hardy.tracking.aside import AsideTracker
     from hardy.tracking.mlflow_tracker import MlflowTracker
 
+    words = [_hardy(), "run", spec, *_set_flags(overrides), *(["--smoke"] if smoke else [])]
+    if smoke:
+        plan = make_plan(cut_down(resolved), INPUTS, None)
+        aside = AsideTracker(MlflowTracker(SMOKE_EXPERIMENT), "smoke")
+        carry_out(plan, aside, resume_command=shlex.join(words))
+        return
     tracker = MlflowTracker()
     plan = make_plan(resolved, INPUTS, tracker, again=again)
-    again_command = shlex.join([_hardy(), "run", spec, *_set_flags(overrides)])
-    run_id, results = run_plan(plan, tracker, Reporter(), resume_command=again_command)
+    carry_out(plan, tracker, resume_command=shlex.join(words))
 
+
+def carry_out(
+    plan: "Plan", tracker: "Tracker", *, resume_command: str, compete: bool = True
+) -> None:
+    """Run a plan, print its results, let them compete, and say what to do next.
+
+    Args:
+        plan: What to run.
+        tracker: Where runs are written.
+        resume_command: What goes on after a stop or a failure.
+        compete: Whether results may be registered, where their experiment says so.
+    """
+    from hardy.engine.progress import Reporter
+    from hardy.engine.runner import run_plan
+
+    run_id, results = run_plan(plan, tracker, Reporter(), resume_command=resume_command)
     console = Console()
-    _print_results(console, resolved, results)
-    if policy is not None:
+    _print_results(console, plan.resolved, results)
+    policies = _compete(console, plan.resolved, results, run_id) if compete else []
+    _print_next(console, tracker.link(run_id), results, policies)
+
+
+def _compete(
+    console: Console, resolved: Resolved, results: "Sequence[UnitResult]", run_id: str
+) -> list[Policy]:
+    """Let each experiment's results compete by its own policy; return the policies."""
+    found = []
+    for experiment in resolved.experiments:
+        policy = _policy(experiment)
+        if policy is None:
+            continue
         from hardy.registry.compete import compete
 
-        for line in compete(policy, results, run_id):
+        names = {unit.experiment.name for unit in experiment.units}
+        own = [r for r in results if r.planned.unit.experiment.name in names]
+        for line in compete(policy, own, run_id):
             console.print(line, highlight=False, soft_wrap=True)
-    _print_next(console, tracker.link(run_id), results, policy)
+        found.append(policy)
+    return found
 
 
-def _policy(resolved: Resolved) -> Policy | None:
-    name = resolved.units[0].experiment.register_as
+def _policy(experiment: Resolved) -> Policy | None:
+    name = experiment.units[0].experiment.register_as
     return load_policy(name) if name else None
 
 
@@ -103,7 +156,7 @@ def _print_results(console: Console, resolved: Resolved, results: "Sequence[Unit
 
 
 def _print_next(
-    console: Console, link: str, results: "Sequence[UnitResult]", policy: Policy | None
+    console: Console, link: str, results: "Sequence[UnitResult]", policies: Sequence[Policy]
 ) -> None:
     hardy = _hardy()
     best = max(results, key=lambda result: result.metrics["accuracy"])
@@ -112,8 +165,7 @@ def _print_next(
         ("this run", link),
         ("the best unit", f"{best.planned.unit.experiment.name}, run {best.run_id}"),
     ]
-    if policy is not None:
-        uri = f"models:/{policy.model}@{policy.alias}"
+    for uri in dict.fromkeys(f"models:/{policy.model}@{policy.alias}" for policy in policies):
         lines.append(("classify a picture", f"{hardy} predict --model {uri} IMAGE"))
     for what, how in lines:
         console.print(f"{what}: {how}", highlight=False, soft_wrap=True)

@@ -1,26 +1,63 @@
-"""`hardy show`: a spec as it resolves, and where each value comes from."""
+"""`hardy show`: a spec as it resolves, where each value comes from, what tells two apart."""
 
 import json
+import sys
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
 import click
 
-from hardy.spec import Setting, Unit, resolve
+from hardy.cli.complete import complete_override, complete_spec
+from hardy.cli.diff import compare, lines, side
+from hardy.cli.main import coloured
+from hardy.spec import Setting, Unit
 from hardy.spec.dump import dump_lines, scalar
 from hardy.spec.node import KeyPath
 
 
 @click.command(name="show")
-@click.argument("spec")
-@click.option("--set", "overrides", metavar="A.B=C", multiple=True, help="Override a value.")
+@click.argument("spec", shell_complete=complete_spec)
+@click.option(
+    "--set",
+    "overrides",
+    metavar="A.B=C",
+    multiple=True,
+    help="Override a value.",
+    shell_complete=complete_override,
+)
 @click.option("--origin", is_flag=True, help="Say of each value where it was set.")
-def command(spec: str, overrides: tuple[str, ...], origin: bool) -> None:
-    """Print a spec as it resolves; the units of a matrix follow one another after `---`.
+@click.option(
+    "--diff",
+    "other",
+    metavar="OTHER",
+    help="Show what differs from another spec or run; exit with 1 if anything does.",
+    shell_complete=complete_spec,
+)
+@click.pass_context
+def command(
+    context: click.Context, spec: str, overrides: tuple[str, ...], origin: bool, other: str | None
+) -> None:
+    """Print SPEC as it resolves; the units of a matrix follow one another after `---`.
+
+    SPEC and OTHER are specs, or runs by their ids or the first 6 characters or more; --set
+    changes SPEC alone.
 
     Example: hardy show quickstart --origin
     """
-    units = resolve(spec, overrides).units
+    if other is not None and origin:
+        message = "--origin and --diff do not go together"
+        raise click.UsageError(message)
+    left = side(spec, overrides)
+    if other is None:
+        _print(left.units, origin=origin)
+        return
+    found = compare(left, side(other))
+    click.echo("\n".join(lines(found, spec, other, color=coloured(sys.stdout))), color=True)
+    context.exit(int(bool(found)))
+
+
+def _print(units: Sequence[Unit], *, origin: bool) -> None:
     for unit in units:
         comment = partial(_comment, unit) if origin else _no_comment
         values = unit.experiment.model_dump(mode="json", by_alias=True)

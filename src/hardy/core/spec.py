@@ -18,10 +18,12 @@ class Spec(BaseModel):
     def identity(self) -> dict[str, Any]:
         """Return the values and versions of this part and all parts below it, as a JSON value.
 
-        This is what a fingerprint is made of: equal identities give equal numbers.
+        This is what a fingerprint is made of: equal identities give equal numbers. A field that
+        is None is left out, so that a new option that is off by default changes no fingerprint.
         """
         values = {name: _identity(getattr(self, name)) for name in type(self).model_fields}
-        return {"VERSION": self.VERSION, **values}
+        stated = {name: value for name, value in values.items() if value is not None}
+        return {"VERSION": self.VERSION, **stated}
 
 
 def _identity(value: Any) -> Any:  # noqa: ANN401 - any field's value

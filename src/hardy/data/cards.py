@@ -7,6 +7,7 @@ needs the samples, so that listing and validating stay fast.
 from dataclasses import dataclass
 
 from hardy.core.catalog import Catalog
+from hardy.data.sources import DOWNLOADS, Download
 
 
 @dataclass(frozen=True)
@@ -16,17 +17,29 @@ class DatasetCard:
     Attributes:
         title: One line for listings.
         classes: Number of classes; None where only the files tell.
-        module: Module with `open_dataset(root: Path) -> Dataset`.
+        module: Module with `open_dataset(root: Path, spec: DataSpec) -> Dataset`.
         packaged: Python package whose data the dataset is; empty if it lies in a folder.
+        generated: Whether it is drawn from random numbers, so that there is nothing to fetch.
+        folder: Folder that the published archive holds, below the root; empty if none.
+        splits: Parts that the dataset has, the default first; none where it is one whole.
+        corrupted: Whether its parts are stored corruptions, named KIND/SEVERITY.
         source: Where to get it and what to do, in one line.
+        downloads: Archives that `download: true` fetches.
     """
 
     title: str
     classes: int | None
     module: str
     packaged: str = ""
+    generated: bool = False
+    folder: str = ""
+    splits: tuple[str, ...] = ()
+    corrupted: bool = False
     source: str = ""
+    downloads: tuple[Download, ...] = ()
 
+
+_IMAGENET = "hardy.data.imagenet_sets"
 
 DATASETS: Catalog[DatasetCard] = Catalog(
     "dataset",
@@ -42,9 +55,162 @@ DATASETS: Catalog[DatasetCard] = Catalog(
             ),
         ),
         (
+            "imagenet-val",
+            DatasetCard(
+                title="ImageNet's 50,000 validation photographs, one folder a WordNet id",
+                classes=1000,
+                module=_IMAGENET,
+                folder="val",
+                source="image-net.org (after registering): ILSVRC2012_img_val.tar, sorted into "
+                "folders by WordNet id",
+            ),
+        ),
+        (
+            "imagenet-a",
+            DatasetCard(
+                title="7,500 natural adversarial photographs (arXiv:1907.07174)",
+                classes=200,
+                module=_IMAGENET,
+                folder="imagenet-a",
+                source="github.com/hendrycks/natural-adv-examples",
+                downloads=DOWNLOADS["imagenet-a"],
+            ),
+        ),
+        (
+            "imagenet-r",
+            DatasetCard(
+                title="30,000 renditions: art, cartoons, toys, sketches (arXiv:2006.16241)",
+                classes=200,
+                module=_IMAGENET,
+                folder="imagenet-r",
+                source="github.com/hendrycks/imagenet-r",
+                downloads=DOWNLOADS["imagenet-r"],
+            ),
+        ),
+        (
+            "imagenet-sketch",
+            DatasetCard(
+                title="50,889 sketches of ImageNet's classes (arXiv:1905.13549)",
+                classes=1000,
+                module=_IMAGENET,
+                folder="sketch",
+                source="github.com/HaohanWang/ImageNet-Sketch",
+                downloads=DOWNLOADS["imagenet-sketch"],
+            ),
+        ),
+        (
+            "imagenetv2",
+            DatasetCard(
+                title="10,000 new photographs, matched frequency (arXiv:1902.10811)",
+                classes=1000,
+                module=_IMAGENET,
+                folder="imagenetv2-matched-frequency-format-val",
+                source="github.com/modestyachts/ImageNetV2",
+                downloads=DOWNLOADS["imagenetv2"],
+            ),
+        ),
+        (
+            "imagenet-c",
+            DatasetCard(
+                title="ImageNet's validation photographs, corrupted and stored (arXiv:1903.12261)",
+                classes=1000,
+                module=_IMAGENET,
+                corrupted=True,
+                source="zenodo.org/records/2235448 (66 GB)",
+                downloads=DOWNLOADS["imagenet-c"],
+            ),
+        ),
+        (
+            "cifar10",
+            DatasetCard(
+                title="60,000 photographs of 32 px: class folders, or the binary version",
+                classes=10,
+                module="hardy.data.cifar",
+                splits=("test", "train"),
+                source="www.cs.toronto.edu/~kriz/cifar.html: the binary version",
+                downloads=DOWNLOADS["cifar10"],
+            ),
+        ),
+        (
+            "cifar10-c",
+            DatasetCard(
+                title="CIFAR-10's test photographs, corrupted and stored (arXiv:1903.12261)",
+                classes=10,
+                module="hardy.data.cifar",
+                folder="CIFAR-10-C",
+                corrupted=True,
+                source="zenodo.org/records/2535967",
+                downloads=DOWNLOADS["cifar10-c"],
+            ),
+        ),
+        (
+            "cifar10.1",
+            DatasetCard(
+                title="2,000 new photographs for CIFAR-10's classes (arXiv:1806.00451)",
+                classes=10,
+                module="hardy.data.cifar",
+                splits=("v6", "v4"),
+                source="github.com/modestyachts/CIFAR-10.1, folder datasets",
+                downloads=DOWNLOADS["cifar10.1"],
+            ),
+        ),
+        (
+            "digits",
+            DatasetCard(
+                title="1,797 handwritten digits of 8 px that scikit-learn ships",
+                classes=10,
+                module="hardy.data.digits",
+                packaged="sklearn",
+                source="pip install scikit-learn",
+            ),
+        ),
+        (
+            "shapes",
+            DatasetCard(
+                title="coloured shapes on textures, drawn from a seed, with masks and captions",
+                classes=6,
+                module="hardy.data.shapes",
+                generated=True,
+                splits=("test", "train"),
+            ),
+        ),
+        (
+            "oxford-iiit-pet",
+            DatasetCard(
+                title="7,349 cats and dogs of 37 breeds, with trimaps",
+                classes=37,
+                module="hardy.data.pets",
+                folder="oxford-iiit-pet",
+                splits=("test", "trainval", "all"),
+                source="www.robots.ox.ac.uk/~vgg/data/pets: images and annotations",
+                downloads=DOWNLOADS["oxford-iiit-pet"],
+            ),
+        ),
+        (
+            "pets-pretrain",
+            DatasetCard(
+                title="cats and dogs of four sources, balanced, 120 px, for pretraining",
+                classes=2,
+                module="hardy.data.pets_pretrain",
+                source="CIFAR-10, Stanford Dogs, Google's cats_and_dogs_filtered and Microsoft's "
+                "PetImages",
+                downloads=DOWNLOADS["pets-pretrain"],
+            ),
+        ),
+        (
+            "camvid",
+            DatasetCard(
+                title="street scenes with masks of 11 classes: SPLIT/images, SPLIT/masks",
+                classes=0,
+                module="hardy.data.masks",
+                splits=("test", "train", "val"),
+                source="SegNet's copy of CamVid, masks as label images of 0 to 11",
+            ),
+        ),
+        (
             "folder",
             DatasetCard(
-                title="your own images, one folder a class (WordNet ids are ImageNet's classes)",
+                title="your own images: one folder a class, or images, masks and labels.txt",
                 classes=None,
                 module="hardy.data.folder",
                 source="set data.root to a folder that holds CLASS/*.jpg",

@@ -27,6 +27,7 @@ _BROKEN = (
     zlib.error,
     Image.DecompressionBombError,
 )
+_SMALLER = "Scale the image down, or remove it from the dataset."
 _ORIENTATION_TAG = 0x0112
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -65,16 +66,42 @@ def decode(source: Path | bytes, *, name: str) -> Image.Image:
             raise _broken(error, name) from error
 
 
+def decode_mask(source: Path, *, name: str) -> Image.Image:
+    """Decode a mask to its pixels' own values: mode L, palette indices kept as they are.
+
+    Args:
+        source: A grey, palette or black-and-white image.
+        name: What to call it in errors.
+
+    Raises:
+        DataError: If the file is absent, broken or over 100 megapixels, or has colours.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            with Image.open(source) as image:
+                _refuse_bomb(image.size, name)
+                if image.mode in ("L", "P", "1"):
+                    # A palette's indices are the labels; converting would give its colours.
+                    return Image.fromarray(np.asarray(image).astype(np.uint8))
+        except _BROKEN as error:
+            raise _broken(error, name) from error
+    message = f"{name}: a mask of mode {image.mode}, expected one channel of 8 bits"
+    raise DataError(message, hint="Save masks as grey or palette PNG whose values are labels.")
+
+
 def _refuse_bomb(size: tuple[int, int], name: str) -> None:
     width, height = size
     if width * height > MAX_PIXELS:
         message = f"{name}: {width} x {height} pixels are more than {MAX_PIXELS // 10**6} million"
-        raise DataError(message, hint="Scale the image down, or remove it from the dataset.")
+        raise DataError(message, hint=_SMALLER)
 
 
 def _broken(error: BaseException, name: str) -> DataError:
     if isinstance(error, FileNotFoundError):
         return DataError(f"{name}: no such file", hint="Check the dataset's folder.")
+    if isinstance(error, Image.DecompressionBombError):  # Pillow's own, far above ours
+        return DataError(f"{name}: {error}", hint=_SMALLER)
     reason = "not an image" if isinstance(error, UnidentifiedImageError) else str(error)
     return DataError(
         f"{name}: cannot be decoded: {reason or type(error).__name__}",

@@ -7,15 +7,17 @@ from hardy.core.errors import DataError
 from hardy.core.hashing import file_sha256
 from hardy.data.dataset import Dataset, Sample, read_file
 from hardy.data.imagenet import imagenet_classes
+from hardy.data.spec import DataSpec
 
 _FILE = re.compile(r"imagenet_\d+_(\d+)\.jpg")
 
 
-def open_dataset(root: Path) -> Dataset:
+def open_dataset(root: Path, spec: DataSpec) -> Dataset:
     """Open the photographs; the label, 0 to 999, stands in the file's name.
 
     Args:
         root: Folder of the foolbox package.
+        spec: Names this dataset and nothing else of use here.
 
     Raises:
         DataError: If the package has other files than expected.

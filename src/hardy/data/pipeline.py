@@ -6,24 +6,23 @@ how soon a sample is ready and nothing else.
 
 import multiprocessing
 import shutil
-import signal
 import time
-from collections.abc import Generator, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
-from multiprocessing import resource_tracker
 from pathlib import Path
 
+import numpy as np
 import torch
 from PIL import Image
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
-from hardy.core.errors import DataError
+from hardy.core.errors import DataError, SpecError
+from hardy.core.processes import ignore_interrupts, interrupts_held_back
 from hardy.core.seeding import generator
 from hardy.data.dataset import Dataset, Sample
 from hardy.data.preprocess import Preprocess
-from hardy.data.spec import Corruption
+from hardy.data.shift_spec import GaussianSigma, ShiftSpec
 from hardy.data.view_spec import Identity, ViewSpec
 from hardy.data.views import make_views
 
@@ -42,6 +41,8 @@ class Prepared:
         pixels: Views (V, 3, S, S) in [0, 255], uint8 or float32; view 0 is the unchanged image.
         names: For each view, the operations it went through; none for view 0.
         ms: Time that decoding, shift and views took, in milliseconds.
+        canvas: The image that views are cut from, (h, w, 3) of uint8, where it was asked for and
+            is not the unchanged image itself.
     """
 
     index: int
@@ -50,6 +51,7 @@ class Prepared:
     pixels: torch.Tensor
     names: list[list[str]]
     ms: float
+    canvas: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -73,15 +75,21 @@ class SamplePipeline(TorchDataset[Prepared | BadSample]):
     """Decode, shift and view the samples at the given places of a manifest.
 
     A shift follows ImageNet-C's protocol: it corrupts the resized and cropped image, and views are
-    cut from the corrupted image, which is not resized a second time (arXiv:1903.12261).
+    cut from the corrupted image, which is not resized a second time (arXiv:1903.12261). Noise that
+    comes after the normalisation is added to the pixels last, in the levels that become it, so that
+    they are float32 and may lie outside [0, 255].
 
     Args:
         dataset: The opened dataset.
         preprocess: Geometry of the network's input.
-        shift: Corruption put on every sample.
+        shift: What is done to every sample.
         views: Augmentation that makes the views; none for the unchanged image alone.
         seed: The experiment's seed.
         indices: Places in the manifest, in the order of the visit; none for all.
+        keep_canvas: Whether to deliver the image that views are cut from, too.
+
+    Raises:
+        SpecError: If noise after the normalisation meets views that are cut from the image before.
     """
 
     def __init__(
@@ -89,10 +97,11 @@ class SamplePipeline(TorchDataset[Prepared | BadSample]):
         dataset: Dataset,
         preprocess: Preprocess,
         *,
-        shift: Corruption | None = None,
+        shift: ShiftSpec | None = None,
         views: ViewSpec | None = None,
         seed: int = 0,
         indices: Sequence[int] | None = None,
+        keep_canvas: bool = False,
     ) -> None:
         self.dataset = dataset
         self.preprocess = preprocess
@@ -100,6 +109,8 @@ class SamplePipeline(TorchDataset[Prepared | BadSample]):
         self.views = views or Identity(count=1)
         self.seed = seed
         self.indices = tuple(range(len(dataset.samples)) if indices is None else indices)
+        self.keep_canvas = keep_canvas
+        self._late = _late_noise(shift, self.views)
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -114,13 +125,17 @@ class SamplePipeline(TorchDataset[Prepared | BadSample]):
             return BadSample(index, sample.id, error.message, error.hint)
         size = self.preprocess.size
         views = make_views(canvas, self.views, size, self.seed, sample.id, plain)
+        pixels = (
+            views.pixels if self._late is None else self._noisy(views.pixels, self._late, sample)
+        )
         elapsed = 1000 * (time.perf_counter() - start)
-        return Prepared(index, sample.id, sample.label, views.pixels, views.names, elapsed)
+        kept = np.asarray(canvas) if self.keep_canvas and canvas is not plain else None
+        return Prepared(index, sample.id, sample.label, pixels, views.names, elapsed, kept)
 
     @property
     def sample_bytes(self) -> int:
         """Upper bound of the bytes that one prepared sample's pixels take."""
-        return self.views.count * 3 * self.preprocess.size**2 * torch.float32.itemsize
+        return self.views.rows * 3 * self.preprocess.size**2 * torch.float32.itemsize
 
     def _images(self, sample: Sample) -> tuple[Image.Image, Image.Image]:
         """Return what views are cut from, and view 0."""
@@ -131,8 +146,28 @@ class SamplePipeline(TorchDataset[Prepared | BadSample]):
         from hardy.data import shifts  # scipy would double the time that a worker takes to start
 
         rng = generator(self.seed, sample.id, "shift", self.shift.label)
-        shifted = shifts.apply(plain, self.shift.kind, self.shift.severity, rng)
+        shifted = shifts.shifted(plain, self.shift, rng)
         return shifted, shifted
+
+    def _noisy(self, pixels: torch.Tensor, late: GaussianSigma, sample: Sample) -> torch.Tensor:
+        """Add the noise that the normalisation turns into the stated one, alike to all views."""
+        from hardy.data.shifts.plain import sigma_in_levels
+
+        rng = generator(self.seed, sample.id, "shift", late.label)
+        size = self.preprocess.size
+        noise = torch.from_numpy(rng.standard_normal((3, size, size), np.float32))
+        sigma = torch.from_numpy(sigma_in_levels(late.sigma, self.preprocess.std))
+        return pixels.float() + noise * sigma.view(3, 1, 1)
+
+
+def _late_noise(shift: ShiftSpec | None, views: ViewSpec) -> GaussianSigma | None:
+    """Return the shift if it comes after the normalisation."""
+    if not isinstance(shift, GaussianSigma) or shift.space == "pixels":
+        return None
+    if not isinstance(views, Identity):
+        message = f"noise after the normalisation cannot be under views of kind {views.kind}"
+        raise SpecError(message, hint="Set data.shift.space to pixels, or use identity views.")
+    return shift
 
 
 def loader(pipeline: SamplePipeline, workers: int) -> Generator[Prepared | BadSample, None, None]:
@@ -157,10 +192,10 @@ def loader(pipeline: SamplePipeline, workers: int) -> Generator[Prepared | BadSa
         prefetch_factor=_PREFETCH,
         # Forking a process that has threads or a CUDA context can hang it.
         multiprocessing_context=multiprocessing.get_context("spawn"),
-        worker_init_fn=_ignore_interrupts,
+        worker_init_fn=ignore_interrupts,
         generator=torch.Generator(),  # else its seed is drawn from the global generator
     )
-    with _interrupts_held_back():
+    with interrupts_held_back():
         iterator = iter(samples)
     yield from iterator
 
@@ -170,26 +205,3 @@ def _affordable(sample_bytes: int) -> int:
     if not _SHARED_MEMORY.is_dir():
         return 1 << 16
     return shutil.disk_usage(_SHARED_MEMORY).free // (sample_bytes * (_PREFETCH + 1))
-
-
-def _ignore_interrupts(_: int) -> None:
-    """Leave Ctrl-C, which the terminal sends to workers too, to the parent that ends them."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
-@contextmanager
-def _interrupts_held_back() -> Iterator[None]:
-    """Hold SIGINT back while workers start: they inherit the mask, the parent gets it afterwards.
-
-    Without it a Ctrl-C during a worker's imports prints the worker's traceback.
-    """
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    # Its first start would lift the mask again, so it is started before.
-    resource_tracker.ensure_running()
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -46,6 +46,21 @@ class Preprocess:
         top = _crop_start(resized.height, self.size)
         return resized.crop((left, top, left + self.size, top + self.size))
 
+    def origin(self, x: float, y: float, width: int, height: int) -> tuple[float, float]:
+        """Return where a place in the network's input lies in the image that it came from.
+
+        The inverse of `geometry`; places in the padding of a small image lie outside the image.
+
+        Args:
+            x: Distance from the input's left edge, in pixels; a pixel's centre is at a half.
+            y: Distance from its upper edge.
+            width: Width of the image, in pixels.
+            height: Height of the image.
+        """
+        resized = self._resized(width, height)
+        left, top = (_crop_start(length, self.size) for length in resized)
+        return (x + left) * width / resized[0], (y + top) * height / resized[1]
+
     def _resized(self, width: int, height: int) -> tuple[int, int]:
         # The longer side is cut down to a whole number, not rounded: so do published protocols.
         longer = int(self.resize * max(width, height) / min(width, height))

@@ -1,39 +1,211 @@
 """What a spec may say about views: which augmentation makes them and how many there are."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self, TypeVar, get_args
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from hardy.core.spec import Spec
 
+Rows = TypeVar("Rows")
+
 Count = Annotated[
-    int, Field(ge=1, le=4096, description="Views per sample; the unchanged image is view 0.")
+    int, Field(ge=1, le=4096, description="Views per sample that enter a method's loss.")
 ]
 
+OperationName = Literal[
+    "rotation",
+    "zoom",
+    "horizontal_flip",
+    "vertical_flip",
+    "greyscale",
+    "inverse",
+    "box_blur",
+    "crop",
+    "fixed_affine",
+    "gamma",
+    "translation",
+    "elastic",
+    "brightness",
+    "equalize_grey",
+    "salt_and_pepper",
+    "gaussian_blur",
+    "poisson",
+    "speckle",
+    "contrast",
+    "equalize",
+    "normalize",
+    "color_jitter",
+    "slight_blur",
+    "channel_dropout",
+    "sharpen",
+    "flip",
+    "slight_elastic",
+    "grid_distortion",
+    "random_crop",
+    "perspective",
+    "piecewise_affine",
+    "coarse_dropout",
+    "random_affine",
+]
+OperationGroup = Literal["memo_plus", "pixel", "spatial"]
 
-class Identity(Spec):
+_NAMES: tuple[OperationName, ...] = get_args(OperationName)
+GROUPS: dict[str, tuple[OperationName, ...]] = {
+    "memo_plus": _NAMES[:19],
+    "pixel": _NAMES[19:25],
+    "spatial": _NAMES[25:],
+}
+"""The operations by the names that stand for all of a group."""
+
+
+class _Counted(Spec):
+    """How many views there are."""
+
+    include_original: Annotated[
+        bool,
+        Field(
+            description="Whether the unchanged image is one of `count` views. If not, it comes "
+            "before them, as MEMO's published code has it; predictions are made on it either way."
+        ),
+    ] = True
+    count: Count = 64
+
+    @property
+    def rows(self) -> int:
+        """Images that are made per sample: the views, and the original where it is not one."""
+        return self.count + (not self.include_original)
+
+    def for_loss(self, rows: Rows) -> Rows:
+        """Return the rows that enter a loss, of all that were made (any sequence or tensor)."""
+        start = 0 if self.include_original else 1
+        chosen: Rows = rows[start:]  # type: ignore[index]
+        return chosen
+
+
+class Identity(_Counted):
     """Every view is the unchanged image."""
 
     kind: Literal["identity"] = "identity"
     count: Count = 1
 
 
-class Cut(Spec):
-    """Random resized crop (scale 0.08 to 1) and horizontal flip: TPT's views, P1's `cut`."""
+class CutStep(Spec):
+    """Random resized crop (scale 0.08 to 1) and horizontal flip."""
 
     kind: Literal["cut"] = "cut"
-    count: Count = 64
 
 
-class AugMix(Spec):
-    """AugMix as MEMO's published ImageNet code makes it (arXiv:1912.02781, 2110.09506).
+class Cut(CutStep, _Counted):
+    """Random resized crop (scale 0.08 to 1) and horizontal flip: TPT's views, P1's `cut`."""
 
-    Crop and flip, then three chains of one to three of nine operations at severity 1, mixed by
-    Dirichlet weights and with the cropped image by a Beta weight.
-    """
+
+class AugMixStep(Spec):
+    """Three chains of one to three operations, mixed with the image (arXiv:1912.02781)."""
 
     kind: Literal["augmix"] = "augmix"
-    count: Count = 64  # MEMO, section 4
+    variant: Annotated[
+        Literal["memo", "memo-imagenet", "memo-cifar", "tpt", "torchvision"],
+        Field(
+            description="`memo-imagenet` crops at random and flips, then mixes nine operations at "
+            "severity 1; `memo-cifar` crops after padding by 4 pixels instead; `memo` is the "
+            "first, and the second up to a side of 64 pixels; `tpt` is the first with black "
+            "where geometry leaves a gap; `torchvision` mixes 13 operations at severity 3 on the "
+            "whole image, without crop or flip."
+        ),
+    ] = "memo"
 
 
-ViewSpec = Annotated[Identity | Cut | AugMix, Field(discriminator="kind")]
+class AugMix(AugMixStep, _Counted):
+    """AugMix as MEMO's published code makes it, by default (arXiv:1912.02781, 2110.09506)."""
+
+    # 64 views: MEMO, section 4.
+    backend: Annotated[
+        Literal["pil", "tensor"],
+        Field(
+            description="`pil` makes the published pixels; `tensor` makes all views at once with "
+            "tensor operations, the same draws but approximate pixels, for a GPU."
+        ),
+    ] = "pil"
+
+    @model_validator(mode="after")
+    def _tensors_have_it(self) -> Self:
+        if self.backend == "tensor" and self.variant == "torchvision":
+            message = "backend tensor has no variant torchvision; use backend pil"
+            raise ValueError(message)
+        return self
+
+
+class OperationsStep(Spec):
+    """One operation a view, drawn from a list of names."""
+
+    kind: Literal["operations"] = "operations"
+    names: Annotated[
+        tuple[OperationName | OperationGroup, ...],
+        Field(
+            min_length=1,
+            description="Operations to draw from; `memo_plus` stands for MEMO_PLUS's 19, `pixel` "
+            "and `spatial` for the 6 and 8 of albumentations.",
+        ),
+    ] = ("memo_plus",)
+    weights: Annotated[
+        tuple[Annotated[float, Field(ge=0)], ...] | None,
+        Field(description="Relative frequency of each name, groups expanded; none: all equal."),
+    ] = None
+    repeat: Annotated[
+        bool,
+        Field(
+            description="Draw each view's operation anew. If not, none comes twice before all "
+            "have come once."
+        ),
+    ] = False
+    crop: Annotated[
+        Literal["gradcam", "centre", "random"],
+        Field(
+            description="Where the operation `crop` puts its window: at the point that Grad-CAM "
+            "finds most important, at the centre, or anywhere."
+        ),
+    ] = "centre"
+
+    @model_validator(mode="after")
+    def _weights_fit(self) -> Self:
+        if self.weights is None:
+            return self
+        if len(self.weights) != len(self.expanded):
+            message = f"{len(self.weights)} weights are given for {len(self.expanded)} names"
+            raise ValueError(message)
+        if not self.repeat:
+            message = "weights need repeat: true; without repetition every name comes as often"
+            raise ValueError(message)
+        if sum(self.weights) <= 0:
+            message = "weights are all zero; give at least one name a weight above zero"
+            raise ValueError(message)
+        return self
+
+    @property
+    def expanded(self) -> tuple[OperationName, ...]:
+        """The names, each group replaced by its members, in order and without doubles."""
+        members = [member for name in self.names for member in GROUPS.get(name, (name,))]
+        return tuple(dict.fromkeys(members))  # type: ignore[arg-type]
+
+
+class Operations(OperationsStep, _Counted):
+    """One operation a view: MEMO_PLUS's 19, or albumentations' pixel and spatial ones."""
+
+    count: Count = 9  # MEMO_PLUS: 8 and the original
+
+
+Step = Annotated[CutStep | AugMixStep | OperationsStep, Field(discriminator="kind")]
+
+
+class Compose(_Counted):
+    """Each view goes through several steps, such as a spatial and then a pixel operation."""
+
+    kind: Literal["compose"] = "compose"
+    steps: Annotated[
+        tuple[Step, ...],
+        Field(min_length=1, max_length=8, description="Augmentations, in order."),
+    ]
+    count: Count = 8
+
+
+ViewSpec = Annotated[Identity | Cut | AugMix | Operations | Compose, Field(discriminator="kind")]

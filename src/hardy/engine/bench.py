@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
 from lightning_fabric import Fabric
 
 from hardy.core.errors import SpecError
@@ -14,6 +15,7 @@ from hardy.methods.base import TestTimeMethod
 from hardy.methods.build import build_method, views_of
 from hardy.models.build import build_classifier
 from hardy.models.classifier import Classifier
+from hardy.plan.inputs import Located
 from hardy.spec.experiment import Experiment
 
 
@@ -23,6 +25,7 @@ class Bench:
 
     Attributes:
         experiment: The resolved spec.
+        located: Its weights.
         fabric: Device and precision.
         dataset: The samples, sorted.
         classifier: The source model, on the device.
@@ -30,6 +33,7 @@ class Bench:
     """
 
     experiment: Experiment
+    located: Located
     fabric: Fabric
     dataset: Dataset
     classifier: Classifier
@@ -44,11 +48,16 @@ class Bench:
             views=views_of(self.experiment.method),
             seed=self.experiment.seed,
             indices=indices,
+            keep_canvas=self.experiment.method.needs_canvas,
         )
 
 
-def assemble(experiment: Experiment) -> Bench:
+def assemble(experiment: Experiment, located: Located) -> Bench:
     """Open the data, build the model and the method.
+
+    Args:
+        experiment: The resolved spec.
+        located: Its weights, where the plan found them; they are not looked for again.
 
     Raises:
         SpecError: If the model's outputs cannot be the dataset's classes.
@@ -57,13 +66,13 @@ def assemble(experiment: Experiment) -> Bench:
     """
     fabric = make_fabric(experiment)
     dataset = open_dataset(experiment.data)
-    classifier = build_classifier(experiment.model, dataset.model_indices, seed=experiment.seed).to(
-        fabric.device
-    )
+    classifier = build_classifier(
+        experiment.model, dataset.model_indices, seed=experiment.seed, located=located
+    ).to(fabric.device)
+    classifier.to(memory_format=torch.channels_last)  # the faster layout of convolutions
     _check_classes(experiment, classifier, dataset)
-    return Bench(
-        experiment, fabric, dataset, classifier, build_method(experiment.method, classifier)
-    )
+    method = build_method(experiment.method, classifier)
+    return Bench(experiment, located, fabric, dataset, classifier, method)
 
 
 def _check_classes(experiment: Experiment, classifier: Classifier, dataset: Dataset) -> None:

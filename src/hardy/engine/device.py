@@ -1,12 +1,14 @@
-"""Where and how precisely the network runs: Lightning Fabric, one device."""
+"""Where and how precisely the network runs, and on how many cores."""
 
 import os
+from dataclasses import dataclass
 
 from lightning_fabric import Fabric
 
 from hardy.spec.experiment import Experiment
 
 _MOST_WORKERS = 8
+_SMALL = 64
 
 
 def make_fabric(experiment: Experiment) -> Fabric:
@@ -14,9 +16,42 @@ def make_fabric(experiment: Experiment) -> Fabric:
     return Fabric(accelerator=experiment.compute.device, devices=1, precision=experiment.precision)
 
 
-def worker_count(experiment: Experiment) -> int:
-    """Return how many processes prepare views: as stated, else one core is left to the network."""
-    stated = experiment.compute.workers
-    if stated is not None:
-        return stated
-    return max(1, min(_MOST_WORKERS, (os.cpu_count() or 1) - 1))
+@dataclass(frozen=True)
+class Cores:
+    """How a unit's work is spread.
+
+    Attributes:
+        processes: Processes that run the network, each on samples of its own.
+        threads: Threads of one operation in each; 0 leaves torch's own choice.
+        workers: Processes that prepare views for each of them; 0 prepares them in it.
+    """
+
+    processes: int
+    threads: int
+    workers: int
+
+
+def spread(experiment: Experiment, size: int, device: str) -> Cores:
+    """Say how a unit's work is spread over the cores.
+
+    Operations on small images are too short to be worth dividing: there, each core runs samples of
+    its own with one thread. On larger images threads share an operation, and one core prepares
+    views. The number of threads does not depend on the number of processes, so neither do the
+    numbers. A GPU is fed by one process, and a method that carries state from sample to sample
+    has one.
+
+    Args:
+        experiment: What it states wins.
+        size: Side of the network's input, in pixels.
+        device: Type of the device, such as `cpu`.
+    """
+    cores = os.cpu_count() or 1
+    stated = experiment.compute
+    small = size <= _SMALL and device == "cpu"
+    processes = stated.processes or (cores if small and experiment.method.episodic else 1)
+    workers = 0 if small else max(1, min(_MOST_WORKERS, cores - 1))
+    return Cores(
+        processes=processes if device == "cpu" else 1,
+        threads=1 if small else 0,
+        workers=workers if stated.workers is None else stated.workers,
+    )

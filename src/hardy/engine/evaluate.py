@@ -1,20 +1,20 @@
-"""The loop of every test-time method: views in, one record a sample out."""
+"""The loop of every test-time method: what the journal lacks is made, then all is one table."""
 
 from collections import Counter
+from collections.abc import Generator, Sequence
 from contextlib import closing
 from time import perf_counter
-from typing import Any
 
 import pandas as pd
+import torch
 
-from hardy.core.errors import DataError
-from hardy.data.pipeline import BadSample, Prepared, loader
 from hardy.engine.bench import Bench
-from hardy.engine.device import worker_count
+from hardy.engine.device import spread
+from hardy.engine.entries import SKIPPED, Entry, Shard, entries
 from hardy.engine.journal import Journal
 from hardy.engine.progress import Reporter
-from hardy.measure.records import TIMING, WALL, answer_columns, as_frame
-from hardy.methods.base import Outcome
+from hardy.engine.shards import sharded
+from hardy.measure.records import WALL, as_frame
 
 _RANK = ".label_rank"
 
@@ -34,73 +34,57 @@ def evaluate(bench: Bench, journal: Journal, reporter: Reporter, title: str) -> 
     Raises:
         DataError: If a sample is broken and the spec does not say `on_bad_sample: skip`.
     """
-    done = len(journal.entries)
-    total = len(bench.dataset.samples)
-    entries = list(journal.entries)
-    tally = _Tally(entries)
-    reporter.unit(title, total, done)
-    samples = loader(bench.pipeline(range(done, total)), worker_count(bench.experiment))
-    with closing(samples):
+    if not bench.experiment.method.episodic:
+        journal.restart()  # what the method carried from sample to sample is gone
+    made = list(journal.entries)
+    tally = _Tally(made)
+    reporter.unit(title, len(bench.dataset.samples), len(made))
+    with closing(_missing(bench, range(len(made), len(bench.dataset.samples)))) as samples:
         clock = perf_counter()
-        for item in samples:
-            entry = _skip(bench, item) if isinstance(item, BadSample) else _record(bench, item)
+        for entry in samples:
             now = perf_counter()
             entry[WALL], clock = 1e3 * (now - clock), now
             journal.append(entry)
-            entries.append(entry)
-            reporter.sample(len(entries), tally.add(entry))
-    return _table(entries)
+            made.append(entry)
+            reporter.sample(len(made), tally.add(entry))
+    return _table(made)
 
 
-def outcome_of(bench: Bench, item: Prepared) -> Outcome:
-    """Let the method answer for one prepared sample; the classifier stays adapted until `reset`."""
-    views = bench.classifier.preprocess.normalise(item.pixels.to(bench.fabric.device))
-    with bench.fabric.autocast():
-        return bench.method.predict(views)
+def _missing(bench: Bench, indices: Sequence[int]) -> Generator[Entry, None, None]:
+    """Make entries in this process, or in several where that is the faster way."""
+    size, device = bench.classifier.preprocess.size, bench.fabric.device.type
+    cores = spread(bench.experiment, size, device)
+    if cores.processes > 1 and len(indices) > cores.processes:
+        shard = Shard(bench.experiment, bench.located, cores.threads)
+        yield from sharded(shard, indices, cores.processes)
+        return
+    before = torch.get_num_threads()
+    torch.set_num_threads(cores.threads or before)
+    try:
+        yield from entries(bench, indices, cores.workers)
+    finally:
+        torch.set_num_threads(before)
 
 
-def _record(bench: Bench, item: Prepared) -> dict[str, Any]:
-    outcome = outcome_of(bench, item)
-    bench.method.reset()
-    columns: dict[str, Any] = {
-        "sample": item.id,
-        "dataset": bench.dataset.name,
-        "shift": bench.experiment.data.shift_label,
-        "label": item.label,
-    }
-    for name, log_p in outcome.answers.items():
-        columns |= answer_columns(name, log_p.numpy(), item.label)
-    columns |= outcome.details
-    columns[f"{TIMING}views"] = item.ms
-    return columns | {f"{TIMING}{stage}": value for stage, value in outcome.milliseconds.items()}
-
-
-def _skip(bench: Bench, item: BadSample) -> dict[str, Any]:
-    if bench.experiment.data.on_bad_sample == "error":
-        hint = f"{item.hint} Or set data.on_bad_sample to skip.".lstrip()
-        raise DataError(item.reason, hint=hint)
-    return {"skipped": item.id, "reason": item.reason}
-
-
-def _table(entries: list[dict[str, Any]]) -> pd.DataFrame:
-    kept = [entry for entry in entries if "skipped" not in entry]
+def _table(made: list[Entry]) -> pd.DataFrame:
+    kept = [entry for entry in made if SKIPPED not in entry]
     frame = as_frame(kept)
-    frame.attrs["skipped"] = len(entries) - len(kept)
+    frame.attrs[SKIPPED] = len(made) - len(kept)
     return frame
 
 
 class _Tally:
     """Counts right answers by name, so that the progress bar can show the accuracy so far."""
 
-    def __init__(self, entries: list[dict[str, Any]]) -> None:
+    def __init__(self, entries: list[Entry]) -> None:
         self._samples = 0
         self._right: Counter[str] = Counter()
         for entry in entries:
             self.add(entry)
 
-    def add(self, entry: dict[str, Any]) -> str:
+    def add(self, entry: Entry) -> str:
         """Count one entry, and say the accuracies so far."""
-        if "skipped" not in entry:
+        if SKIPPED not in entry:
             self._samples += 1
             for key, value in entry.items():
                 if key.endswith(_RANK):

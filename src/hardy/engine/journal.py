@@ -34,13 +34,14 @@ class Journal:
     def __init__(self, run_id: str, fingerprint: str) -> None:
         self.path = _path(run_id)
         self.path.parent.mkdir(exist_ok=True)
-        self.entries: list[dict[str, Any]] = self._recover(fingerprint)
+        self._header = {"fingerprint": fingerprint}
+        self.entries: list[dict[str, Any]] = self._recover()
         self._stream = self.path.open("a", encoding="utf-8")
         self._synced = monotonic()
         if self._stream.tell() == 0:
-            self._write({"fingerprint": fingerprint})
+            self._write(self._header)
 
-    def _recover(self, fingerprint: str) -> list[dict[str, Any]]:
+    def _recover(self) -> list[dict[str, Any]]:
         if not self.path.exists():
             return []
         content = self.path.read_bytes()
@@ -53,10 +54,16 @@ class Journal:
         except ValueError as error:
             message = f"journal {self.path} is damaged: {error}"
             raise TrackingError(message, hint="Delete the file; the unit starts anew.") from error
-        if lines and lines[0] != {"fingerprint": fingerprint}:
+        if lines and lines[0] != self._header:
             message = f"journal {self.path} belongs to another unit"
             raise TrackingError(message, hint="Delete the file; the unit starts anew.")
         return lines[1:]
+
+    def restart(self) -> None:
+        """Forget all entries."""
+        self.entries = []
+        self._stream.truncate(0)
+        self._write(self._header)
 
     def append(self, entry: dict[str, Any]) -> None:
         """Write one entry; it is on disk within about a second."""

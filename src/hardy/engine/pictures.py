@@ -11,7 +11,8 @@ from torch import Tensor
 
 from hardy.data.pipeline import Prepared
 from hardy.engine.bench import Bench
-from hardy.engine.evaluate import outcome_of
+from hardy.engine.entries import subject_of
+from hardy.engine.report import unit_report
 from hardy.explain.charts import confusion_picture, reliability_diagram
 from hardy.explain.choose import choose
 from hardy.explain.gradcam import heat_map
@@ -19,6 +20,7 @@ from hardy.explain.panels import Heat, gradcam_panel, view_grid
 from hardy.measure.classification import correct
 from hardy.measure.confusion import confusion_rows
 from hardy.measure.records import answers, column
+from hardy.methods.base import Subject
 
 Content = Image.Image | str
 
@@ -32,13 +34,17 @@ def draw(bench: Bench, frame: pd.DataFrame) -> Iterator[tuple[str, Content]]:
         yield f"confusion/{name}.png", confusion_picture(rows, bench.dataset.classes)
         confidence = column(frame, f"{name}.confidence")
         yield f"calibration/{name}.png", reliability_diagram(confidence, correct(frame, name))
+    yield from unit_report(frame, main, bench.dataset.classes)
     wanted = bench.experiment.explain
     for row in range(min(wanted.view_grids, len(frame))):
         yield f"views/{_file_name(frame, row)}.png", _views(bench, frame, row)
     if wanted.gradcam is not None:
         rule, count = wanted.gradcam.choose, wanted.gradcam.count
         for row in choose(frame, main, "source", rule, count):
-            yield f"gradcam/{_file_name(frame, row)}.png", _gradcam(bench, frame, row)
+            name, item = f"{_file_name(frame, row)}.png", _prepared(bench, frame, row)
+            yield f"gradcam/{name}", _gradcam(bench, frame, row, item)
+            for folder, picture in bench.method.illustrate(subject_of(bench, item)).items():
+                yield f"{folder}/{name}", picture
 
 
 def _file_name(frame: pd.DataFrame, row: int) -> str:
@@ -66,30 +72,28 @@ def _views(bench: Bench, frame: pd.DataFrame, row: int) -> Image.Image:
     return view_grid(_pixels(item.pixels), names, set(selected))
 
 
-def _gradcam(bench: Bench, frame: pd.DataFrame, row: int) -> Image.Image:
-    """Draw Grad-CAM of the predicted class, by the source model and by the adapted one."""
-    item = _prepared(bench, frame, row)
-    main = bench.experiment.method.kind
-    before = _heat(bench, frame, row, item, "source")
-    outcome_of(bench, item)  # leaves the classifier adapted to this sample
-    after = _heat(bench, frame, row, item, main)
-    bench.method.reset()
+def _gradcam(bench: Bench, frame: pd.DataFrame, row: int, item: Prepared) -> Image.Image:
+    """Draw Grad-CAM of the predicted class, by the source model and by each adapted one."""
+    main, subject = bench.experiment.method.kind, subject_of(bench, item)
+    prediction = int(frame["source.prediction"].iloc[row])
+    confidence = float(frame["source.confidence"].iloc[row])
+    heats = {"before": _heat(bench, subject, item.label, prediction, confidence)}
+    for name, method in {**bench.method.companions(), main: bench.method}.items():
+        with bench.fabric.autocast():
+            answer = method.predict(subject).answers[name]
+        heats[f"after {name}"] = _heat(
+            bench, subject, item.label, int(answer.argmax()), float(answer.max().exp())
+        )
+        method.reset()
     truth = bench.dataset.classes[item.label]
     title = f"{item.id}   {bench.experiment.data.shift_label}   {main}"
-    return gradcam_panel(_pixels(item.pixels[:1])[0], before, after, truth, title)
+    return gradcam_panel(_pixels(item.pixels[:1])[0], heats, truth, title)
 
 
-def _heat(bench: Bench, frame: pd.DataFrame, row: int, item: Prepared, answer: str) -> Heat:
-    prediction = int(frame[f"{answer}.prediction"].iloc[row])
-    image = bench.classifier.preprocess.normalise(item.pixels[:1].to(bench.fabric.device))
+def _heat(bench: Bench, subject: Subject, label: int, prediction: int, confidence: float) -> Heat:
     with torch.enable_grad():
-        heat = heat_map(bench.classifier, image, prediction)
-    return Heat(
-        map=heat,
-        name=bench.dataset.classes[prediction],
-        confidence=float(frame[f"{answer}.confidence"].iloc[row]),
-        correct=prediction == item.label,
-    )
+        heat = heat_map(bench.classifier, subject.views[:1], prediction)
+    return Heat(heat, bench.dataset.classes[prediction], confidence, prediction == label)
 
 
 def _pixels(views: Tensor) -> np.ndarray:

@@ -5,23 +5,38 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from time import sleep
+from types import MappingProxyType
 from typing import Any
 
 from hardy.core.errors import HardyError, Interrupted
 from hardy.engine.bench import assemble
 from hardy.engine.evaluate import evaluate
+from hardy.engine.expectations import aggregated, all_verdicts, announce, judged, note_verdicts
+from hardy.engine.gate import check_source
 from hardy.engine.journal import Journal, discard
 from hardy.engine.pictures import draw
 from hardy.engine.progress import Reporter
+from hardy.engine.report import parent_report
+from hardy.engine.request import REQUEST, SPEC, UNITS, request_text, spec_tag, units_text
 from hardy.engine.results import UnitResult
 from hardy.engine.signals import Stopped, stop_on_signals
+from hardy.engine.supply import supplied
 from hardy.measure.leaderboard import leaderboard, leaderboard_row
 from hardy.measure.records import read_parquet, write_parquet
 from hardy.measure.summary import summarise
 from hardy.models.weights import state_sha256
-from hardy.plan.tracker import FINGERPRINT_TAG, PastRun, Run, Scalar, Status, Tracker
+from hardy.plan.measured import work_label
+from hardy.plan.tracker import (
+    FINGERPRINT_TAG,
+    WORK_TAG,
+    PastRun,
+    Run,
+    Scalar,
+    Status,
+    Tracker,
+)
 from hardy.plan.units import Plan, PlannedUnit
-from hardy.spec import dump
+from hardy.spec import Resolved, dump
 from hardy.spec.experiment import Experiment
 
 RECORDS = "records/records.parquet"
@@ -48,8 +63,10 @@ def run_plan(
         HardyError: If a unit failed; its run is FAILED with the reason in a tag.
     """
     try:
-        with stop_on_signals(), reporter.showing(len(plan.units)):
-            return _carry_out(plan, tracker, reporter)
+        with stop_on_signals(), reporter.showing(len(plan.needed) + len(plan.units)):
+            run_id, results = _carry_out(plan, tracker, reporter)
+            announce(plan.resolved, results, reporter)
+            return run_id, results
     except Stopped as stop:
         raise Interrupted(stop.number, hint=resume_command) from None
     except HardyError as error:
@@ -58,22 +75,39 @@ def run_plan(
 
 
 def _carry_out(plan: Plan, tracker: Tracker, reporter: Reporter) -> tuple[str, list[UnitResult]]:
-    if len(plan.units) == 1:
-        result = _settle(plan.units[0], tracker, reporter)
+    if len(plan.units) == 1 and not plan.needed:
+        only = supplied(plan.units[0], {}, tracker)
+        result = _settle(only, tracker, reporter, tags=spec_tag(plan.resolved))
         return result.run_id, [result]
     past = tracker.find(plan.fingerprint)
     if past is not None and past.finished and all(unit.reusable for unit in plan.units):
         tracker.refer(past.run_id)
-        return past.run_id, [_settle(unit, tracker, reporter, past.run_id) for unit in plan.units]
+        units = [supplied(unit, {}, tracker) for unit in plan.units]
+        return past.run_id, [_settle(unit, tracker, reporter, past.run_id) for unit in units]
     parent = tracker.start(
         plan.resolved.name,
         tags=_parent_tags(plan),
         resume=past.run_id if past is not None and not past.busy else None,
     )
     with _ending(parent):
-        results = [_settle(unit, tracker, reporter, parent.run_id) for unit in plan.units]
-        _summarise_parent(parent, results)
+        parent.text(request_text(plan.resolved), REQUEST)
+        results = _settle_all(plan, tracker, reporter, parent.run_id)
+        _summarise_parent(parent, plan.resolved, results)
+        parent.text(units_text(results), UNITS)
     return parent.run_id, results
+
+
+def _settle_all(plan: Plan, tracker: Tracker, reporter: Reporter, parent: str) -> list[UnitResult]:
+    """Run what is needed first, then the units; return the units' results."""
+    made: dict[str, UnitResult] = {}
+    for source in plan.needed:
+        ready = supplied(source, made, tracker)
+        made[source.fingerprint] = _settle(ready, tracker, reporter, parent)
+    return [
+        made.get(unit.fingerprint)
+        or _settle(supplied(unit, made, tracker), tracker, reporter, parent)
+        for unit in plan.units
+    ]
 
 
 def _parent_tags(plan: Plan) -> dict[str, str]:
@@ -81,6 +115,7 @@ def _parent_tags(plan: Plan) -> dict[str, str]:
         FINGERPRINT_TAG: plan.fingerprint,
         "hardy.experiment": plan.resolved.name,
         "hardy.role": "parent",
+        **spec_tag(plan.resolved),
     }
 
 
@@ -100,7 +135,12 @@ def _ending(run: Run) -> Iterator[None]:
 
 
 def _settle(
-    planned: PlannedUnit, tracker: Tracker, reporter: Reporter, parent: str | None = None
+    planned: PlannedUnit,
+    tracker: Tracker,
+    reporter: Reporter,
+    parent: str | None = None,
+    *,
+    tags: Mapping[str, str] = MappingProxyType({}),
 ) -> UnitResult:
     """Return a unit's result: an earlier run's where there is one, else by running it."""
     name = planned.unit.experiment.name
@@ -114,7 +154,7 @@ def _settle(
         return UnitResult(planned, past.run_id, frame, past.metrics, reused=True)
     run = tracker.start(
         name,
-        tags=_tags(planned),
+        tags={**_tags(planned), **tags},
         parent=parent,
         resume=past.run_id if past is not None else None,
     )
@@ -139,16 +179,22 @@ def _awaited(planned: PlannedUnit, tracker: Tracker, reporter: Reporter) -> Past
 
 def _run_unit(planned: PlannedUnit, run: Run, reporter: Reporter) -> UnitResult:
     experiment = planned.unit.experiment
-    run.text(dump(experiment), "spec.yaml")
+    run.text(dump(experiment), SPEC)
     run.params(leaves(experiment))
-    bench = assemble(experiment)
+    bench = assemble(experiment, planned.located)
+    check_source(bench)
     run.dataset(
         bench.dataset.name,
         planned.data_digest,
         {"dataset": bench.dataset.name, "shift": experiment.data.shift_label},
         "test",
     )
-    run.tags({"hardy.state_sha256": state_sha256(bench.classifier.network)})
+    run.tags(
+        {
+            "hardy.state_sha256": state_sha256(bench.classifier.network),
+            "hardy.device": bench.fabric.device.type,
+        }
+    )
     with Journal(run.run_id, planned.fingerprint) as journal:
         frame = evaluate(bench, journal, reporter, experiment.name)
         metrics = summarise(frame, experiment.method.kind, "source")
@@ -159,8 +205,9 @@ def _run_unit(planned: PlannedUnit, run: Run, reporter: Reporter) -> UnitResult:
             run.artifact(records, RECORDS)
             for path, picture in draw(bench, frame):
                 _save(run, Path(folder), path, picture)
-    run.metrics(metrics)
-    return UnitResult(planned, run.run_id, frame, metrics, reused=False)
+    result = judged(UnitResult(planned, run.run_id, frame, metrics, reused=False), run)
+    run.metrics(result.metrics)
+    return result
 
 
 def _save(run: Run, folder: Path, path: str, content: Any) -> None:  # noqa: ANN401
@@ -185,6 +232,7 @@ def _tags(planned: PlannedUnit) -> dict[str, str]:
         "hardy.shift": experiment.data.shift_label,
         "hardy.data_digest": planned.data_digest,
         "hardy.weights": planned.weights,
+        WORK_TAG: work_label(experiment),
         **{f"hardy.choice.{key}": str(value) for key, value in planned.unit.choices.items()},
     }
 
@@ -217,11 +265,19 @@ def leaderboard_rows(results: Sequence[UnitResult]) -> list[dict[str, Any]]:
     ]
 
 
-def _summarise_parent(parent: Run, results: Sequence[UnitResult]) -> None:
-    parent.note(leaderboard(leaderboard_rows(results)))
+def _summarise_parent(parent: Run, resolved: Resolved, results: Sequence[UnitResult]) -> None:
+    found = all_verdicts(resolved, results)
+    note_verdicts(parent, found, before=leaderboard(leaderboard_rows(results)))
+    with tempfile.TemporaryDirectory() as folder:
+        for path, content in parent_report(resolved.name, results):
+            _save(parent, Path(folder), path, content)
+    if len(resolved.experiments) == 1:
+        parent.metrics(aggregated(results))
     count = len(results)
+    parent.metrics({"units": count, "units/reused": sum(r.reused for r in results)})
+    if len({r.planned.unit.experiment.method.kind for r in results}) > 1:
+        return  # a mean over several methods is nobody's number
     for name in ("accuracy", "source/accuracy", "nll", "ece", "seconds_per_sample"):
         values = [r.metrics[name] for r in results if name in r.metrics]
         if len(values) == count:
             parent.metrics({f"mean/{name}": sum(values) / count})
-    parent.metrics({"units": count, "units/reused": sum(r.reused for r in results)})

@@ -15,8 +15,8 @@ from hardy.measure.confusion import most_confused
 _MATRIX_CLASSES = 30
 _PAIRS = 20
 _NAME = 28
-_DPI = 100
-_BLUE, _ORANGE, _INK = "#0072B2", "#D55E00", "#212529"
+DPI = 100
+BLUE, ORANGE, INK = "#0072B2", "#D55E00", "#212529"
 
 Row = Mapping[str, int | str]
 
@@ -46,10 +46,10 @@ def _matrix(rows: Sequence[Row], classes: Sequence[str], present: list[int]) -> 
     for row in rows:
         counts[place[int(row["label"])], place[int(row["prediction"])]] = int(row["count"])
     share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    names = [_short(classes[label]) for label in present]
+    names = [short(classes[label]) for label in present]
 
     side = min(12.0, 3.5 + 0.4 * len(present))
-    figure = Figure(figsize=(side + 2, side + 1), dpi=_DPI, layout="constrained")
+    figure = Figure(figsize=(side + 2, side + 1), dpi=DPI, layout="constrained")
     axes = figure.add_subplot()
     drawn = axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
     axes.set_xticks(range(len(names)), names, rotation=90, fontsize=10, parse_math=False)
@@ -57,24 +57,24 @@ def _matrix(rows: Sequence[Row], classes: Sequence[str], present: list[int]) -> 
     axes.set(xlabel="prediction", ylabel="label")
     size = 11 if len(names) <= 12 else 8
     for y, x in zip(*np.nonzero(counts), strict=True):
-        ink = "white" if share[y, x] > 0.55 else _INK
+        ink = "white" if share[y, x] > 0.55 else INK
         axes.text(x, y, str(counts[y, x]), ha="center", va="center", color=ink, fontsize=size)
     right, total = int(np.trace(counts)), int(counts.sum())
     axes.set_title(f"{right} of {total} right", fontsize=13, fontweight="bold")
     figure.colorbar(drawn, ax=axes, shrink=0.8, label="share of the label's samples")
-    return _render(figure)
+    return render(figure)
 
 
 def _pair_bars(rows: Sequence[Row], classes: Sequence[str], present: int) -> Image.Image:
     pairs = most_confused([dict(row) for row in rows], _PAIRS)
     counts = [int(row["count"]) for row in pairs]
     names = [
-        f"{_short(classes[int(row['label'])])} → {_short(classes[int(row['prediction'])])}"
+        f"{short(classes[int(row['label'])])} → {short(classes[int(row['prediction'])])}"
         for row in pairs
     ]
-    figure = Figure(figsize=(11, 1.6 + 0.32 * max(len(pairs), 3)), dpi=_DPI, layout="constrained")
+    figure = Figure(figsize=(11, 1.6 + 0.32 * max(len(pairs), 3)), dpi=DPI, layout="constrained")
     axes = figure.add_subplot()
-    bars = axes.barh(range(len(pairs)), counts, color=_BLUE)
+    bars = axes.barh(range(len(pairs)), counts, color=BLUE)
     axes.bar_label(bars, padding=4, fontsize=10)
     axes.set_yticks(range(len(pairs)), names, fontsize=10, parse_math=False)
     axes.invert_yaxis()
@@ -85,7 +85,7 @@ def _pair_bars(rows: Sequence[Row], classes: Sequence[str], present: int) -> Ima
     wrong = sum(int(row["count"]) for row in rows if row["label"] != row["prediction"])
     title = f"Most confused pairs: {sum(counts)} of {wrong} errors, {present} classes"
     axes.set_title(title, fontsize=13, fontweight="bold")
-    return _render(figure)
+    return render(figure)
 
 
 def reliability_diagram(
@@ -102,7 +102,7 @@ def reliability_diagram(
         DataError: If there is no sample or a confidence is outside [0, 1].
     """
     binned = reliability(confidence, correct, bins)
-    figure = Figure(figsize=(6.4, 7.2), dpi=_DPI, layout="constrained")
+    figure = Figure(figsize=(6.4, 7.2), dpi=DPI, layout="constrained")
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(4, 1))
     _accuracy_bars(upper, binned)
     lower.bar(binned.edges[:-1], binned.counts, 1 / bins, align="edge", color="#868e96")
@@ -110,7 +110,7 @@ def reliability_diagram(
     lower.set(xlabel="confidence", ylabel="samples", xlim=(0, 1))
     title = f"Expected calibration error {100 * binned.ece:.1f} %, {len(correct)} samples"
     upper.set_title(title, fontsize=13, fontweight="bold")
-    return _render(figure)
+    return render(figure)
 
 
 def _accuracy_bars(axes: Axes, binned: Reliability) -> None:
@@ -118,31 +118,33 @@ def _accuracy_bars(axes: Axes, binned: Reliability) -> None:
     held = binned.counts > 0
     left, accuracy = binned.edges[:-1][held], binned.accuracy[held]
     gap = binned.confidence[held] - accuracy
-    axes.bar(left, accuracy, width, align="edge", color=_BLUE, edgecolor="white", label="accuracy")
+    axes.bar(left, accuracy, width, align="edge", color=BLUE, edgecolor="white", label="accuracy")
     axes.bar(
         left,
         gap,
         width,
         accuracy,
         align="edge",
-        color=_ORANGE,
+        color=ORANGE,
         edgecolor="white",
         alpha=0.45,
         hatch="//",
         label="gap to mean confidence",
     )
-    axes.plot([0, 1], [0, 1], color=_INK, linestyle="--", linewidth=1, label="calibrated")
+    axes.plot([0, 1], [0, 1], color=INK, linestyle="--", linewidth=1, label="calibrated")
     axes.set(ylabel="accuracy", ylim=(0, 1))
     axes.legend(loc="upper left", frameon=False)
 
 
-def _short(name: str) -> str:
+def short(name: str) -> str:
+    """Return a class name, cut with an ellipsis where it is long."""
     return name if len(name) <= _NAME else name[: _NAME - 1].rstrip(" ,") + "…"
 
 
-def _render(figure: Figure) -> Image.Image:
+def render(figure: Figure) -> Image.Image:
+    """Return a figure as an RGB picture."""
     # Through the figure itself: pyplot would keep it, and choose a backend, for the whole process.
     buffer = BytesIO()
     # "tight" keeps long class names, which the layout engine may push over the edge.
-    figure.savefig(buffer, format="png", dpi=_DPI, bbox_inches="tight", pad_inches=0.15)
+    figure.savefig(buffer, format="png", dpi=DPI, bbox_inches="tight", pad_inches=0.15)
     return Image.open(buffer).convert("RGB")

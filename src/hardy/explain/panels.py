@@ -1,7 +1,7 @@
 """Pictures of single samples: Grad-CAM before and after, and the grid of views."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
@@ -60,34 +60,33 @@ def overlay(pixels: np.ndarray, heat: np.ndarray, side: int) -> Image.Image:
 
 
 def gradcam_panel(
-    image: np.ndarray, before: Heat, after: Heat, truth: str, title: str
+    image: np.ndarray, heats: Mapping[str, Heat], truth: str, title: str
 ) -> Image.Image:
-    """Draw a sample, and its Grad-CAM before and after adaptation, side by side.
+    """Draw a sample, and its Grad-CAM before and after adaptations, side by side.
 
     Args:
         image: What the network saw, not normalised: (S, S, 3) of uint8.
-        before: The source model's answer.
-        after: The adapted model's answer.
+        heats: The answers of the source model and of adapted ones, in order, by their captions.
         truth: Name of the sample's class.
         title: Headline, such as the sample's id and the shift.
 
     Returns:
-        RGB, 1216 x 540 pixels.
+        RGB, 540 pixels high; 1216 wide for two answers.
     """
     top, bottom = 84, 72
-    picture, pen = canvas(3 * _TILE + 4 * GAP, top + _TILE + bottom)
+    columns = 1 + len(heats)
+    picture, pen = canvas(columns * (_TILE + GAP) + GAP, top + _TILE + bottom)
     headline = font(20, bold=True)
     pen.text((GAP, 14), fit(title, headline, picture.width - 2 * GAP), INK, headline)
-    tiles = [tile(image, _TILE), *(overlay(image, heat.map, _TILE) for heat in (before, after))]
-    for column, (label, part) in enumerate(
-        zip(("input", "before", "after"), tiles, strict=True)
-    ):
+    tiles = {"input": tile(image, _TILE)}
+    tiles |= {label: overlay(image, heat.map, _TILE) for label, heat in heats.items()}
+    for column, (label, part) in enumerate(tiles.items()):
         left = GAP + column * (_TILE + GAP)
         pen.text((left, top - 30), label, GREY, font(17))
         picture.paste(part, (left, top))
     below = top + _TILE + 10
     pen.text((GAP, below), fit(f"truth: {truth}", font(18), _TILE), INK, font(18))
-    for column, heat in enumerate((before, after), start=1):
+    for column, heat in enumerate(heats.values(), start=1):
         _verdict(pen, GAP + column * (_TILE + GAP), below, heat)
     _colour_bar(picture, pen, below + 34)
     return picture

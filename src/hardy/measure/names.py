@@ -2,6 +2,7 @@
 
 MEANINGS = {
     "accuracy": "share of samples whose most probable class is right, 0 to 1",
+    "error": "share of samples whose most probable class is wrong, 0 to 1",
     "top5": "share of samples whose class is among the five most probable, 0 to 1",
     "nll": "mean negative log-likelihood of the right class, in nats",
     "ece": "expected calibration error, 0 to 1",
@@ -11,3 +12,17 @@ MEANINGS = {
     "samples": "number of samples",
 }
 METRICS: tuple[str, ...] = tuple(MEANINGS)
+
+EXPECTABLE: tuple[str, ...] = (
+    *METRICS,
+    "source/accuracy",
+    "source/error",
+    "delta/accuracy",
+    "mean/accuracy",
+    "mean/error",
+    "mean/source/accuracy",
+    "mean/source/error",
+    "mce",
+    "source/mce",
+)
+"""What a spec may expect: a run's metrics, and those that a matrix's runs have together."""

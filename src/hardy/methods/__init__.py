@@ -5,9 +5,11 @@ from typing import Annotated, get_args
 from pydantic import Field
 
 from hardy.methods.memo.spec import MemoSpec
+from hardy.methods.memo_plus.spec import MemoPlusSpec
 from hardy.methods.source.spec import SourceSpec
+from hardy.methods.view_ensemble.spec import ViewEnsembleSpec
 
-AnyMethod = SourceSpec | MemoSpec
+AnyMethod = SourceSpec | ViewEnsembleSpec | MemoSpec | MemoPlusSpec
 
 METHODS: tuple[type[AnyMethod], ...] = get_args(AnyMethod)
 MethodSpec = Annotated[AnyMethod, Field(discriminator="kind")]

@@ -5,13 +5,35 @@ sees a label, a file or MLflow.
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
 from hardy.models.classifier import Classifier
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One image as a method sees it.
+
+    Attributes:
+        views: Normalised views (V, 3, H, W) on the classifier's device; view 0 is the unchanged
+            image.
+        id: The sample's stable name; with the seed it derives every random number.
+        seed: The experiment's seed.
+        canvas: The image that views are cut from, (h, w, 3) of uint8, where the method's schema
+            says that it needs it; None where views are cut from view 0 itself.
+    """
+
+    views: Tensor
+    id: str = ""
+    seed: int = 0
+    canvas: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -45,17 +67,26 @@ class TestTimeMethod(ABC):
         classifier.eval()
 
     @abstractmethod
-    def predict(self, views: Tensor) -> Outcome:
-        """Answer for one image; leaves the classifier as adapted to it, until `reset`.
-
-        Args:
-            views: Normalised views (V, 3, H, W) on the classifier's device; view 0 is the
-                unchanged image.
-        """
+    def predict(self, subject: Subject) -> Outcome:
+        """Answer for one image; leaves the classifier as adapted to it, until `reset`."""
 
     @abstractmethod
     def reset(self) -> None:
         """Restore every weight, buffer and optimizer state, in place and bit for bit."""
+
+    def companions(self) -> Mapping[str, "TestTimeMethod"]:
+        """Return methods on the same classifier, by name, whose Grad-CAM stands beside this one's.
+
+        They are asked for where a picture is drawn, with the classifier as the source model.
+        """
+        return {}
+
+    def illustrate(self, subject: Subject) -> Mapping[str, Image.Image]:
+        """Return pictures of one sample that only this method can draw, by folder name.
+
+        The classifier is the source model.
+        """
+        return {}
 
 
 def log_probabilities(logits: Tensor) -> Tensor:

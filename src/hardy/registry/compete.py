@@ -31,9 +31,12 @@ def compete(policy: Policy, results: Sequence[UnitResult], run_id: str) -> list[
 
 
 def _register(policy: Policy, results: Sequence[UnitResult], run_id: str) -> Registered:
-    experiment = results[0].planned.unit.experiment
+    planned = results[0].planned
+    experiment = planned.unit.experiment
     dataset = open_dataset(experiment.data)
     # Built anew: what the run's own classifier holds now is the method's business.
-    classifier = build_classifier(experiment.model, dataset.model_indices, seed=experiment.seed)
+    classifier = build_classifier(
+        experiment.model, dataset.model_indices, seed=experiment.seed, located=planned.located
+    )
     main = experiment.method.kind
     return register(results, classifier, dataset.classes, policy, main=main, run_id=run_id)

@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 from PIL import Image
@@ -18,7 +19,7 @@ from hardy.core.errors import RegistryError, WeightsError
 from hardy.core.hashing import file_sha256
 from hardy.core.spec import Spec
 from hardy.data.views import make_views
-from hardy.methods.base import TestTimeMethod, log_probabilities
+from hardy.methods.base import Subject, TestTimeMethod, log_probabilities
 from hardy.methods.build import build_method, views_of
 from hardy.models.build import build_network
 from hardy.models.classifier import Classifier
@@ -122,14 +123,15 @@ class Predictor:
 
     def _adapted(self, image: Image.Image, spec: Spec, seed: int) -> Tensor:
         method, asked = self._method(spec), views_of(spec)
-        pixels = self._pixels(image)[None]
+        pixels, name = self._pixels(image)[None], content_id(image)
         if asked is not None:
             plain = self.card.preprocess.geometry(image)
             size = self.card.preprocess.size
-            pixels = make_views(image, asked, size, seed, content_id(image), plain).pixels
+            pixels = make_views(image, asked, size, seed, name, plain).pixels
+        subject = Subject(self._normalised(pixels), name, seed, np.asarray(image))
         try:
             with torch.enable_grad(), self._autocast():
-                return method.predict(self._normalised(pixels)).answers[self.card.main]
+                return method.predict(subject).answers[self.card.main]
         finally:
             method.reset()
 

@@ -3,14 +3,9 @@
 from hardy.spec.diagnostics import Diagnostic, Diagnostics
 from hardy.spec.dump import dump
 from hardy.spec.experiment import Experiment
-from hardy.spec.resolve import (
-    Resolved,
-    Setting,
-    Unit,
-    load_policy,
-    named_experiments,
-    resolve,
-)
+from hardy.spec.find import find_spec, named_experiments, named_suites
+from hardy.spec.resolve import load_policy, resolve
+from hardy.spec.resolved import Resolved, Setting, Unit
 from hardy.spec.schema import json_schema
 
 __all__ = [
@@ -21,8 +16,10 @@ __all__ = [
     "Setting",
     "Unit",
     "dump",
+    "find_spec",
     "json_schema",
     "load_policy",
     "named_experiments",
+    "named_suites",
     "resolve",
 ]

@@ -1,8 +1,8 @@
 """The whole of an experiment: the parts' schemas composed into one."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from hardy.core.spec import Spec
 from hardy.data.spec import DataSpec
@@ -30,7 +30,21 @@ class Compute(Spec):
 
     workers: Annotated[
         int | None,
-        Field(ge=0, le=256, description="Processes that prepare views; none: one a core."),
+        Field(
+            ge=0,
+            le=256,
+            description="Processes that prepare views; none: all cores but one, or 0 where each "
+            "core runs the network.",
+        ),
+    ] = None
+    processes: Annotated[
+        int | None,
+        Field(
+            ge=1,
+            le=256,
+            description="Processes that run the network on a CPU, each on samples of its own; "
+            "none: one a core for inputs up to 64 pixels, else one.",
+        ),
     ] = None
     device: Annotated[
         Literal["auto", "cpu", "cuda", "mps"], Field(description="Where the network runs.")
@@ -64,3 +78,13 @@ class Experiment(Spec):
         Field(alias="register", description="Policy under registry/ by which results compete."),
     ] = None
     compute: Annotated[Compute, Field(description="How the work is carried out.")] = Compute()
+
+    @model_validator(mode="after")
+    def _samples_are_apart(self) -> Self:
+        if not self.method.episodic and (self.compute.processes or 1) > 1:
+            message = (
+                "compute.processes is above 1, but with optimizer_state: carry each sample depends "
+                "on the one before; use one process, or optimizer_state: reset"
+            )
+            raise ValueError(message)
+        return self

@@ -50,15 +50,18 @@ class Loader:
     Attributes:
         faults: What was found wrong so far.
         files: How many files were read.
+        context: Added to every fault, such as which suite the file was read for.
     """
 
     faults: list[Diagnostic] = field(default_factory=list)
     files: int = 0
+    context: str = ""
 
     def load(self, path: Path, chain: tuple[Path, ...] = (), note: str = "") -> Node | None:
         """Return the merged tree without `extends`, or None if a part of it is unreadable."""
         self.files += 1
-        node = read_file(path, shown(path), self.faults, note=note)
+        notes = ", ".join(filter(None, (note, self.context)))
+        node = read_file(path, shown(path), self.faults, note=notes)
         if node is None:
             return None
         extends = node.child("extends")

@@ -2,15 +2,22 @@
 
 import re
 from collections.abc import Iterable, Iterator
+from functools import cache
 
 from hardy.core.paths import policies_dir
 from hardy.data.cards import DATASETS
-from hardy.measure.names import METRICS
+from hardy.measure.names import EXPECTABLE, METRICS
 from hardy.models.names import timm_names, torchvision_weights
 from hardy.spec.check import texts
 from hardy.spec.diagnostics import Diagnostic
+from hardy.spec.find import lookup, names
 from hardy.spec.node import KeyPath, Node
 from hardy.spec.variables import ALLOWED, VARIABLE
+
+EXPERIMENT = "experiment:"
+"""What weights begin with that the run of another experiment yields."""
+
+NAMED = "a path, or a name that `hardy list` shows"
 
 _TAG = re.compile(r"[A-Z][A-Z0-9_]*")
 
@@ -18,11 +25,12 @@ _TAG = re.compile(r"[A-Z][A-Z0-9_]*")
 def experiment_faults(tree: Node) -> Iterator[Diagnostic]:
     """Yield the unknown names of an experiment's tree."""
     yield from _model_faults(tree)
+    yield from _needs_faults(tree)
     yield from _policy_faults(tree)
     yield from _variable_faults(tree)
     expect = tree.child("expect")
     for index, _ in enumerate(expect.value if expect and isinstance(expect.value, list) else ()):
-        yield from _unknown(tree, ("expect", index, "metric"), "metric", METRICS)
+        yield from _unknown(tree, ("expect", index, "metric"), "metric", EXPECTABLE)
 
 
 def policy_faults(tree: Node) -> Iterator[Diagnostic]:
@@ -83,12 +91,30 @@ def _timm_weights_faults(tree: Node, name: str) -> Iterator[Diagnostic]:
         message = f"{weights} is a tag of torchvision's, but the model is timm's"
         expected = "random, pretrained, package:NAME or file:PATH; timm's tags end the model's name"
         yield Diagnostic.at(node.origin, path, message, expected=expected)
-    tagged = "." in name or any(known.startswith(f"{name}.") for known in timm_names())
-    if weights == "pretrained" and not tagged:
+    if weights == "pretrained" and "." not in name and name not in _with_weights():
         message = f"timm has no pretrained weights of {name}"
         yield Diagnostic.at(
             node.origin, path, message, expected="random, package:NAME or file:PATH"
         )
+
+
+@cache
+def _with_weights() -> frozenset[str]:
+    """Return the architectures of timm that have a tag, which is to say weights."""
+    return frozenset(name.partition(".")[0] for name in timm_names() if "." in name)
+
+
+def _needs_faults(tree: Node) -> Iterator[Diagnostic]:
+    found = _text(tree, ("model", "weights"))
+    if found and found[1].startswith(EXPERIMENT):
+        node, weights = found
+        name = weights.removeprefix(EXPERIMENT)
+        if lookup(name) is None:
+            message = f"there is no experiment {name!r}"
+            path: KeyPath = ("model", "weights")
+            yield Diagnostic.at(
+                node.origin, path, message, expected=NAMED, name=name, known=names()
+            )
 
 
 def _policy_faults(tree: Node) -> Iterator[Diagnostic]:
@@ -101,7 +127,10 @@ def _variable_faults(tree: Node) -> Iterator[Diagnostic]:
             name = match[1]
             if not _is_path(path, text):
                 message = f"{match[0]} stands outside a path"
-                expected = "variables only in `data.root` and in `file:` weights"
+                expected = (
+                    "variables only in `data.root`, `file:` weights and `method.segmenter."
+                    "checkpoint`"
+                )
                 yield Diagnostic.at(node.origin, path, message, expected=expected)
             elif name not in ALLOWED or not match[0].endswith("}"):
                 message = f"{match[0]} cannot be used in a path"
@@ -110,4 +139,6 @@ def _variable_faults(tree: Node) -> Iterator[Diagnostic]:
 
 
 def _is_path(path: KeyPath, text: str) -> bool:
-    return path == ("data", "root") or (path == ("model", "weights") and text.startswith("file:"))
+    if path == ("model", "weights"):
+        return text.startswith("file:")
+    return path in (("data", "root"), ("method", "segmenter", "checkpoint"))

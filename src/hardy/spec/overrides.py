@@ -85,20 +85,23 @@ def _skip_quoted(text: str, start: int) -> int:
     return min(index + 1, len(text))
 
 
-def read_overrides(entries: Sequence[str], faults: list[Diagnostic]) -> list[Override]:
+def read_overrides(
+    entries: Sequence[str], faults: list[Diagnostic], *, note: str = ""
+) -> list[Override]:
     """Read assignments `a.b.0.c=value`; values are YAML 1.2, and no value at all is null.
 
     Args:
         entries: Each holds any number of assignments; see `split`.
         faults: Faults are appended here, each quoting its assignment.
+        note: Added to every fault of the assignments.
     """
     words = [word for entry in entries for word in split(entry)]
-    found = [_read(word, faults) for word in words]
+    found = [_read(word, faults, note) for word in words]
     return [override for override in found if override]
 
 
-def _read(word: str, faults: list[Diagnostic]) -> Override | None:
-    source = Source(OVERRIDE, tuple(word.splitlines()) or ("",))
+def _read(word: str, faults: list[Diagnostic], note: str) -> Override | None:
+    source = Source(OVERRIDE, tuple(word.splitlines()) or ("",), note)
     name, equals, value = word.partition("=")
     path = tuple(name.split("."))
     if not equals or not all(path) or any(c.isspace() for c in name):

@@ -1,209 +1,222 @@
 """From a reference and overrides to the experiments that they mean."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
-
-import yaml
 
 from hardy.core.catalog import did_you_mean
 from hardy.core.errors import SpecError
-from hardy.core.paths import experiments_dir, policies_dir
+from hardy.core.paths import policies_dir
 from hardy.registry.spec import Policy
 from hardy.spec.check import check
 from hardy.spec.diagnostics import Diagnostic, Diagnostics
-from hardy.spec.experiment import Experiment
-from hardy.spec.matrix import Axis, Choice, choices, drop_overridden, read_axes
+from hardy.spec.expand import expand
+from hardy.spec.find import SUFFIX, find_spec, lookup, names
 from hardy.spec.merge import Loader
-from hardy.spec.names import experiment_faults, policy_faults, policy_names
-from hardy.spec.node import KeyPath, Node, Origin
-from hardy.spec.overrides import Override, assign, read_overrides
+from hardy.spec.names import EXPERIMENT, NAMED, policy_faults, policy_names
+from hardy.spec.node import Node
+from hardy.spec.overrides import Override, read_overrides
+from hardy.spec.resolved import Resolved, Unit
+from hardy.spec.suite import Member, Suite, spelled_out
 
-_SUFFIX = ".yaml"
-# The units of a large matrix mostly share their faults.
-_ENOUGH_FAULTS = 1000
-_NOT_EXPERIMENTS = ("base", "suites")
-
-
-@dataclass(frozen=True)
-class Setting:
-    """A value that a file or an override gave, and where."""
-
-    origin: Origin
-    value: Any
-
-
-@dataclass(frozen=True)
-class Unit:
-    """One experiment of a file.
-
-    Attributes:
-        experiment: The validated experiment; its name tells it from the file's other units.
-        choices: This combination's matrix values by dotted path.
-        origins: For each path that was written: the setting that holds, then those it overrode.
-    """
-
-    experiment: Experiment
-    choices: dict[str, Any] = field(default_factory=dict)
-    origins: Mapping[KeyPath, tuple[Setting, ...]] = field(default_factory=dict, compare=False)
-
-
-@dataclass(frozen=True)
-class Resolved:
-    """What a reference means: one unit, or one for each combination of its matrix.
-
-    Attributes:
-        reference: As the user gave it.
-        path: The file.
-        overrides: As the user gave them.
-        name: The experiment's name.
-        description: Its one line.
-        matrix: The values of each axis by dotted path; empty without a matrix.
-        units: In the matrix's order.
-    """
-
-    reference: str
-    path: Path
-    overrides: tuple[str, ...]
-    name: str
-    description: str
-    matrix: dict[str, list[Any]]
-    units: tuple[Unit, ...]
+_OWN = tuple(Suite.model_fields)
+"""Keys of a suite itself, which no override changes."""
 
 
 def resolve(reference: str, overrides: Sequence[str] = ()) -> Resolved:
-    """Read, merge, override, multiply and validate a spec.
+    """Read, merge, override, multiply and validate a spec and all that its weights need.
 
     Args:
         reference: A YAML file, with or without `.yaml`, or a name below experiments/.
         overrides: Assignments such as `method.steps=2`; an entry may hold several, divided by
             whitespace, or none. They come after `extends`; one at or above a matrix axis takes
-            the axis out of the matrix.
+            the axis out of the matrix. Of a suite they change every member, after its own `set`.
 
     Raises:
         Diagnostics: If anything is wrong in the files or overrides: every fault, with its place.
         SpecError: If the reference names nothing.
     """
     path = find_spec(reference)
-    loader = Loader()
-    faults = loader.faults
-    tree = loader.load(path)
-    assignments = read_overrides(overrides, faults)
-    if tree is None:
-        raise Diagnostics(faults)
-    tree, assignments = _set_matrix(tree, assignments, faults)
-    axes = drop_overridden(read_axes(tree, faults), assignments)
-    body = tree.without("matrix")
-    combinations = choices(axes, faults) if axes else [Choice((), (), "")]
-    units = []
-    for choice in combinations:
-        unit = _unit(body, choice, assignments, faults)
-        units += [unit] if unit else []
-        if len(faults) > _ENOUGH_FAULTS:
-            break
-    if faults:
-        raise Diagnostics(faults)
-    return _resolved(reference, path, overrides, axes, units)
+    resolver = _Resolver()
+    found = resolver.read(reference, path, overrides)
+    if found is None or resolver.faults:
+        raise Diagnostics(resolver.faults)
+    return found
 
 
-def _resolved(
-    reference: str, path: Path, overrides: Sequence[str], axes: tuple[Axis, ...], units: list[Unit]
-) -> Resolved:
-    first = units[0]
-    name = first.origins[("name",)][0].value
-    return Resolved(
-        reference=reference,
-        path=path,
-        overrides=tuple(overrides),
-        name=name,
-        description=first.experiment.description,
-        matrix={axis.name: [value.plain() for value in axis.values] for axis in axes},
-        units=tuple(units),
-    )
+@dataclass
+class _Resolver:
+    """Collects the faults of all files that a reference leads to.
 
-
-def _set_matrix(
-    tree: Node, overrides: list[Override], faults: list[Diagnostic]
-) -> tuple[Node, list[Override]]:
-    """Apply the overrides of the matrix itself; return the tree and the other overrides.
-
-    What follows `matrix.` is an axis whole, as in a file, where an axis is one dotted key.
+    Attributes:
+        faults: What was found wrong so far.
+        needed: The units whose weights others need, by file; None where one is at fault.
     """
-    others = []
-    for override in overrides:
-        head, rest = override.path[0], override.path[1:]
-        if head == "matrix":
-            path = (head, ".".join(rest)) if rest else (head,)
-            tree = assign(tree, path, override.value, override.key, faults)
-        elif head == "extends":
-            message = "`extends` cannot be overridden"
-            faults.append(Diagnostic.at(override.key, (head,), message))
-        else:
-            others.append(override)
-    return tree, others
 
+    faults: list[Diagnostic] = field(default_factory=list)
+    needed: dict[Path, Unit | None] = field(default_factory=dict)
 
-def _unit(
-    tree: Node, choice: Choice, overrides: list[Override], faults: list[Diagnostic]
-) -> Unit | None:
-    tree = choice.apply(tree, faults)
-    for override in overrides:
-        tree = assign(tree, override.path, override.value, override.key, faults)
-    named = _labelled(tree, choice.label)
-    faults.extend(experiment_faults(tree))
-    experiment = check(Experiment, named, faults)
-    if experiment is None:
-        return None
-    values = {a.name: v.plain() for a, v in zip(choice.axes, choice.values, strict=True)}
-    return Unit(experiment, values, origins(tree))
+    def read(self, reference: str, path: Path, overrides: Sequence[str]) -> Resolved | None:
+        tree = Loader(self.faults).load(path)
+        assignments = read_overrides(overrides, self.faults)
+        if tree is None:
+            return None
+        if tree.child("suite") is not None:
+            return self._suite(tree, assignments, reference, path, overrides)
+        found = expand(
+            tree, assignments, self.faults, reference=reference, path=path, overrides=overrides
+        )
+        # Overrides may lead a file to weights of its own plain run.
+        return self._with_needs(found, () if assignments else (path,))
 
+    def _suite(
+        self,
+        tree: Node,
+        assignments: Sequence[Override],
+        reference: str,
+        path: Path,
+        overrides: Sequence[str],
+    ) -> Resolved | None:
+        tree = spelled_out(tree)
+        suite = check(Suite, tree, self.faults)
+        assignments = self._for_members(assignments)
+        if suite is None:
+            return None
+        if not suite.suite:
+            self._fault(tree.at(("suite",)) or tree, "the suite is empty", expected="experiments")
+            return None
+        places = [tree.at(("suite", index)) or tree for index in range(len(suite.suite))]
+        members = [
+            self._member(member, place, assignments)
+            for member, place in zip(suite.suite, places, strict=True)
+        ]
+        found = tuple(member for member in members if member is not None)
+        self._check_names(members, places)
+        return Resolved(
+            reference=reference,
+            path=path,
+            overrides=tuple(overrides),
+            name=suite.name,
+            description=suite.description,
+            matrix={},
+            units=tuple(unit for member in found for unit in member.units),
+            members=found,
+        )
 
-def _labelled(tree: Node, label: str) -> Node:
-    """Append the combination's label to the experiment's name."""
-    name = tree.child("name")
-    if not label or name is None or not isinstance(name.value, str):
-        return tree
-    entries = tree.value if isinstance(tree.value, dict) else {}
-    return replace(tree, value={**entries, "name": replace(name, value=f"{name.value}/{label}")})
+    def _for_members(self, assignments: Sequence[Override]) -> list[Override]:
+        """Return the overrides that can be meant for every member."""
+        for override in assignments:
+            if override.path[0] in _OWN:
+                message = f"`{override.path[0]}` of a suite cannot be overridden"
+                expected = "a path in its experiments"
+                self.faults.append(
+                    Diagnostic.at(override.key, override.path[:1], message, expected=expected)
+                )
+        return [override for override in assignments if override.path[0] not in _OWN]
 
+    def _member(
+        self, member: Member, place: Node, assignments: Sequence[Override]
+    ) -> Resolved | None:
+        named = place.child("experiment") or place
+        path = self._file(member.experiment, named)
+        if path is None:
+            return None
+        note = f"in the suite at {named.origin}"
+        tree = Loader(self.faults, context=note).load(path)
+        own = read_overrides(member.set_, self.faults, note=note)
+        if tree is None:
+            return None
+        if tree.child("suite") is not None:
+            self._fault(named, f"{member.experiment!r} is a suite itself")
+            return None
+        found = expand(
+            tree,
+            [*own, *assignments],
+            self.faults,
+            reference=member.experiment,
+            path=path,
+            overrides=member.set_,
+            label=member.name,
+        )
+        return self._with_needs(found, () if own or assignments else (path,))
 
-def origins(tree: Node) -> dict[KeyPath, tuple[Setting, ...]]:
-    """Return, for every path of a tree, the setting that holds and those it overrode."""
-    return {path: _chain(node) for path, node in tree.walk() if path}
+    def _file(self, reference: str, place: Node) -> Path | None:
+        path = lookup(reference)
+        if path is None:
+            message = f"there is no experiment {reference!r}"
+            self.faults.append(
+                Diagnostic.at(
+                    place.origin, (), message, expected=NAMED, name=reference, known=names()
+                )
+            )
+        return path
 
+    def _fault(self, place: Node, message: str, *, expected: str = "") -> None:
+        self.faults.append(Diagnostic.at(place.origin, (), message, expected=expected))
 
-def _chain(node: Node | None) -> tuple[Setting, ...]:
-    chain = []
-    while node is not None:
-        chain.append(Setting(node.origin, node.plain()))
-        node = node.overrode
-    return tuple(chain)
+    def _check_names(self, members: Sequence[Resolved | None], places: Sequence[Node]) -> None:
+        seen: set[str] = set()
+        for member, place in zip(members, places, strict=True):
+            own = {unit.experiment.name for unit in member.units} if member else set()
+            for name in sorted(own & seen):
+                expected = "`name: LABEL`, which is appended to the experiment's name"
+                self._fault(place, f"a second unit is named {name!r}", expected=expected)
+            seen |= own
 
+    def _with_needs(self, found: Resolved | None, chain: tuple[Path, ...]) -> Resolved | None:
+        """Attach to every unit the unit whose weights it takes."""
+        if found is None:
+            return None
+        return replace(found, units=tuple(self._attach(unit, chain) for unit in found.units))
 
-def find_spec(reference: str) -> Path:
-    """Return the file that a reference means.
+    def _attach(self, unit: Unit, chain: tuple[Path, ...]) -> Unit:
+        weights = unit.experiment.model.weights
+        if not weights.startswith(EXPERIMENT):
+            return unit
+        place = unit.origins["model", "weights"][0].origin
+        reference = weights.removeprefix(EXPERIMENT)
+        path = lookup(reference)
+        if path is None:  # its fault is among those of the names
+            return unit
+        if path in chain:
+            circle = [file.stem for file in (*chain[chain.index(path) :], path)]
+            message = f"the weights make a circle: {' -> '.join(circle)}"
+            self.faults.append(Diagnostic.at(place, ("model", "weights"), message))
+            return unit
+        if path not in self.needed:
+            self.needed[path] = None  # until it is known, and for good if it is at fault
+            self.needed[path] = self._source(reference, path, Node(weights, place), chain)
+        return replace(unit, needs=self.needed[path])
 
-    Raises:
-        SpecError: If there is none; the hint names experiments that look like it.
-    """
-    plain = Path(reference)
-    if plain.suffix not in (_SUFFIX, ".yml"):
-        plain = Path(reference + _SUFFIX)
-    for path in (plain, experiments_dir() / plain):
-        if _is_file(path):
-            return path.resolve()
-    message = f"there is no experiment {reference!r}"
-    known = [name for name, _ in _named_files()]
-    hint = did_you_mean(reference, known) or "`hardy list` shows the experiments by name."
-    raise SpecError(message, hint=hint)
+    def _source(
+        self, reference: str, path: Path, place: Node, chain: tuple[Path, ...]
+    ) -> Unit | None:
+        """Return the unit that yields the weights asked for at a place."""
+        tree = Loader(self.faults, context=f"needed by {place.origin}").load(path)
+        if tree is None:
+            return None
+        if tree.child("suite") is not None:
+            self._weights_fault(place, f"{reference!r} is a suite; weights come from one run")
+            return None
+        found = expand(tree, (), self.faults, reference=reference, path=path)
+        if found is None:
+            return None
+        if len(found.units) > 1:
+            message = f"{reference!r} is {len(found.units)} runs; weights come from one"
+            self._weights_fault(place, message)
+            return None
+        method = found.units[0].experiment.method
+        if not method.yields_weights:
+            message = f"{reference!r} yields no weights: its method {method.kind} trains none"
+            self._weights_fault(place, message)
+            return None
+        whole = self._with_needs(found, (*chain, path))
+        return whole.units[0] if whole else None
 
-
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except (OSError, ValueError):
-        return False  # a name too long, or one with a NUL in it
+    def _weights_fault(self, place: Node, message: str) -> None:
+        expected = "an experiment of one run, whose method trains a model"
+        fault = Diagnostic.at(place.origin, ("model", "weights"), message, expected=expected)
+        self.faults.append(fault)
 
 
 def load_policy(name: str) -> Policy:
@@ -213,13 +226,13 @@ def load_policy(name: str) -> Policy:
         Diagnostics: Every fault, with its place.
         SpecError: If there is no such policy; the hint names near ones.
     """
-    names = policy_names()
-    if name not in names:
+    known = policy_names()
+    if name not in known:
         message = f"there is no policy {name!r} under registry/"
-        hint = did_you_mean(name, names) or f"Known policies: {', '.join(names) or 'none'}."
+        hint = did_you_mean(name, known) or f"Known policies: {', '.join(known) or 'none'}."
         raise SpecError(message, hint=hint)
     loader = Loader()
-    tree = loader.load((policies_dir() / f"{name}{_SUFFIX}").resolve())
+    tree = loader.load((policies_dir() / f"{name}{SUFFIX}").resolve())
     policy = None
     if tree is not None:
         loader.faults.extend(policy_faults(tree))
@@ -227,40 +240,3 @@ def load_policy(name: str) -> Policy:
     if policy is None or loader.faults:
         raise Diagnostics(loader.faults)
     return policy
-
-
-def named_experiments() -> list[tuple[str, str, Path]]:
-    """Return name, description and file of every experiment, sorted by name.
-
-    The name is what `resolve` takes: the path below experiments/ without its suffix. The
-    description is the file's own; what it would inherit is not looked up.
-    """
-    return [(name, _description(path), path) for name, path in _named_files()]
-
-
-def _named_files() -> list[tuple[str, Path]]:
-    folder = experiments_dir()
-    files = [path.relative_to(folder) for path in folder.rglob(f"*{_SUFFIX}")]
-    return sorted(
-        (str(file.with_suffix("").as_posix()), folder / file)
-        for file in files
-        if file.parts[0] not in _NOT_EXPERIMENTS
-    )
-
-
-def _description(path: Path) -> str:
-    """Return the top-level `description`, reading no further than it; empty if there is none."""
-    depth, key, entry = 0, "", 0
-    try:
-        for event in yaml.parse(path.read_text(encoding="utf-8-sig"), Loader=yaml.SafeLoader):
-            if isinstance(event, yaml.ScalarEvent) and depth == 1:
-                if entry % 2 and key == "description":
-                    return str(event.value)
-                key, entry = event.value, entry + 1
-            elif isinstance(event, (yaml.CollectionStartEvent, yaml.AliasEvent)):
-                entry += depth == 1
-            depth += isinstance(event, yaml.CollectionStartEvent)
-            depth -= isinstance(event, yaml.CollectionEndEvent)
-    except (OSError, ValueError, yaml.YAMLError):
-        return ""  # `hardy validate` says what is wrong; a listing goes on
-    return ""

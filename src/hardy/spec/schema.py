@@ -3,6 +3,7 @@
 from typing import Any
 
 from hardy.spec.experiment import Experiment
+from hardy.spec.suite import Member
 
 _EXTENDS = {
     "description": "File or files that this one stands on; later ones and this one win.",
@@ -12,6 +13,18 @@ _MATRIX = {
     "description": "Dotted paths and the values they take; one unit for each combination.",
     "type": "object",
     "additionalProperties": {"type": "array", "minItems": 1},
+}
+_SUITE = {
+    "description": "Experiments to run one after the other and compare; a file with a suite has "
+    "no keys but name, description and extends beside it.",
+    "type": "array",
+    "minItems": 1,
+    "items": {
+        "anyOf": [
+            {"type": "string", "description": "Experiment, by its name below experiments/."},
+            Member.model_json_schema(by_alias=True),
+        ]
+    },
 }
 
 
@@ -23,7 +36,12 @@ def json_schema() -> dict[str, Any]:
     """
     schema: dict[str, Any] = _relaxed(Experiment.model_json_schema(by_alias=True))
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
-    schema["properties"] = {"extends": _EXTENDS, "matrix": _MATRIX, **schema["properties"]}
+    schema["properties"] = {
+        "extends": _EXTENDS,
+        "matrix": _MATRIX,
+        "suite": _relaxed(_SUITE),
+        **schema["properties"],
+    }
     return schema
 
 

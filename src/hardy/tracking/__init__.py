@@ -5,7 +5,7 @@ import os
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from hardy.plan.tracker import Tracker
+    from hardy.plan.tracker import Finder, Tracker
 
 # MLflow reads these when it is first imported, so they are set on the way in; what the user
 # states wins. hardy prints its own progress and errors: MLflow's log lines, its "View run at"
@@ -28,3 +28,12 @@ def default_tracker() -> "Tracker":
     from hardy.tracking.mlflow_tracker import MlflowTracker
 
     return MlflowTracker()
+
+
+def default_finder() -> "Finder":
+    """Return what looks into hardy's store; MLflow is loaded only if that is no local file."""
+    from hardy.tracking.sqlite_finder import SqliteFinder
+    from hardy.tracking.store import local_database, tracking_uri
+
+    database = local_database(tracking_uri())
+    return default_tracker() if database is None else SqliteFinder(database, default_tracker)

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -31,6 +31,9 @@ from hardy.tracking.store import (
 DEFAULT_EXPERIMENT = "hardy"
 
 _PARENT_TAG = "mlflow.parentRunId"
+_NEWEST, _PAGE = 100, 1000
+# Up to here a search for each fingerprint is faster than reading all runs.
+_FEW = 16
 # A parent's tags that are its own: every other `hardy.` tag is repeated on the children.
 _OWN_TAGS = frozenset(
     {FINGERPRINT_TAG, FAILURE_TAG, HEARTBEAT_TAG, "hardy.version", "hardy.git_dirty"}
@@ -70,20 +73,70 @@ class MlflowTracker:
         with translated(self._uri):
             mine = f"tags.`{FINGERPRINT_TAG}` = '{fingerprint}'"
             finished = self._search(f"{mine} AND attributes.status = 'FINISHED'", 1)
-            others = [] if finished else self._search(mine, 100)
+            others = [] if finished else self._search(mine, _NEWEST)
         runs = [_past(record) for record in finished or others]
-        return next((run for run in runs if run.busy), runs[0] if runs else None)
+        return _best(runs) if runs else None
 
-    def _search(self, condition: str, count: int) -> list[RunRecord]:
-        """Return the newest runs that hold a condition, of all experiments that hold hardy's."""
+    def find_many(self, fingerprints: Iterable[str]) -> dict[str, PastRun]:
+        """Return what `find` returns, by fingerprint, for those that have a run."""
+        wanted = set(fingerprints)
+        if len(wanted) <= _FEW:
+            found = {mark: self.find(mark) for mark in wanted}
+            return {mark: run for mark, run in found.items() if run is not None}
+        if is_absent(tracking_uri()):
+            return {}
+        runs: dict[str, list[PastRun]] = {}
+        with translated(self._uri):
+            for record in self._all(f"tags.`{FINGERPRINT_TAG}` LIKE '%'"):
+                mark = record.data.tags[FINGERPRINT_TAG]
+                if mark in wanted:
+                    runs.setdefault(mark, []).append(_past(record))
+        return {mark: _best(held) for mark, held in runs.items()}
+
+    def mean(self, metric: str, tags: Mapping[str, str]) -> tuple[float, int] | None:
+        """Return a metric's mean over the newest finished runs with all the tags, and how many."""
+        # MLflow's search language has no way to write a quote.
+        if is_absent(tracking_uri()) or "'" in "".join(tags.values()):
+            return None
+        conditions = [f"tags.`{key}` = '{value}'" for key, value in tags.items()]
+        finished = " AND ".join(["attributes.status = 'FINISHED'", *conditions])
+        with translated(self._uri):
+            records = self._search(finished, _NEWEST)
+        values = [r.data.metrics[metric] for r in records if metric in r.data.metrics]
+        return (sum(values) / len(values), len(values)) if values else None
+
+    def _all(self, condition: str) -> Iterator[RunRecord]:
+        """Yield all runs that hold a condition, the newest first."""
+        token = None
+        experiments = self._marked()
+        while experiments:
+            page = self._client.search_runs(
+                experiments,
+                condition,
+                max_results=_PAGE,
+                order_by=["attributes.start_time DESC"],
+                page_token=token,
+            )
+            yield from page
+            token = page.token
+            if not token:
+                return
+
+    def _marked(self) -> list[str]:
+        """Return the ids of all experiments that hold hardy's runs."""
         marked = self._client.search_experiments(
             view_type=ViewType.ACTIVE_ONLY, filter_string=f"tags.`{EXPERIMENT_MARK}` = 'true'"
         )
-        if not marked:
+        return [experiment.experiment_id for experiment in marked]
+
+    def _search(self, condition: str, count: int) -> list[RunRecord]:
+        """Return the newest runs that hold a condition, of all experiments that hold hardy's."""
+        experiments = self._marked()
+        if not experiments:
             return []
         return list(
             self._client.search_runs(
-                [experiment.experiment_id for experiment in marked],
+                experiments,
                 condition,
                 max_results=count,
                 order_by=["attributes.start_time DESC"],
@@ -202,6 +255,12 @@ class MlflowTracker:
         if self._uri.startswith(("http://", "https://")):
             return f"{self._uri.rstrip('/')}/{place}"
         return f"hardy ui, then http://127.0.0.1:5000/{place}"
+
+
+def _best(runs: Sequence[PastRun]) -> PastRun:
+    """Return the first finished run, else the first busy one, else the first."""
+    chosen = [run for run in runs if run.finished] or [run for run in runs if run.busy]
+    return chosen[0] if chosen else runs[0]
 
 
 def _past(record: RunRecord) -> PastRun:

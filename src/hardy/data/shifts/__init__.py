@@ -16,12 +16,22 @@ authors published:
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from hardy.core.catalog import Catalog
 from hardy.core.errors import DataError, SpecError
+from hardy.data.shift_spec import (
+    BlurPercent,
+    Corruption,
+    GaussianSigma,
+    Poisson,
+    SaltAndPepper,
+    ShiftSpec,
+    Speckle,
+)
 from hardy.data.shifts import blur, digital, noise, weather
 from hardy.data.shifts.drops import spatter
 from hardy.data.shifts.elastic import elastic_transform
@@ -41,6 +51,7 @@ __all__ = [
     "gaussian_sigma",
     "poisson",
     "salt_and_pepper",
+    "shifted",
     "speckle",
 ]
 
@@ -71,6 +82,31 @@ KINDS: Catalog[Callable[..., Image.Image]] = Catalog(
     ],
 )
 """Function by name: (image, generator, *published constants) -> image."""
+
+
+def shifted(image: Image.Image, spec: ShiftSpec, rng: np.random.Generator) -> Image.Image:
+    """Return an RGB image as the shift that a spec states leaves it, of the same size.
+
+    Noise that comes after the normalisation leaves it unchanged; the pipeline adds it.
+
+    Raises:
+        DataError: If the image is not RGB or is too small for a corruption.
+    """
+    return _SHIFTS[type(spec)](image, spec, rng)
+
+
+def _in_pixels(image: Image.Image, spec: GaussianSigma, rng: np.random.Generator) -> Image.Image:
+    return image if spec.space == "normalised" else gaussian_sigma(image, spec.sigma, rng)
+
+
+_SHIFTS: dict[type, Callable[[Image.Image, Any, np.random.Generator], Image.Image]] = {
+    Corruption: lambda image, spec, rng: apply(image, spec.kind, spec.severity, rng),
+    GaussianSigma: _in_pixels,
+    BlurPercent: lambda image, spec, rng: blur_percent(image, spec.percent),
+    SaltAndPepper: lambda image, spec, rng: salt_and_pepper(image, spec.amount, rng),
+    Poisson: lambda image, spec, rng: poisson(image, rng, spec.peak),
+    Speckle: lambda image, spec, rng: speckle(image, spec.sigma, rng),
+}
 
 
 def apply(image: Image.Image, kind: str, severity: int, rng: np.random.Generator) -> Image.Image:

@@ -4,6 +4,7 @@ All take an RGB image and return a new one of the same size.
 """
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
 from hardy.core.errors import SpecError
@@ -59,6 +60,15 @@ def blur_percent(image: Image.Image, percent: float) -> Image.Image:
     """
     _check("percent", percent, 0, 100)
     return image.filter(ImageFilter.GaussianBlur(int(percent * 0.1)))
+
+
+def sigma_in_levels(sigma: float, std: tuple[float, ...]) -> NDArray[np.float32]:
+    """Return the noise in [0, 255] levels that normalisation turns into `sigma`, a channel each.
+
+    Normalisation is affine, z = (x / 255 - mean) / std, so that z + σ n is what becomes of
+    x + 255 std σ n, if that is neither rounded nor clipped.
+    """
+    return (255 * sigma * np.asarray(std)).astype(np.float32)
 
 
 def _check(name: str, value: float, low: float, high: float = np.inf) -> None:

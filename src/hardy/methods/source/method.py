@@ -3,9 +3,8 @@
 from time import perf_counter
 
 import torch
-from torch import Tensor
 
-from hardy.methods.base import Outcome, TestTimeMethod, log_probabilities
+from hardy.methods.base import Outcome, Subject, TestTimeMethod, log_probabilities
 from hardy.methods.source.spec import SourceSpec
 from hardy.models.classifier import Classifier
 
@@ -13,11 +12,11 @@ from hardy.models.classifier import Classifier
 class Source(TestTimeMethod):
     """Answers with the unadapted model."""
 
-    def predict(self, views: Tensor) -> Outcome:
-        """Answer from view 0 of (V, 3, H, W); nothing changes."""
+    def predict(self, subject: Subject) -> Outcome:
+        """Answer from the unchanged image; nothing changes."""
         start = perf_counter()
         with torch.no_grad():
-            logits = self.classifier(views[:1])[0]
+            logits = self.classifier(subject.views[:1])[0]
         answer = log_probabilities(logits)
         return Outcome({"source": answer}, milliseconds={"predict": 1e3 * (perf_counter() - start)})
 

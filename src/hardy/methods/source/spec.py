@@ -2,10 +2,10 @@
 
 from typing import Literal
 
-from hardy.core.spec import Spec
+from hardy.methods.base_spec import MethodBase
 
 
-class SourceSpec(Spec):
+class SourceSpec(MethodBase):
     """The source model as it is: the baseline of every adaptation."""
 
     kind: Literal["source"] = "source"

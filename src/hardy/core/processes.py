@@ -1,0 +1,29 @@
+"""Worker processes that leave signals to their parent."""
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from multiprocessing import resource_tracker
+
+
+def ignore_interrupts(_: object = None) -> None:
+    """Leave Ctrl-C, which the terminal sends to workers too, to the parent that ends them."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+@contextmanager
+def interrupts_held_back() -> Iterator[None]:
+    """Hold SIGINT back while workers start: they inherit the mask, the parent gets it afterwards.
+
+    Without it a Ctrl-C during a worker's imports prints the worker's traceback.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    # Its first start would lift the mask again, so it is started before.
+    resource_tracker.ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

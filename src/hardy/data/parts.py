@@ -1,0 +1,148 @@
+"""Parts of a dataset: by class, by a seeded division, by a seeded draw. All keep sorted order."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+from typing import Any
+
+from hardy.core.catalog import did_you_mean
+from hardy.core.errors import DataError
+from hardy.core.seeding import Coordinate, generator
+from hardy.data.dataset import Dataset
+from hardy.data.spec import ClassFilter, Partition, Subset
+
+Places = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Division:
+    """A dataset divided into parts without overlap.
+
+    Attributes:
+        dataset: The dataset that was divided.
+        places: For each part, its samples' places in the dataset's manifest, ascending.
+    """
+
+    dataset: Dataset
+    places: dict[str, Places]
+
+    def part(self, name: str) -> Dataset:
+        """Return the dataset cut down to one part."""
+        return at(self.dataset, self.places[name])
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the parts as a JSON value, to be kept with a run: sample ids and places."""
+        ids = [sample.id for sample in self.dataset.samples]
+        parts = {
+            name: {"places": list(places), "ids": [ids[place] for place in places]}
+            for name, places in self.places.items()
+        }
+        return {"dataset": self.dataset.name, "digest": self.dataset.digest, "parts": parts}
+
+
+def at(whole: Dataset, places: Sequence[int]) -> Dataset:
+    """Return a dataset cut down to the samples at these places, in the manifest's order."""
+    return replace(whole, samples=tuple(whole.samples[place] for place in sorted(places)))
+
+
+def of_classes(whole: Dataset, wanted: ClassFilter) -> Dataset:
+    """Keep the samples of some classes; labels and class names stay as they are.
+
+    Raises:
+        DataError: If a name or pattern matches no class, or no sample is left.
+    """
+    for field, patterns in (("include", wanted.include or ()), ("exclude", wanted.exclude)):
+        for pattern in patterns:
+            if not any(fnmatchcase(name, pattern) for name in whole.classes):
+                message = f"data.classes.{field}: {whole.name} has no class {pattern!r}"
+                near = did_you_mean(pattern, whole.classes)
+                first = f"Its classes are {', '.join(whole.classes[:8])}, ..."
+                raise DataError(message, hint=near or first)
+    kept = {n for n, name in enumerate(whole.classes) if _wanted(name, wanted)}
+    samples = tuple(sample for sample in whole.samples if sample.label in kept)
+    if not samples:
+        message = f"data.classes: no sample of {whole.name} is left"
+        raise DataError(message, hint="Include more classes, or exclude fewer.")
+    return replace(whole, samples=samples)
+
+
+def _wanted(name: str, wanted: ClassFilter) -> bool:
+    included = wanted.include is None or any(fnmatchcase(name, p) for p in wanted.include)
+    return included and not any(fnmatchcase(name, pattern) for pattern in wanted.exclude)
+
+
+def divide(whole: Dataset, partition: Partition) -> Division:
+    """Divide a dataset by a seed; stratified, class by class.
+
+    The parts' sizes are their shares of the samples, rounded so that shares that add up to 1 use
+    every sample once.
+
+    Raises:
+        DataError: If a part gets no sample.
+    """
+    places: dict[str, list[int]] = {name: [] for name in partition.fractions}
+    for coordinates, group in _groups(whole, stratified=partition.stratified):
+        order = _shuffled(group, partition.seed, "partition", *coordinates)
+        share, start = 0.0, 0
+        for name, fraction in partition.fractions.items():
+            share += fraction
+            # Without the rounding, 0.1 + 0.2 would be more than 0.3.
+            end = round(round(share, 9) * len(order))
+            places[name] += order[start:end]
+            start = end
+    for name, found in places.items():
+        if not found:
+            message = (
+                f"data.partition: part {name!r} of {whole.name}'s {len(whole.samples)} is empty"
+            )
+            raise DataError(message, hint="Give it a larger fraction.")
+    return Division(whole, {name: tuple(sorted(found)) for name, found in places.items()})
+
+
+def draw(whole: Dataset, subset: Subset) -> Dataset:
+    """Draw a part without replacement; a larger count of the same seed contains a smaller one's.
+
+    Stratified, each class gets its share, and what rounding leaves over goes to the classes with
+    the largest remainders; such draws need not contain each other.
+
+    Raises:
+        DataError: If it asks for more samples than there are.
+    """
+    total = len(whole.samples)
+    count = max(1, round((subset.fraction or 0) * total)) if subset.count is None else subset.count
+    if count > total:
+        message = f"data.subset.count: {count} samples asked of {whole.name}'s {total}"
+        raise DataError(message, hint=f"Use a count of at most {total}, or remove data.subset.")
+    groups = _groups(whole, stratified=subset.stratified)
+    counts = _shares([len(group) for _, group in groups], count)
+    drawn = [
+        place
+        for (coordinates, group), number in zip(groups, counts, strict=True)
+        for place in _shuffled(group, subset.seed, "subset", *coordinates)[:number]
+    ]
+    return at(whole, drawn)
+
+
+def _groups(whole: Dataset, *, stratified: bool) -> list[tuple[tuple[Coordinate, ...], list[int]]]:
+    """Return the places to draw from with their coordinates: all together, or class by class."""
+    if not stratified:
+        return [((), list(range(len(whole.samples))))]
+    by_label: dict[int, list[int]] = {}
+    for place, sample in enumerate(whole.samples):
+        by_label.setdefault(sample.label, []).append(place)
+    return [((label,), by_label[label]) for label in sorted(by_label)]
+
+
+def _shuffled(places: list[int], seed: int, *coordinates: Coordinate) -> list[int]:
+    order = generator(seed, *coordinates).permutation(len(places))
+    return [places[index] for index in order.tolist()]
+
+
+def _shares(sizes: list[int], count: int) -> list[int]:
+    """Divide a count in proportion to sizes, by the largest remainders (Hamilton's method)."""
+    total = sum(sizes)
+    counts = [size * count // total for size in sizes]
+    by_remainder = sorted(range(len(sizes)), key=lambda n: (-(sizes[n] * count % total), n))
+    for n in by_remainder[: count - sum(counts)]:
+        counts[n] += 1
+    return counts

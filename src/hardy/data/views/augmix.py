@@ -1,0 +1,233 @@
+"""AugMix at severity 1, as MEMO's published code makes it (arXiv:1912.02781, 2110.09506).
+
+    x_view = m x + (1 - m) Σ_k w_k a_k(x),   w ~ Dirichlet(1, 1, 1),   m ~ Beta(1, 1)
+
+Each a_k is a chain of one to three of nine operations. The published code mixes after the
+normalisation; that is affine and the weights sum to one, so mixing pixels in [0, 255] and
+normalising afterwards gives the same view and takes one normalisation instead of four.
+
+A recipe is drawn first and carried out afterwards, by Pillow and numpy here or by tensors in
+`tensor`. Consecutive point operations become one look-up table; a shear takes `shear`'s short way.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from hardy.data.views import tone
+from hardy.data.views.shear import shear_x, shear_y
+
+Array = NDArray[Any]
+Fill = tuple[int, int, int]
+Link = tuple[str, float]
+
+WIDTH = 3
+DEPTHS = (1, 2, 3)
+# The published code says fillcolor=128, which Pillow reads on an RGB image as red 128 alone.
+FILL: Fill = (128, 0, 0)
+BLACK: Fill = (0, 0, 0)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What was drawn for one mixture.
+
+    Attributes:
+        share: m, the share of the unchanged image.
+        weights: w, one a chain.
+        chains: Each chain's operations with their parameters, in order.
+    """
+
+    share: np.float32
+    weights: NDArray[np.float32]
+    chains: list[list[Link]]
+
+    @property
+    def names(self) -> list[str]:
+        """The operations in the order of the draws."""
+        return [name for chain in self.chains for name, _ in chain]
+
+
+def draw(side: int, rng: np.random.Generator) -> Recipe:
+    """Draw a recipe for a square image; its side, in pixels, scales the translations."""
+    weights = rng.dirichlet(np.ones(WIDTH)).astype(np.float32)
+    share = np.float32(rng.beta(1.0, 1.0))
+    return Recipe(share, weights, [_draw_chain(side, rng) for _ in range(WIDTH)])
+
+
+def _draw_chain(side: int, rng: np.random.Generator) -> list[Link]:
+    drawn = [NAMES[rng.integers(len(NAMES))] for _ in range(rng.choice(DEPTHS))]
+    return [(name, PARAMETERS[name](side, rng)) for name in drawn]
+
+
+def augmix(
+    image: Image.Image, rng: np.random.Generator, fill: Fill = FILL
+) -> tuple[NDArray[np.float32], list[str]]:
+    """Mix an image with three chains of operations on it.
+
+    Args:
+        image: RGB, square.
+        rng: Source of every draw.
+        fill: Colour of the gaps that rotations, shears and translations leave.
+
+    Returns:
+        The mixture (H, W, 3), float32 in [0, 255], and the operations in the order of the draws.
+    """
+    recipe = draw(image.width, rng)
+    return mix(image, recipe, fill), recipe.names
+
+
+def mix(image: Image.Image, recipe: Recipe, fill: Fill = FILL) -> NDArray[np.float32]:
+    """Carry a recipe out on a square RGB image; return (H, W, 3), float32 in [0, 255]."""
+    # Channel by channel: numpy's copy of a transposed picture takes longer than all the mixing.
+    mixture = np.empty((3, image.height, image.width), np.float32)
+    part = np.empty((image.height, image.width), np.float32)
+    chained = _Chained(image, fill)
+    for out, levels in zip(mixture, chained.levels(image, None), strict=True):
+        np.multiply(levels, recipe.share, out=out)
+    for weight, chain in zip(recipe.weights, recipe.chains, strict=True):
+        amount = (1 - recipe.share) * weight
+        for out, levels in zip(mixture, chained.levels(*chained.after(chain)), strict=True):
+            out += np.multiply(levels, amount, out=part)
+    return mixture.transpose(1, 2, 0)
+
+
+def run(image: Image.Image, name: str, parameter: float, fill: Fill = FILL) -> Image.Image:
+    """Apply one operation with a drawn parameter to an RGB image."""
+    return _looked_up(*_Chained(image, fill).after([(name, parameter)]))
+
+
+class _Chained:
+    """An image on which chains of operations are run; what they share is made once."""
+
+    def __init__(self, image: Image.Image, fill: Fill) -> None:
+        self.image, self.fill = image, fill
+        self._channels = _channels(image)
+        self._histogram: tone.Histogram | None = None
+
+    def after(self, chain: list[Link]) -> tuple[Image.Image, tone.Table | None]:
+        """Return an image and a table; what a chain makes is the image, looked up in the table."""
+        image, table, counts = self.image, None, None
+        for name, parameter in chain:
+            if name in GEOMETRY:
+                image = GEOMETRY[name](_looked_up(image, table), parameter, self.fill)
+                table = counts = None
+                continue
+            if name in _FIXED:
+                made = _FIXED[name](int(parameter))
+            else:
+                counts = self._count(image, table) if counts is None else counts
+                made = _ADAPTIVE[name](counts)
+            table = made if table is None else tone.compose(table, made)
+            counts = None if counts is None else tone.push(counts, made)
+        return image, table
+
+    def levels(self, image: Image.Image, table: tone.Table | None) -> list[NDArray[np.uint8]]:
+        """Return the three channels (H, W) of an image, looked up in a table."""
+        channels = self._channels if image is self.image else _channels(image)
+        if table is not None:
+            channels = [c.translate(t.tobytes()) for c, t in zip(channels, table, strict=True)]
+        shape = (image.height, image.width)
+        return [np.frombuffer(channel, np.uint8).reshape(shape) for channel in channels]
+
+    def _count(self, image: Image.Image, table: tone.Table | None) -> tone.Histogram:
+        if image is not self.image:
+            counts = tone.histogram(image)
+        else:
+            if self._histogram is None:
+                self._histogram = tone.histogram(image)
+            counts = self._histogram
+        return counts if table is None else tone.push(counts, table)
+
+
+def _channels(image: Image.Image) -> list[bytes]:
+    return [channel.tobytes() for channel in image.split()]
+
+
+def _looked_up(image: Image.Image, table: tone.Table | None) -> Image.Image:
+    return image if table is None else tone.look_up(image, table)
+
+
+def _none(side: int, rng: np.random.Generator) -> float:
+    return 0
+
+
+def _whole(rng: np.random.Generator, maximum: float) -> int:
+    return int(_fraction(rng, maximum))
+
+
+def _fraction(rng: np.random.Generator, maximum: float) -> float:
+    # Severity 1: the level is uniform in [0.1, 1] tenths of an operation's maximum.
+    return rng.uniform(0.1, 1.0) * maximum / 10
+
+
+def _sign(rng: np.random.Generator) -> int:
+    return -1 if rng.random() > 0.5 else 1
+
+
+def _degrees(side: int, rng: np.random.Generator) -> float:
+    return _whole(rng, 30) * _sign(rng)
+
+
+def _slope(side: int, rng: np.random.Generator) -> float:
+    return _fraction(rng, 0.3) * _sign(rng)
+
+
+def _distance(side: int, rng: np.random.Generator) -> float:
+    return _whole(rng, side / 3) * _sign(rng)
+
+
+def _rotate(image: Image.Image, degrees: float, fill: Fill) -> Image.Image:
+    return image.rotate(degrees, Image.Resampling.BILINEAR, fillcolor=fill)
+
+
+def _shear_x(image: Image.Image, level: float, fill: Fill) -> Image.Image:
+    return Image.fromarray(shear_x(np.asarray(image), level, fill))
+
+
+def _shear_y(image: Image.Image, level: float, fill: Fill) -> Image.Image:
+    return Image.fromarray(shear_y(np.asarray(image), level, fill))
+
+
+def _translate_x(image: Image.Image, pixels: float, fill: Fill) -> Image.Image:
+    return _moved(image, (1, 0, pixels, 0, 1, 0), fill) if pixels else image
+
+
+def _translate_y(image: Image.Image, pixels: float, fill: Fill) -> Image.Image:
+    return _moved(image, (1, 0, 0, 0, 1, pixels), fill) if pixels else image
+
+
+def _moved(image: Image.Image, matrix: tuple[float, ...], fill: Fill) -> Image.Image:
+    # By whole pixels, so nearest gives bilinear's result in a tenth of its time.
+    return image.transform(
+        image.size, Image.Transform.AFFINE, matrix, Image.Resampling.NEAREST, fillcolor=fill
+    )
+
+
+PARAMETERS: dict[str, Callable[[int, np.random.Generator], float]] = {
+    "autocontrast": _none,
+    "equalize": _none,
+    "rotate": _degrees,
+    "solarize": lambda side, rng: 256 - _whole(rng, 256),
+    "shear_x": _slope,
+    "shear_y": _slope,
+    "translate_x": _distance,
+    "translate_y": _distance,
+    "posterize": lambda side, rng: 4 - _whole(rng, 4),
+}
+"""How each operation's parameter is drawn: degrees, a threshold, a slope, pixels, bits."""
+
+NAMES = tuple(PARAMETERS)
+GEOMETRY: dict[str, Callable[[Image.Image, float, Fill], Image.Image]] = {
+    "rotate": _rotate,
+    "shear_x": _shear_x,
+    "shear_y": _shear_y,
+    "translate_x": _translate_x,
+    "translate_y": _translate_y,
+}
+_FIXED = {"posterize": tone.posterize, "solarize": tone.solarize}
+_ADAPTIVE = {"autocontrast": tone.autocontrast, "equalize": tone.equalize}

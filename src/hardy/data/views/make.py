@@ -1,0 +1,222 @@
+"""From a schema to the views of one image: one maker a kind."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch.utils.data import get_worker_info
+
+from hardy.core.seeding import generator
+from hardy.data.view_spec import (
+    AugMix,
+    AugMixStep,
+    Compose,
+    CutStep,
+    Identity,
+    OperationsStep,
+    ViewSpec,
+)
+from hardy.data.views.augmix import BLACK, FILL, Array, augmix
+from hardy.data.views.crop import crop_box, cut, draw_flip, shifted_box
+from hardy.data.views.draw import drawn_name
+
+SMALL = 64
+"""Up to this side, AugMix crops as for CIFAR unless told: padded by 4 pixels, at the same scale."""
+
+Point = tuple[float, float]
+View = tuple[Array, list[str]]
+
+
+@dataclass(frozen=True)
+class Views:
+    """The views of one image.
+
+    Attributes:
+        pixels: (V, 3, S, S) in [0, 255]; uint8, or float32 where views are mixtures.
+        names: For each view, the operations it went through, in the order they were drawn;
+            none for view 0.
+    """
+
+    pixels: torch.Tensor
+    names: list[list[str]]
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What one view is made of.
+
+    Attributes:
+        canvas: What crops are cut from, RGB, any size.
+        plain: The image as the network would see it without views, RGB (S, S).
+        seed: The experiment's seed.
+        sample_id: The image's stable name.
+        index: The view's place, from 1.
+        point: What matters most in `plain`, (x, y) as shares of its sides; None where unknown.
+        stage: The step of a composition that comes next.
+    """
+
+    canvas: Image.Image
+    plain: Image.Image
+    seed: int
+    sample_id: str
+    index: int
+    point: Point | None = None
+    stage: int = 0
+
+    @property
+    def size(self) -> int:
+        """Side of a view, in pixels."""
+        return self.plain.width
+
+
+def make_views(
+    image: Image.Image,
+    spec: ViewSpec,
+    size: int,
+    seed: int,
+    sample_id: str,
+    plain: Image.Image,
+    *,
+    point: Point | None = None,
+) -> Views:
+    """Make the views of one image: `spec.rows` images, the unchanged one first.
+
+    Args:
+        image: The canvas that views are cut from, RGB, any size.
+        spec: Which augmentation, and how many views.
+        size: Side of a view, in pixels.
+        seed: The experiment's seed.
+        sample_id: Stable name of the image, from which its random numbers are derived.
+        plain: View 0: the image as the network would see it without views, RGB (size, size).
+        point: Where Grad-CAM of `plain` is highest, (x, y) as shares of its sides; needed by
+            operations that crop there.
+
+    Raises:
+        SpecError: If the spec crops at the Grad-CAM point and none is given.
+    """
+    if isinstance(spec, AugMix) and spec.backend == "tensor":
+        return _by_tensors(image, spec, seed, sample_id, plain)
+    made = _room((spec.rows, 3, size, size), _dtype(spec))
+    pixels = made.numpy()
+    pixels[0] = np.asarray(plain).transpose(2, 0, 1)
+    names: list[list[str]] = [[]]
+    for index in range(1, spec.rows):
+        rng = generator(seed, sample_id, "view", index)
+        scene = Scene(image, plain, seed, sample_id, index, point)
+        view, drawn = _MAKERS[spec.kind](scene, spec, rng)
+        _write(view, pixels[index])
+        names.append(drawn)
+    return Views(made, names)
+
+
+def _room(shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
+    """Return an uninitialised tensor; in a loader's worker, in memory that it shares.
+
+    Made elsewhere, they would be copied there, which takes a twentieth of the time of making them.
+    """
+    if get_worker_info() is None:
+        return torch.empty(shape, dtype=dtype)
+    size = math.prod(shape) * dtype.itemsize
+    storage = torch.UntypedStorage._new_shared(size)  # type: ignore[no-untyped-call]
+    return torch.empty(0, dtype=dtype).set_(storage).view(shape)
+
+
+def _write(view: Array, out: NDArray[Any]) -> None:
+    # Channel by channel: numpy's copy of a transposed picture takes three times as long.
+    for channel in range(3):
+        out[channel] = view[..., channel]
+
+
+def _identity(scene: Scene, spec: Identity, rng: np.random.Generator) -> View:
+    return np.asarray(scene.plain), []
+
+
+def _cut(scene: Scene, spec: CutStep, rng: np.random.Generator) -> View:
+    view, names = _crop_and_flip(scene, rng)
+    return np.asarray(view), names
+
+
+def _crop_and_flip(scene: Scene, rng: np.random.Generator) -> tuple[Image.Image, list[str]]:
+    box, flip = crop_box(*scene.canvas.size, rng), draw_flip(rng)
+    return cut(scene.canvas, box, scene.size, flip=flip), _cut_names(flip)
+
+
+def _shift_and_flip(scene: Scene, rng: np.random.Generator) -> tuple[Image.Image, list[str]]:
+    box, flip = shifted_box(scene.size, rng), draw_flip(rng)
+    return cut(scene.plain, box, scene.size, flip=flip), _cut_names(flip)
+
+
+def _cut_names(flip: bool) -> list[str]:
+    return ["crop", "flip"] if flip else ["crop"]
+
+
+def _augmix(scene: Scene, spec: AugMixStep, rng: np.random.Generator) -> View:
+    if spec.variant == "torchvision":
+        from hardy.data.views.torchvision_augmix import torchvision_augmix
+
+        return torchvision_augmix(scene.canvas, scene.size, rng), ["augmix"]
+    base = _shift_and_flip if shifts_crops(spec, scene.size) else _crop_and_flip
+    image, names = base(scene, rng)
+    mixture, operations = augmix(image, rng, BLACK if spec.variant == "tpt" else FILL)
+    return mixture, names + operations
+
+
+def shifts_crops(spec: AugMixStep, size: int) -> bool:
+    """Return whether AugMix crops as for CIFAR."""
+    return spec.variant == "memo-cifar" or (spec.variant == "memo" and size <= SMALL)
+
+
+def _operations(scene: Scene, spec: OperationsStep, rng: np.random.Generator) -> View:
+    from hardy.data.views.operations import operate  # scipy: a worker would start more slowly
+
+    where = (scene.sample_id, scene.stage)
+    name = drawn_name(spec, scene.seed, where, scene.index, rng)
+    return operate(name, scene.plain, rng, spec.crop, scene.point), [name]
+
+
+def _compose(scene: Scene, spec: Compose, rng: np.random.Generator) -> View:
+    view: Array = np.asarray(scene.plain)
+    names: list[str] = []
+    for place, step in enumerate(spec.steps):
+        if place:
+            image = Image.fromarray(np.rint(np.clip(view, 0, 255)).astype(np.uint8))
+            scene = replace(scene, canvas=image, plain=image, point=None, stage=place)
+        view, drawn = _MAKERS[step.kind](scene, step, rng)
+        names += drawn
+    return view, names
+
+
+def _dtype(spec: Any) -> torch.dtype:  # noqa: ANN401 - a spec or a step
+    """Return what a spec's views are made of: levels, or mixtures of levels."""
+    if isinstance(spec, Compose):
+        return _dtype(spec.steps[-1])
+    mixed = isinstance(spec, AugMixStep) and spec.variant != "torchvision"
+    standardised = isinstance(spec, OperationsStep) and "normalize" in spec.expanded
+    return torch.float32 if mixed or standardised else torch.uint8
+
+
+def _by_tensors(
+    image: Image.Image, spec: AugMix, seed: int, sample_id: str, plain: Image.Image
+) -> Views:
+    from hardy.data.views.tensor import tensor_augmix
+
+    small = shifts_crops(spec, plain.width)
+    fill = BLACK if spec.variant == "tpt" else FILL
+    rngs = [generator(seed, sample_id, "view", index) for index in range(1, spec.rows)]
+    made, names = tensor_augmix(plain if small else image, plain.width, rngs, fill, shifted=small)
+    first = torch.from_numpy(np.array(plain)).permute(2, 0, 1)[None].float()
+    return Views(torch.cat([first.to(made.device), made]), [[], *names])
+
+
+_MAKERS: dict[str, Callable[[Scene, Any, np.random.Generator], View]] = {
+    "identity": _identity,
+    "cut": _cut,
+    "augmix": _augmix,
+    "operations": _operations,
+    "compose": _compose,
+}

@@ -1,0 +1,65 @@
+"""Every single operation by its name: MEMO_PLUS's 19, albumentations' 6 pixel and 8 spatial."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from hardy.core.catalog import Catalog
+from hardy.core.errors import SpecError
+from hardy.data.view_spec import GROUPS
+from hardy.data.views import memo_plus, pixel, spatial
+
+Operation = Callable[[Image.Image, np.random.Generator], Image.Image | NDArray[np.float32]]
+_ROOMS = {"memo_plus": memo_plus, "pixel": pixel, "spatial": spatial}
+
+OPERATIONS: Catalog[Operation] = Catalog(
+    "operation",
+    [
+        (name, getattr(_ROOMS[group], name))
+        for group, names in GROUPS.items()
+        for name in names
+        if name != "crop"
+    ],
+)
+"""Function by name: (image, generator) -> an image, or float32 levels (H, W, 3). Without `crop`."""
+
+
+def operate(
+    name: str,
+    image: Image.Image,
+    rng: np.random.Generator,
+    where: str = "centre",
+    point: tuple[float, float] | None = None,
+) -> NDArray[Any]:
+    """Apply an operation to an RGB image; return its levels (H, W, 3), uint8 or float32.
+
+    Args:
+        name: A name of `OPERATIONS`, or `crop`.
+        image: RGB, square.
+        rng: Source of every draw.
+        where: Where `crop` puts its window: `gradcam`, `centre` or `random`.
+        point: The Grad-CAM point, (x, y) as shares of the sides.
+
+    Raises:
+        SpecError: If the name is unknown, or the Grad-CAM point is needed and absent.
+    """
+    if name == "crop":
+        return np.asarray(memo_plus.crop(image, _centre(where, point, rng)))
+    return np.asarray(OPERATIONS[name](image, rng))
+
+
+def _centre(
+    where: str, point: tuple[float, float] | None, rng: np.random.Generator
+) -> tuple[float, float]:
+    if where == "random":
+        x, y = rng.random(2).tolist()
+        return x, y
+    if where == "centre":
+        return 0.5, 0.5
+    if point is None:
+        message = "views crop at the Grad-CAM point, but this method computes none"
+        raise SpecError(message, hint="Set crop to centre or random in the method's views.")
+    return point

@@ -1,0 +1,93 @@
+"""From a sample to its journal entry: views in, one flat record out."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from hardy.core.errors import DataError
+from hardy.data.pipeline import BadSample, Prepared, loader
+from hardy.engine.bench import Bench, assemble
+from hardy.measure.records import TIMING, answer_columns
+from hardy.methods.base import Outcome, Subject
+from hardy.plan.inputs import Located
+from hardy.spec.experiment import Experiment
+
+Entry = dict[str, Any]
+SKIPPED = "skipped"
+
+
+def entries(bench: Bench, indices: Sequence[int], workers: int) -> Iterator[Entry]:
+    """Yield the entries of some samples in order, made in this process.
+
+    Args:
+        bench: The experiment's parts.
+        indices: Places in the manifest.
+        workers: Processes that prepare views ahead.
+
+    Raises:
+        DataError: If a sample is broken and the spec does not say `on_bad_sample: skip`.
+    """
+    with closing(loader(bench.pipeline(indices), workers)) as samples:
+        for item in samples:
+            yield _skip(bench, item) if isinstance(item, BadSample) else _record(bench, item)
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Makes entries in a process that has no bench yet.
+
+    Attributes:
+        experiment: The resolved spec.
+        located: Its weights.
+        threads: Threads of one operation; 0 leaves torch's own choice.
+    """
+
+    experiment: Experiment
+    located: Located
+    threads: int
+
+    def __call__(self, indices: Sequence[int]) -> Iterator[Entry]:
+        """Build the bench, then yield the entries of some samples in order."""
+        if self.threads:
+            torch.set_num_threads(self.threads)
+        yield from entries(assemble(self.experiment, self.located), indices, workers=0)
+
+
+def subject_of(bench: Bench, item: Prepared) -> Subject:
+    """Return a prepared sample as a method sees it: normalised, on the device, without a label."""
+    views = bench.classifier.preprocess.normalise(item.pixels.to(bench.fabric.device))
+    return Subject(views, item.id, bench.experiment.seed, item.canvas)
+
+
+def outcome_of(bench: Bench, item: Prepared) -> Outcome:
+    """Let the method answer for one prepared sample; the classifier stays adapted until `reset`."""
+    with bench.fabric.autocast():
+        return bench.method.predict(subject_of(bench, item))
+
+
+def _record(bench: Bench, item: Prepared) -> Entry:
+    outcome = outcome_of(bench, item)
+    bench.method.reset()
+    columns: Entry = {
+        "sample": item.id,
+        "dataset": bench.dataset.name,
+        "shift": bench.experiment.data.shift_label,
+        "label": item.label,
+    }
+    for name, log_p in outcome.answers.items():
+        columns |= answer_columns(name, log_p.numpy(), item.label)
+    columns |= outcome.details
+    if len(item.names) > 1:
+        columns["operations"] = item.names
+    columns[f"{TIMING}views"] = item.ms
+    return columns | {f"{TIMING}{stage}": value for stage, value in outcome.milliseconds.items()}
+
+
+def _skip(bench: Bench, item: BadSample) -> Entry:
+    if bench.experiment.data.on_bad_sample == "error":
+        hint = f"{item.hint} Or set data.on_bad_sample to skip.".lstrip()
+        raise DataError(item.reason, hint=hint)
+    return {SKIPPED: item.id, "reason": item.reason}

@@ -1,0 +1,44 @@
+"""The whole way with one sample of each unit."""
+
+from dataclasses import replace
+
+from hardy.data.spec import Subset
+from hardy.spec import Resolved, Unit
+from hardy.spec.experiment import Experiment
+
+
+def smoke(resolved: Resolved) -> Resolved:
+    """Return the same units on one sample each, with a picture of each kind at most.
+
+    What yields their weights is cut down likewise. Nothing is registered: one sample proves
+    no model.
+    """
+    return replace(
+        resolved,
+        units=tuple(map(_unit, resolved.units)),
+        members=tuple(map(smoke, resolved.members)),
+    )
+
+
+def _unit(unit: Unit) -> Unit:
+    needs = _unit(unit.needs) if unit.needs else None
+    return replace(unit, experiment=_one_sample(unit.experiment), needs=needs)
+
+
+def _one_sample(experiment: Experiment) -> Experiment:
+    whole = experiment.data.subset
+    subset = Subset(count=1, seed=whole.seed if whole else 0)
+    pictures = experiment.explain
+    gradcam = pictures.gradcam
+    if gradcam is not None:
+        gradcam = gradcam.model_copy(update={"count": min(gradcam.count, 1)})
+    # A band of accuracies means nothing on one sample.
+    data = {"subset": subset, "expect_source_accuracy": None}
+    drawn = {"gradcam": gradcam, "view_grids": min(pictures.view_grids, 1)}
+    return experiment.model_copy(
+        update={
+            "data": experiment.data.model_copy(update=data),
+            "explain": pictures.model_copy(update=drawn),
+            "register_as": None,
+        }
+    )

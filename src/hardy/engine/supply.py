@@ -1,0 +1,45 @@
+"""Hands the weights that one unit's run yields to the unit that begins with them."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from hardy.core.errors import TrackingError, WeightsError
+from hardy.engine.results import UnitResult
+from hardy.plan.tracker import Tracker
+from hardy.plan.units import PlannedUnit
+
+WEIGHTS = "weights/weights.safetensors"
+"""Where the run of a method that yields weights leaves them."""
+
+
+def supplied(planned: PlannedUnit, made: Mapping[str, UnitResult], tracker: Tracker) -> PlannedUnit:
+    """Return a unit with the file of the weights that another unit's run yields, if it needs one.
+
+    Args:
+        planned: The unit.
+        made: Results of the units that ran first, by fingerprint.
+        tracker: Where the artifacts are.
+
+    Raises:
+        WeightsError: If that run left no weights.
+    """
+    source = planned.needs
+    run_id = _run_of(source, made) if source is not None else None
+    if source is None or run_id is None:
+        return planned  # it needs none, or is finished and its source's run is there no longer
+    try:
+        path = tracker.artifact(run_id, WEIGHTS)
+    except TrackingError as error:
+        name = source.unit.experiment.name
+        message = (
+            f"{planned.unit.experiment.name} begins with the weights of {name}, but its run "
+            f"{run_id} has no artifact {WEIGHTS}"
+        )
+        raise WeightsError(message, hint=f"Run {name} anew with --again.") from error
+    return replace(planned, located=replace(planned.located, path=path))
+
+
+def _run_of(source: PlannedUnit, made: Mapping[str, UnitResult]) -> str | None:
+    if source.fingerprint in made:
+        return made[source.fingerprint].run_id
+    return source.past.run_id if source.past is not None and source.past.finished else None

@@ -1,0 +1,40 @@
+"""What every method's schema says of it before it runs: what it yields, and what it costs."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from hardy.core.spec import Spec
+
+
+@dataclass(frozen=True)
+class Passes:
+    """What one sample costs, in passes of a single image through the network.
+
+    Attributes:
+        forward: Forward passes.
+        backward: Backward passes.
+        batch: Images whose activations are held at once for a backward pass; 1 where there is none.
+    """
+
+    forward: int
+    backward: int
+    batch: int = 1
+
+
+class MethodBase(Spec):
+    """Base of the methods' schemas."""
+
+    yields_weights: ClassVar[bool] = False
+    """Whether a run leaves `weights/weights.safetensors` for other experiments to begin with."""
+
+    needs_canvas: ClassVar[bool] = False
+    """Whether the method looks at the image that views are cut from, beside the views."""
+
+    @property
+    def episodic(self) -> bool:
+        """Whether a sample's answer depends on no other sample: it may run anywhere, any time."""
+        return True
+
+    def cost(self) -> Passes:
+        """Return what one sample costs; by default one forward pass, as of the model as it is."""
+        return Passes(forward=1, backward=0)

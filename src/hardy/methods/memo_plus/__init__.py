@@ -1,0 +1,1 @@
+"""MEMO_PLUS: MEMO over views and over images of which a segmenter's masks leave a part."""

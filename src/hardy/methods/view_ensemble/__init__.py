@@ -1,0 +1,1 @@
+"""Mean prediction over views of one image, without any adaptation."""

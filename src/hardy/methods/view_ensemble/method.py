@@ -1,0 +1,91 @@
+"""View ensembles: the mean prediction over the most confident views, with no step taken.
+
+p̄(y|x) = (1/|S|) Σ_{i ∈ S} p_θ(y|x_i), S the views of least entropy. With `dropout`, each view's
+last feature map is masked as in Monte Carlo dropout (Gal & Ghahramani 2016, arXiv:1506.02142).
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from time import perf_counter
+
+import torch
+from torch import Tensor, nn
+
+from hardy.core.errors import MethodError
+from hardy.core.seeding import torch_generator
+from hardy.explain.gradcam import target_layer
+from hardy.methods.base import Outcome, Subject, TestTimeMethod, log_probabilities
+from hardy.methods.marginal import select_confident
+from hardy.methods.pooling import majority_vote, view_ensemble
+from hardy.methods.view_ensemble.spec import ViewEnsembleSpec
+from hardy.models.classifier import Classifier
+
+
+class ViewEnsemble(TestTimeMethod):
+    """Answers with the selected views' mean prediction, and with their majority vote.
+
+    Args:
+        classifier: The source model; nothing of it is changed.
+        spec: Views to select, and dropout.
+    """
+
+    def __init__(self, classifier: Classifier, spec: ViewEnsembleSpec) -> None:
+        super().__init__(classifier)
+        self.spec = spec
+
+    @torch.no_grad()
+    def predict(self, subject: Subject) -> Outcome:
+        """Answer for one image from its views; nothing changes."""
+        start = perf_counter()
+        before = self.classifier(subject.views[:1])[0]
+        views = self.spec.views.for_loss(subject.views)
+        with self._dropout(subject):
+            logits = self.classifier(views)
+        selected = select_confident(logits, self.spec.keep(len(logits)))
+        return Outcome(
+            answers={
+                "source": log_probabilities(before),
+                "majority_vote": majority_vote(logits[selected]),
+                "view_ensemble": view_ensemble(logits[selected]),
+            },
+            details={
+                "selected_views": [
+                    index + len(subject.views) - len(views) for index in sorted(selected.tolist())
+                ]
+            },
+            milliseconds={"predict": 1e3 * (perf_counter() - start)},
+        )
+
+    @contextmanager
+    def _dropout(self, subject: Subject) -> Iterator[None]:
+        """Mask the last feature map of each view while the context lasts."""
+        if self.spec.dropout == 0:
+            yield
+            return
+        layer = target_layer(self.classifier, subject.views[:1]).module
+        random = torch_generator(
+            subject.seed, subject.id, "dropout", device=subject.views.device.type
+        )
+        keep = 1 - self.spec.dropout
+
+        def mask(_: nn.Module, __: object, maps: Tensor) -> Tensor:
+            if maps.dim() != 4:
+                message = f"dropout: the last feature layer gives {maps.dim()}-D maps, not 4-D"
+                hint = "Use a convolutional network, or set method.dropout to 0."
+                raise MethodError(message, hint=hint)
+            drawn = torch.rand(maps.shape, generator=random, device=maps.device)
+            return maps * (drawn < keep) / keep
+
+        handle = layer.register_forward_hook(mask)
+        try:
+            yield
+        finally:
+            handle.remove()
+
+    def reset(self) -> None:
+        """Do nothing: nothing was changed."""
+
+
+def build(classifier: Classifier, spec: ViewEnsembleSpec) -> ViewEnsemble:
+    """Build the method from its schema."""
+    return ViewEnsemble(classifier, spec)

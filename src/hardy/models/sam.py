@@ -1,0 +1,109 @@
+"""Segment Anything from a checkpoint file; the one place that imports the package.
+
+Kirillov et al. 2023, "Segment Anything", arXiv:2304.02643.
+"""
+
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from hardy.core.errors import WeightsError
+from hardy.core.hashing import file_sha256
+from hardy.core.paths import project_root
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from torch import nn
+
+# The published files, by architecture.
+_FILES = {
+    "vit_b": "sam_vit_b_01ec64.pth, 375 MB",
+    "vit_l": "sam_vit_l_0b3195.pth, 1.25 GB",
+    "vit_h": "sam_vit_h_4b8939.pth, 2.56 GB",
+}
+
+
+def checkpoint_file(text: str, arch: str) -> Path:
+    """Return the path of a checkpoint.
+
+    Args:
+        text: Path as the spec has it, variables included; relative to the project.
+        arch: Architecture, named in the message.
+
+    Raises:
+        WeightsError: If there is no such file.
+    """
+    path = _path(text)
+    if not path.is_file():
+        message = f"method.segmenter.checkpoint: {text} does not exist (looked for {path})"
+        raise WeightsError(
+            message,
+            hint=f"Put Segment Anything's {arch} there (published as {_FILES[arch]}), or set "
+            "`segmenter: {kind: superpixels}`, which needs no weights.",
+        )
+    return path
+
+
+def checkpoint_identity(text: str) -> str:
+    """Return `sha256:...` of a checkpoint, or the text itself where there is no such file."""
+    path = _path(text)
+    if not path.is_file():
+        return text
+    state = path.stat()
+    return f"sha256:{_sha256(path, state.st_mtime_ns, state.st_size)}"
+
+
+@lru_cache(maxsize=8)
+def _sha256(path: Path, changed: int, size: int) -> str:
+    return file_sha256(path)
+
+
+def _path(text: str) -> Path:
+    from hardy.spec.variables import expand
+
+    path = Path(expand(text)).expanduser()
+    return path if path.is_absolute() else project_root() / path
+
+
+def load_sam(arch: str, path: Path) -> "nn.Module":
+    """Build a model in evaluation mode with a checkpoint's weights; no pickle's code is run.
+
+    Raises:
+        WeightsError: If the file is not a plain table of tensors, or does not fit.
+    """
+    from segment_anything import sam_model_registry
+
+    from hardy.models.weights import load
+    from hardy.plan.inputs import Located
+
+    sam = cast("nn.Module", sam_model_registry[arch](checkpoint=None))
+    load(sam, Located(path, checkpoint_identity(str(path))))
+    return sam.eval().requires_grad_(False)
+
+
+def all_masks(
+    sam: "nn.Module",
+    image: "NDArray[np.uint8]",
+    **settings: Any,  # noqa: ANN401 - the package's own
+) -> "NDArray[np.bool_]":
+    """Return the automatic masks of an image.
+
+    Args:
+        sam: A model of the package.
+        image: (h, w, 3).
+        settings: `points_per_side` and others of `SamAutomaticMaskGenerator`.
+
+    Returns:
+        (N, h, w), in the generator's order; N may be 0.
+    """
+    import numpy as np
+    import torch
+    from segment_anything import SamAutomaticMaskGenerator
+
+    device = next(sam.parameters()).device
+    # Masks are kept on disk for runs of any precision, so they are made in one.
+    with torch.autocast(device.type, enabled=False):
+        found = SamAutomaticMaskGenerator(sam, **settings).generate(image)
+    masks = [record["segmentation"] for record in found]
+    return np.stack(masks) if masks else np.zeros((0, *image.shape[:2]), bool)

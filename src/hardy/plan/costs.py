@@ -1,0 +1,173 @@
+"""What a plan will cost: passes, operations, time, memory, disk.
+
+Everything here is arithmetic on what methods state, what models were measured to cost, and what
+finished runs took; nothing is run.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from hardy.core.errors import HardyError
+from hardy.plan.measured import ModelCost, measured_as, work_label
+from hardy.plan.tracker import WORK_TAG, Finder
+from hardy.plan.units import Plan, PlannedUnit
+from hardy.spec.experiment import Experiment
+
+N = TypeVar("N", int, float)
+Measure = Callable[[Experiment], ModelCost]
+
+# Measured on runs of this project: charts and tables of four answers; a record; a Grad-CAM panel;
+# a grid of 16 views.
+_RUN_BYTES, _RECORD_BYTES, _PANEL_BYTES, _GRID_BYTES = 650_000, 1_300, 450_000, 900_000
+
+
+@dataclass(frozen=True)
+class UnitCost:
+    """What one unit will cost, or all of them; None where it is not known.
+
+    Attributes:
+        samples: Samples to go through.
+        forward: Forward passes of single images.
+        backward: Backward passes of single images.
+        flops: Floating-point operations of all passes.
+        seconds: Wall time.
+        seconds_from: Where that time comes from.
+        memory_bytes: Peak memory of the process, about.
+        disk_bytes: What the run will leave, about.
+    """
+
+    samples: int | None = 0
+    forward: int | None = 0
+    backward: int | None = 0
+    flops: int | None = 0
+    seconds: float | None = 0.0
+    seconds_from: str = ""
+    memory_bytes: int | None = 0
+    disk_bytes: int | None = 0
+
+
+@dataclass(frozen=True)
+class Costs:
+    """What a plan costs.
+
+    Attributes:
+        units: One for each unit of `order(plan)`; all zero where a finished run is reused.
+        total: Sums, and the largest memory; None where an addend is not known.
+        unmeasured: Why models could not be measured, by name.
+    """
+
+    units: tuple[UnitCost, ...]
+    total: UnitCost
+    unmeasured: dict[str, str]
+
+
+def order(plan: Plan) -> tuple[PlannedUnit, ...]:
+    """Return all units that a plan carries out, in the order of their running."""
+    return (*plan.needed, *plan.units)
+
+
+def price(plan: Plan, measure: Measure, finder: Finder | None) -> Costs:
+    """Say what a plan costs.
+
+    Args:
+        plan: What is to run.
+        measure: Tells what a model costs; asked once a model.
+        finder: Where to look for how long such units took; None looks nowhere.
+    """
+    clerk = _Clerk(measure, finder)
+    costs = tuple(clerk.cost(unit) for unit in order(plan))
+    return Costs(costs, _total(costs), clerk.unmeasured)
+
+
+class _Clerk:
+    """Looks each price up once."""
+
+    def __init__(self, measure: Measure, finder: Finder | None) -> None:
+        self.unmeasured: dict[str, str] = {}
+        self._measure = measure
+        self._finder = finder
+        self._models: dict[str, ModelCost | None] = {}
+        self._history: dict[str, tuple[float, int] | None] = {}
+
+    def cost(self, planned: PlannedUnit) -> UnitCost:
+        if planned.reusable:
+            return UnitCost(seconds_from="nothing to run")
+        experiment, samples = planned.unit.experiment, planned.samples.count
+        passes, model = experiment.method.cost(), self._model(experiment)
+        seconds, source = self._seconds(experiment, model)
+        return UnitCost(
+            samples=samples,
+            forward=_times(passes.forward, samples),
+            backward=_times(passes.backward, samples),
+            flops=_times(_flops(experiment, model) if model else None, samples),
+            seconds=None if seconds is None or samples is None else seconds * samples,
+            seconds_from=source,
+            memory_bytes=_memory(experiment, model) if model else None,
+            disk_bytes=None if samples is None else _disk(experiment, samples),
+        )
+
+    def _model(self, experiment: Experiment) -> ModelCost | None:
+        key = str(measured_as(experiment))
+        if key not in self._models:
+            try:
+                self._models[key] = self._measure(experiment)
+            except HardyError as error:
+                self._models[key] = None
+                self.unmeasured[experiment.model.name] = error.message
+        return self._models[key]
+
+    def _seconds(self, experiment: Experiment, model: ModelCost | None) -> tuple[float | None, str]:
+        """Return the seconds of a sample, by finished runs if there are any, and their source."""
+        label = work_label(experiment)
+        if label not in self._history:
+            found = self._finder and self._finder.mean("seconds_per_sample", {WORK_TAG: label})
+            self._history[label] = found or None
+        history = self._history[label]
+        if history is not None:
+            return history[0], f"{history[1]} finished run{'s' if history[1] > 1 else ''} like it"
+        if model is None:
+            return None, "not known"
+        passes = experiment.method.cost()
+        forward = passes.forward * model.forward_seconds
+        backward = passes.backward * model.backward_seconds
+        return forward + backward, "the network's measured speed, without preparing views"
+
+
+def _flops(experiment: Experiment, model: ModelCost) -> int:
+    passes = experiment.method.cost()
+    return passes.forward * model.forward_flops + passes.backward * model.backward_flops
+
+
+def _memory(experiment: Experiment, model: ModelCost) -> int:
+    return model.base_bytes + experiment.method.cost().batch * model.image_bytes
+
+
+def _times(each: int | None, count: int | None) -> int | None:
+    return None if each is None or count is None else each * count
+
+
+def _disk(experiment: Experiment, samples: int) -> int:
+    wanted = experiment.explain
+    panels = min(samples, wanted.gradcam.count) if wanted.gradcam else 0
+    grids = min(samples, wanted.view_grids)
+    return _RUN_BYTES + samples * _RECORD_BYTES + panels * _PANEL_BYTES + grids * _GRID_BYTES
+
+
+def _total(costs: Iterable[UnitCost]) -> UnitCost:
+    every = list(costs)
+    memory = [cost.memory_bytes for cost in every]
+    return UnitCost(
+        samples=_sum(cost.samples for cost in every),
+        forward=_sum(cost.forward for cost in every),
+        backward=_sum(cost.backward for cost in every),
+        flops=_sum(cost.flops for cost in every),
+        seconds=_sum(cost.seconds for cost in every),
+        memory_bytes=None if None in memory else max(filter(None, memory), default=0),
+        disk_bytes=_sum(cost.disk_bytes for cost in every),
+    )
+
+
+def _sum(values: Iterable[N | None]) -> N | None:
+    known = list(values)
+    return None if None in known else sum(v for v in known if v is not None)

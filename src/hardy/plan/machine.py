@@ -1,0 +1,46 @@
+"""What this machine is called, found without torch: measured speeds hold for one machine alone."""
+
+import os
+import platform
+import re
+from functools import cache
+from pathlib import Path
+
+_GPUS = Path("/proc/driver/nvidia/gpus")
+
+
+@cache
+def machine(device: str) -> str:
+    """Return the name of what `compute.device` means here, such as `AMD EPYC 7B13, 2 threads`.
+
+    Args:
+        device: `auto`, `cpu`, `cuda` or `mps`; `auto` is an NVIDIA card where there is one.
+    """
+    card = _card() if device in ("auto", "cuda") else ""
+    return card or f"{_processor()}, {_threads()} threads"
+
+
+def _card() -> str:
+    """Return the first NVIDIA card's name, from the driver's own listing; empty without one."""
+    if os.environ.get("CUDA_VISIBLE_DEVICES") == "":
+        return ""
+    for file in sorted(_GPUS.glob("*/information")) if _GPUS.is_dir() else ():
+        found = re.search(r"^Model:\s*(.+)$", file.read_text(), re.MULTILINE)
+        if found:
+            return found[1].strip()
+    return "NVIDIA card" if Path("/dev/nvidia0").exists() else ""
+
+
+def _processor() -> str:
+    listing = Path("/proc/cpuinfo")
+    text = listing.read_text() if listing.is_file() else ""
+    found = re.search(r"^model name\s*:\s*(.+)$", text, re.MULTILINE)
+    return found[1].strip() if found else platform.processor() or platform.machine()
+
+
+def _threads() -> int:
+    stated = os.environ.get("OMP_NUM_THREADS", "")
+    if stated.isdecimal() and int(stated) > 0:
+        return int(stated)
+    available = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else ()
+    return len(available) or os.cpu_count() or 1

@@ -1,0 +1,95 @@
+"""From a reference to the file that it means, and the files that there are to name."""
+
+from pathlib import Path
+
+import yaml
+
+from hardy.core.catalog import did_you_mean
+from hardy.core.errors import SpecError
+from hardy.core.paths import experiments_dir
+
+SUFFIX = ".yaml"
+_BASE, _SUITES = "base", "suites"
+
+
+def find_spec(reference: str) -> Path:
+    """Return the file that a reference means: a path, or a name below experiments/.
+
+    Raises:
+        SpecError: If there is none; the hint names experiments that look like it.
+    """
+    found = lookup(reference)
+    if found is not None:
+        return found
+    message = f"there is no experiment {reference!r}"
+    hint = did_you_mean(reference, names()) or "`hardy list` shows the experiments by name."
+    raise SpecError(message, hint=hint)
+
+
+def lookup(reference: str) -> Path | None:
+    """Return the file that a reference means, or None."""
+    plain = Path(reference)
+    if plain.suffix not in (SUFFIX, ".yml"):
+        plain = Path(reference + SUFFIX)
+    for path in (plain, experiments_dir() / plain):
+        if _is_file(path):
+            return path.resolve()
+    return None
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False  # a name too long, or one with a NUL in it
+
+
+def names() -> list[str]:
+    """Return the names of all experiments and suites, sorted."""
+    return [name for name, _ in _files() if not _is_in(name, _BASE)]
+
+
+def named_experiments() -> list[tuple[str, str, Path]]:
+    """Return name, description and file of every experiment, sorted by name.
+
+    The name is what `resolve` takes: the path below experiments/ without its suffix. The
+    description is the file's own; what it would inherit is not looked up.
+    """
+    return [
+        (name, _description(path), path)
+        for name, path in _files()
+        if not _is_in(name, _BASE) and not _is_in(name, _SUITES)
+    ]
+
+
+def named_suites() -> list[tuple[str, str, Path]]:
+    """Return name, description and file of every suite, sorted by name."""
+    return [(name, _description(path), path) for name, path in _files() if _is_in(name, _SUITES)]
+
+
+def _is_in(name: str, folder: str) -> bool:
+    return name.startswith(f"{folder}/")
+
+
+def _files() -> list[tuple[str, Path]]:
+    folder = experiments_dir()
+    files = [path.relative_to(folder) for path in folder.rglob(f"*{SUFFIX}")]
+    return sorted((file.with_suffix("").as_posix(), folder / file) for file in files)
+
+
+def _description(path: Path) -> str:
+    """Return the top-level `description`, reading no further than it; empty if there is none."""
+    depth, key, entry = 0, "", 0
+    try:
+        for event in yaml.parse(path.read_text(encoding="utf-8-sig"), Loader=yaml.SafeLoader):
+            if isinstance(event, yaml.ScalarEvent) and depth == 1:
+                if entry % 2 and key == "description":
+                    return str(event.value)
+                key, entry = event.value, entry + 1
+            elif isinstance(event, (yaml.CollectionStartEvent, yaml.AliasEvent)):
+                entry += depth == 1
+            depth += isinstance(event, yaml.CollectionStartEvent)
+            depth -= isinstance(event, yaml.CollectionEndEvent)
+    except (OSError, ValueError, yaml.YAMLError):
+        return ""  # `hardy validate` says what is wrong; a listing goes on
+    return ""

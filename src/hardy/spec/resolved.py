@@ -1,0 +1,79 @@
+"""What the spec language gives: units, each one experiment, in the order in which they run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hardy.spec.experiment import Experiment
+from hardy.spec.node import KeyPath, Node, Origin
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A value that a file or an override gave, and where."""
+
+    origin: Origin
+    value: Any
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One experiment of a file.
+
+    Attributes:
+        experiment: The validated experiment; its name tells it from the file's other units.
+        choices: This combination's matrix values by dotted path.
+        origins: For each path that was written: the setting that holds, then those it overrode.
+        needs: The unit whose run yields this one's weights, where they are `experiment:NAME`.
+    """
+
+    experiment: Experiment
+    choices: dict[str, Any] = field(default_factory=dict)
+    origins: Mapping[KeyPath, tuple[Setting, ...]] = field(default_factory=dict, compare=False)
+    needs: Unit | None = None
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """What a reference means: one unit, one for each combination of a matrix, or a suite's.
+
+    Attributes:
+        reference: As the user gave it; a member's as the suite gave it.
+        path: The file.
+        overrides: As the user gave them.
+        name: The experiment's or suite's name.
+        description: Its one line.
+        matrix: The values of each axis by dotted path; empty without a matrix.
+        units: In the matrix's order; of a suite, those of its members one after the other.
+        members: A suite's experiments; empty for an experiment.
+    """
+
+    reference: str
+    path: Path
+    overrides: tuple[str, ...]
+    name: str
+    description: str
+    matrix: dict[str, list[Any]]
+    units: tuple[Unit, ...]
+    members: tuple[Resolved, ...] = ()
+
+    @property
+    def experiments(self) -> tuple[Resolved, ...]:
+        """The members of a suite, or this one experiment."""
+        return self.members or (self,)
+
+
+def origins(tree: Node) -> dict[KeyPath, tuple[Setting, ...]]:
+    """Return, for every path of a tree, the setting that holds and those it overrode."""
+    return {path: _chain(node) for path, node in tree.walk() if path}
+
+
+def _chain(node: Node | None) -> tuple[Setting, ...]:
+    chain = []
+    while node is not None:
+        chain.append(Setting(node.origin, node.plain()))
+        node = node.overrode
+    return tuple(chain)

@@ -1,0 +1,83 @@
+"""The last runs, read from the local store without MLflow: for verbs that must answer at once.
+
+Only SQLite files are read, and only read; what MLflow's tables of another version lack is left out.
+"""
+
+import sqlite3
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import quote
+
+from hardy.tracking.store import local_database, tracking_uri
+
+_SECONDS = 1.0
+_LAST = """
+    SELECT spec.value, runs.run_uuid, runs.status, runs.start_time
+    FROM runs
+    JOIN tags AS spec ON spec.run_uuid = runs.run_uuid AND spec.key = 'hardy.spec'
+    LEFT JOIN tags AS above
+        ON above.run_uuid = runs.run_uuid AND above.key = 'mlflow.parentRunId'
+    LEFT JOIN tags AS aside ON aside.run_uuid = runs.run_uuid AND aside.key = 'hardy.aside'
+    WHERE runs.lifecycle_stage = 'active' AND above.key IS NULL AND aside.key IS NULL
+    ORDER BY runs.start_time ASC
+"""
+_RECENT = """
+    SELECT runs.run_uuid, runs.name, runs.status FROM runs
+    JOIN tags ON tags.run_uuid = runs.run_uuid AND tags.key = 'hardy.role'
+    WHERE runs.lifecycle_stage = 'active' AND runs.run_uuid LIKE ? || '%'
+    ORDER BY runs.start_time DESC LIMIT ?
+"""
+_METRICS = "SELECT key, value FROM latest_metrics WHERE run_uuid = ? AND is_nan = 0"
+
+
+@dataclass(frozen=True)
+class Glimpse:
+    """The last run of a named experiment.
+
+    Attributes:
+        run_id: The store's id.
+        status: FINISHED, FAILED, KILLED or RUNNING.
+        started: Milliseconds since 1970.
+        metrics: Last value of each metric.
+    """
+
+    run_id: str
+    status: str
+    started: int
+    metrics: Mapping[str, float] = field(default_factory=dict)
+
+
+def local_store() -> Path | None:
+    """Return the store's SQLite file if there is one here; None for a server or no store yet."""
+    database = local_database(tracking_uri())
+    return database if database is not None and database.is_file() else None
+
+
+def last_runs(database: Path) -> dict[str, Glimpse]:
+    """Return the last run of each named experiment; empty if the file cannot be read as a store."""
+    try:
+        with closing(_open(database)) as store:
+            last = {
+                spec: (run, status, started) for spec, run, status, started in store.execute(_LAST)
+            }
+            return {
+                spec: Glimpse(run, status, started, dict(store.execute(_METRICS, (run,))))
+                for spec, (run, status, started) in last.items()
+            }
+    except sqlite3.Error:
+        return {}  # a listing goes on; verbs that need the store say what is wrong with it
+
+
+def recent_runs(database: Path, beginning: str, count: int) -> list[tuple[str, str, str]]:
+    """Return id, name and status of the newest runs whose ids begin so."""
+    try:
+        with closing(_open(database)) as store:
+            return list(store.execute(_RECENT, (beginning, count)))
+    except sqlite3.Error:
+        return []
+
+
+def _open(database: Path) -> sqlite3.Connection:
+    return sqlite3.connect(f"file:{quote(str(database))}?mode=ro", uri=True, timeout=_SECONDS)

@@ -1,0 +1,80 @@
+"""Files as they turn up in the wild, through the code that a user runs."""
+
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from hardy.core.errors import DataError
+from hardy.data.open import open_dataset
+from hardy.data.pipeline import BadSample, Prepared, SamplePipeline
+from hardy.data.preprocess import Preprocess
+from hardy.data.spec import DataSpec
+
+HALF = (0.5, 0.5, 0.5)
+PREPROCESS = Preprocess(16, 16, "bilinear", HALF, HALF)
+
+
+def bomb(side):
+    def chunk(kind, body):
+        crc = struct.pack(">I", zlib.crc32(kind + body))
+        return struct.pack(">I", len(body)) + kind + body + crc
+
+    header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", b"") + chunk(b"IEND", b"")
+
+
+@pytest.fixture
+def odd(tmp_path):
+    folder = tmp_path / "set" / "thing"
+    folder.mkdir(parents=True)
+    noise = np.random.default_rng(0).integers(0, 256, (16, 16, 3), np.uint8)
+    photograph = Image.fromarray(noise)
+    photograph.save(folder / "whole.jpg", quality=95)
+    (folder / "truncated.jpg").write_bytes((folder / "whole.jpg").read_bytes()[:300])
+    levels = np.arange(256, dtype=np.uint16).reshape(16, 16) * 257
+    Image.fromarray(levels).save(folder / "grey16.png")
+    Image.new("CMYK", (16, 16), (0, 255, 255, 0)).save(folder / "cmyk.jpg")
+    frames = [Image.new("RGB", (16, 16), colour) for colour in ("lime", "blue")]
+    frames[0].save(folder / "animated.gif", save_all=True, append_images=frames[1:])
+    exif = Image.Exif()
+    exif[0x0112] = 3  # taken upside down
+    turned = np.zeros((16, 16, 3), np.uint8)
+    turned[8:] = 255
+    Image.fromarray(turned).save(folder / "rotated.jpg", exif=exif)
+    (folder / "empty.jpg").touch()
+    (folder / "bomb.png").write_bytes(bomb(20_000))
+    return tmp_path / "set"
+
+
+def test_each_odd_file_is_read_or_refused_by_name(odd):
+    found = open_dataset(DataSpec(dataset="folder", root=str(odd)))
+    pipeline = SamplePipeline(found, PREPROCESS)
+    items = {item.id.rpartition("/")[2]: item for item in (pipeline[n] for n in range(8))}
+    bad = {name: item.reason for name, item in items.items() if isinstance(item, BadSample)}
+    assert set(bad) == {"truncated.jpg", "empty.jpg", "bomb.png"}
+    assert all(name in reason for name, reason in bad.items())
+    assert "pixels" in bad["bomb.png"]
+    assert "Scale" in items["bomb.png"].hint
+    pixels = {
+        name: item.pixels[0].permute(1, 2, 0).numpy()
+        for name, item in items.items()
+        if isinstance(item, Prepared)
+    }
+    assert np.array_equal(pixels["grey16.png"][..., 0], np.arange(256).reshape(16, 16))
+    assert pixels["animated.gif"][0, 0].tolist() == [0, 255, 0]
+    assert pixels["rotated.jpg"][:6].min() > 240
+    assert pixels["rotated.jpg"][-6:].max() < 15
+    red = pixels["cmyk.jpg"].mean((0, 1))
+    assert red[0] > 200
+    assert red[1:].max() < 60
+
+
+def test_without_skipping_the_reader_raises_with_the_way_out(odd):
+    found = open_dataset(DataSpec(dataset="folder", root=str(odd)))
+    (empty,) = (sample for sample in found.samples if "empty" in sample.id)
+    with pytest.raises(DataError, match=r"empty\.jpg") as caught:
+        found.read(empty)
+    assert "on_bad_sample: skip" in caught.value.hint

@@ -1,0 +1,99 @@
+import pickle
+
+import numpy as np
+import pytest
+
+from hardy.core.errors import SpecError
+from hardy.data.open import open_dataset
+from hardy.data.shapes import CLASSES, COLOURS, caption, scene
+from hardy.data.spec import DataSpec, Shapes
+
+
+def opened(split="test", **options):
+    return open_dataset(DataSpec(dataset="shapes", split=split, shapes=Shapes(**options)))
+
+
+def pixels(dataset, place=0):
+    return np.asarray(dataset.read(dataset.samples[place]))
+
+
+def test_images_are_the_same_each_time_and_differ_by_seed_part_and_place():
+    plain = opened(count=12, size=32)
+    assert np.array_equal(pixels(plain), pixels(opened(count=12, size=32)))
+    others = [opened(count=12, size=32, seed=1), opened("train", count=12, size=32)]
+    assert all(not np.array_equal(pixels(plain), pixels(other)) for other in others)
+    assert len({d.digest for d in (plain, *others, opened(count=12, size=33))}) == 4
+    assert not np.array_equal(pixels(plain, 0), pixels(plain, len(CLASSES)))
+
+
+def test_a_larger_count_only_adds_samples():
+    few, more = opened(count=6, size=16), opened(count=9, size=16)
+    assert np.array_equal(pixels(few, 5), pixels(more, 5))
+
+
+@pytest.mark.parametrize("size", [16, 64, 97])
+def test_mask_and_colour_lie_where_the_scene_says(size):
+    found = opened(count=24, size=size)
+    for sample in found.samples:
+        shown = scene(sample.row, Shapes(count=24, size=size), "test")
+        image = np.asarray(found.read(sample)).astype(int)
+        mask = np.asarray(found.read_mask(sample))
+        assert image.shape == (size, size, 3)
+        assert mask.shape == (size, size)
+        assert set(np.unique(mask)) == {0, sample.label + 1}
+        assert found.classes[sample.label] == shown.shape
+        # Away from edges a pixel in the mask has the shape's colour, exactly.
+        on = mask > 0
+        inner = on[1:-1, 1:-1] & on[:-2, 1:-1] & on[2:, 1:-1] & on[1:-1, :-2] & on[1:-1, 2:]
+        if size > 16:
+            same = (image[1:-1, 1:-1][inner] == COLOURS[shown.colour]).all(1)
+            assert same.mean() > 0.95
+        ys, xs = np.nonzero(mask)
+        centre = (np.array([xs.mean(), ys.mean()]) + 0.5) / size
+        assert np.allclose(centre, shown.centre, atol=0.06)
+
+
+def test_areas_follow_the_formulas_of_the_shapes():
+    # Of a shape in a circle of radius r: area / r².
+    formulas = {
+        "circle": np.pi,
+        "square": 2.0,
+        "triangle": 3 * np.sqrt(3) / 4,
+        "cross": 2 * 0.56 * 1.9 - 0.56**2,
+        "ring": np.pi * (1 - 0.55**2),
+        "star": 10 * np.sin(np.pi / 5) * 0.381966 / 2,
+    }
+    found = opened(count=12, size=256)
+    for sample in found.samples:
+        shown = scene(sample.row, Shapes(count=12, size=256), "test")
+        area = (np.asarray(found.read_mask(sample)) > 0).mean()
+        assert area / shown.radius**2 == pytest.approx(formulas[shown.shape], rel=0.04)
+
+
+def test_classes_are_balanced_and_captions_name_shape_and_colour():
+    found = opened(count=60)
+    assert [sample.label for sample in found.samples].count(2) == 10
+    words = caption(found.samples[4], Shapes(count=60), "test").split()
+    assert words[0] == "a"
+    assert words[1] in COLOURS
+    assert words[2] == "ring"
+
+
+def test_the_readers_can_be_given_to_worker_processes():
+    found = pickle.loads(pickle.dumps(opened(count=6, size=16)))
+    assert np.array_equal(pixels(found), pixels(opened(count=6, size=16)))
+
+
+def test_shapes_take_no_root():
+    with pytest.raises(SpecError, match="takes no root"):
+        open_dataset(DataSpec(dataset="shapes", root="/tmp"))
+
+
+def test_the_digits():
+    found = open_dataset(DataSpec(dataset="digits"))
+    assert (len(found.samples), found.classes) == (1797, tuple("0123456789"))
+    first = np.asarray(found.read(found.samples[0]))
+    assert first.shape == (8, 8, 3)
+    # scikit-learn's own first image, a zero: its first row is 0 0 5 13 9 1 0 0 of 16.
+    assert first[0, :, 0].tolist() == [round(v * 255 / 16) for v in (0, 0, 5, 13, 9, 1, 0, 0)]
+    assert found.samples[0].label == 0

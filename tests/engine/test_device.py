@@ -1,0 +1,47 @@
+import pytest
+
+from hardy.engine.device import spread
+from hardy.methods.memo.spec import MemoSpec
+from hardy.methods.optim_spec import AdamW
+from hardy.spec import resolve
+
+
+@pytest.fixture
+def experiment():
+    return resolve("quickstart").units[0].experiment
+
+
+@pytest.fixture(autouse=True)
+def four_cores(monkeypatch):
+    monkeypatch.setattr("os.cpu_count", lambda: 4)
+
+
+def stating(experiment, **values):
+    return experiment.model_copy(update={"compute": experiment.compute.model_copy(update=values)})
+
+
+def test_small_images_give_each_core_samples_of_its_own(experiment):
+    cores = spread(experiment, 32, "cpu")
+    assert (cores.processes, cores.threads, cores.workers) == (4, 1, 0)
+
+
+def test_large_images_share_an_operation_and_leave_a_core_to_views(experiment):
+    cores = spread(experiment, 224, "cpu")
+    assert (cores.processes, cores.threads, cores.workers) == (1, 0, 3)
+
+
+def test_a_gpu_is_fed_by_one_process(experiment):
+    assert spread(stating(experiment, processes=4), 32, "cuda").processes == 1
+
+
+@pytest.mark.parametrize("size", [32, 224])
+@pytest.mark.parametrize("processes", [1, 2, 3])
+def test_threads_do_not_depend_on_the_processes(experiment, size, processes):
+    """Sums are rounded as they are divided among threads, so numbers would depend on it."""
+    plain = spread(experiment, size, "cpu").threads
+    assert spread(stating(experiment, processes=processes), size, "cpu").threads == plain
+
+
+def test_a_method_that_carries_state_has_one_process(experiment):
+    carried = MemoSpec(optimizer=AdamW(), optimizer_state="carry")
+    assert spread(experiment.model_copy(update={"method": carried}), 32, "cpu").processes == 1

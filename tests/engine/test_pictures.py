@@ -1,0 +1,89 @@
+"""The pictures of MEMO_PLUS: masks, and Grad-CAM before, after MEMO and after MEMO_PLUS."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from hardy.data.open import open_dataset
+from hardy.engine.bench import Bench
+from hardy.engine.device import make_fabric
+from hardy.engine.entries import entries
+from hardy.engine.pictures import draw
+from hardy.measure.records import as_frame
+from hardy.methods.build import build_method
+from hardy.plan.inputs import Located
+from hardy.spec.experiment import Experiment
+from tests.contracts.time_method import small_classifier
+
+
+@pytest.fixture
+def experiment(tmp_path) -> Experiment:
+    rng = np.random.default_rng(0)
+    for index in range(4):
+        path = tmp_path / "images" / f"class{index % 2}" / f"{index}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(rng.integers(256, size=(30, 40, 3)).astype(np.uint8)).save(path)
+    return Experiment.model_validate(
+        {
+            "name": "pictures",
+            "data": {"dataset": "folder", "root": str(tmp_path / "images")},
+            "model": {"kind": "timm", "name": "resnet18", "weights": "random"},
+            "method": {
+                "kind": "memo_plus",
+                "views": {"kind": "cut", "count": 3},
+                "segmenter": {"kind": "superpixels", "segments": 4},
+                "policy": {"min_area": 10},
+            },
+            "explain": {"gradcam": {"count": 2, "choose": "first"}},
+            "compute": {"device": "cpu"},
+        }
+    )
+
+
+def make_bench(experiment: Experiment) -> Bench:
+    classifier = small_classifier(classes=2)
+    return Bench(
+        experiment,
+        Located(None, "random"),
+        make_fabric(experiment),
+        open_dataset(experiment.data),
+        classifier,
+        build_method(experiment.method, classifier),
+    )
+
+
+def test_memo_plus_is_drawn_beside_memo(experiment, monkeypatch):
+    bench = make_bench(experiment)
+    before = {name: t.clone() for name, t in bench.classifier.state_dict().items()}
+    frame = as_frame(list(entries(bench, range(4), workers=0)))
+    drawn = []
+    monkeypatch.setattr(
+        "hardy.engine.pictures.gradcam_panel",
+        lambda image, heats, truth, title: drawn.append(heats) or Image.new("RGB", (4, 4)),
+    )
+    paths = [path for path, _ in draw(bench, frame)]
+    for folder in ("gradcam", "masks"):
+        found = [path for path in paths if path.startswith(f"{folder}/")]
+        assert len(found) == 2
+        assert all(path.endswith(".png") for path in found)
+    for row, heats in enumerate(drawn):
+        assert list(heats) == ["before", "after memo", "after memo_plus"]
+        # What is drawn is what was recorded.
+        for caption, answer in (("before", "source"), ("after memo_plus", "memo_plus")):
+            wanted = frame[f"{answer}.confidence"].iloc[row]
+            assert heats[caption].confidence == pytest.approx(wanted, abs=1e-6)
+            label = bench.dataset.classes[frame[f"{answer}.prediction"].iloc[row]]
+            assert heats[caption].name == label
+    after = bench.classifier.state_dict()
+    assert all(torch.equal(after[name], before[name]) for name in before)
+
+
+def test_the_canvas_reaches_the_method(experiment):
+    bench = make_bench(experiment)
+    frame = as_frame(list(entries(bench, range(4), workers=0)))
+    # Points are on the 40 x 30 photographs, of which the network sees 16 x 16.
+    points = np.array(frame["point"].tolist())
+    assert points.max() >= 16
+    assert (points < (40, 30)).all()
+    assert (frame["masks"] >= 1).all()

@@ -1,0 +1,30 @@
+from hardy.cli.inputs import INPUTS
+from hardy.engine.smoke import smoke
+from hardy.plan.units import make_plan
+from hardy.spec import resolve
+
+
+def test_one_sample_one_picture_of_each_kind_and_no_registration():
+    whole = resolve("quickstart", ["data.subset={count: 5, seed: 3}"])
+    cut = smoke(whole)
+    assert [unit.choices for unit in cut.units] == [unit.choices for unit in whole.units]
+    for unit in cut.units:
+        assert (unit.experiment.data.subset.count, unit.experiment.data.subset.seed) == (1, 3)
+        assert unit.experiment.explain.gradcam.count == 1
+        assert unit.experiment.explain.view_grids == 1
+        assert unit.experiment.register_as is None
+        assert unit.experiment.method == whole.units[0].experiment.method
+
+
+def test_what_is_off_stays_off():
+    (unit,) = smoke(
+        resolve("quickstart", ["explain.gradcam=null data.shift.kind=fog explain.view_grids=0"])
+    ).units
+    assert unit.experiment.explain.gradcam is None
+    assert unit.experiment.explain.view_grids == 0
+
+
+def test_the_fingerprint_is_another():
+    whole = resolve("quickstart", ["data.shift.kind=fog"])
+    prints = [make_plan(each, INPUTS, None).units[0].fingerprint for each in (whole, smoke(whole))]
+    assert prints[0] != prints[1]

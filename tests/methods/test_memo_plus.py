@@ -1,0 +1,309 @@
+"""MEMO_PLUS: its batch, its point, and that the step on that batch is MEMO's."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image, ImageFilter
+from pydantic import ValidationError
+
+from hardy.core.errors import WeightsError
+from hardy.data.preprocess import Preprocess
+from hardy.data.view_spec import AugMix, Identity
+from hardy.explain.gradcam import heat_map
+from hardy.methods.base import Subject
+from hardy.methods.build import build_method
+from hardy.methods.memo.method import Memo
+from hardy.methods.memo.spec import MemoSpec
+from hardy.methods.memo_plus.method import MemoPlus, on_canvas, point_of_interest
+from hardy.methods.memo_plus.spec import MaskPolicy, MemoPlusSpec, Sam, Superpixels
+from hardy.methods.optim_spec import AdamW, Sgd
+from tests.contracts.time_method import (
+    PLAIN,
+    TimeMethodContract,
+    small_classifier,
+    some_subject,
+    some_views,
+)
+
+FEW = AugMix(count=6)
+SLIC = Superpixels(segments=6)
+SMALL = MaskPolicy(min_area=4)
+
+
+class TestMemoPlus(TimeMethodContract):
+    answer = "memo_plus"
+
+    def build(self, classifier):
+        spec = MemoPlusSpec(views=FEW, segmenter=SLIC, policy=SMALL)
+        return build_method(spec, classifier)
+
+
+class TestMemoPlusOnEveryView(TimeMethodContract):
+    answer = "memo_plus"
+
+    def build(self, classifier):
+        policy = MaskPolicy(segment="every_view", keep="largest", show="blurred", min_area=4, top=2)
+        spec = MemoPlusSpec(
+            views=FEW, segmenter=SLIC, policy=policy, optimizer=Sgd(lr=0.1), bn_prior=16
+        )
+        return build_method(spec, classifier)
+
+
+def quarters(image: np.ndarray) -> np.ndarray:
+    """A segmenter by hand: the four quarters, and the whole."""
+    height, width = image.shape[:2]
+    y, x = np.mgrid[:height, :width]
+    left, upper = x < width // 2, y < height // 2
+    parts = [upper & left, upper & ~left, ~upper & left, ~upper & ~left]
+    return np.stack([*parts, np.ones_like(left)])
+
+
+def plus(masks_of=quarters, **settings) -> MemoPlus:
+    settings = {"views": FEW, "segmenter": SLIC, "policy": SMALL} | settings
+    return MemoPlus(small_classifier(), MemoPlusSpec(**settings), masks_of)
+
+
+def canvas(width: int = 40, height: int = 24, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(256, size=(height, width, 3)).astype(np.uint8)
+
+
+def with_canvas(image: np.ndarray, seed: int = 1) -> Subject:
+    """Return a subject whose first view is the canvas as the network sees it."""
+    views = some_views(seed=seed)
+    views[0] = normalised(np.asarray(PLAIN.geometry(Image.fromarray(image))))
+    return Subject(views, "sample", 0, image)
+
+
+def normalised(pixels: np.ndarray) -> torch.Tensor:
+    """The contract's preprocessing, by hand: mean and deviation of one half."""
+    return torch.tensor(pixels.astype(np.float32) / 255 * 2 - 1).permute(2, 0, 1)
+
+
+@pytest.mark.parametrize("settings", [{}, {"select": 0.5, "steps": 2}, {"bn_prior": 16}])
+@pytest.mark.parametrize("batch", ["report", "segments_only"])
+def test_the_step_is_memos_on_the_same_batch(settings, batch):
+    subject = with_canvas(canvas())
+    method = plus(batch=batch, optimizer=Sgd(lr=0.05), **settings)
+    images = method.batch(subject, method.regions(subject))
+    outcome = method.predict(subject)
+
+    classifier = small_classifier()
+    views = AugMix(count=len(images))
+    memo = Memo(classifier, MemoSpec(**({"views": views, "bn_prior": None} | settings)))
+    memo = Memo(classifier, memo.spec.model_copy(update={"optimizer": Sgd(lr=0.05)}))
+    expected = memo.predict(Subject(images))
+    assert torch.equal(outcome.answers["memo_plus"], expected.answers["memo"])
+    assert torch.equal(outcome.answers["source"], expected.answers["source"])
+    assert outcome.details["loss"] == expected.details["loss"]
+    for a, b in zip(method.classifier.parameters(), classifier.parameters(), strict=True):
+        assert torch.equal(a, b)
+    plain = 6 if batch == "report" else 1
+    chosen = outcome.details["selected_views"] + [
+        plain + index for index in outcome.details["selected_masks"]
+    ]
+    assert chosen == expected.details["selected_views"]
+
+
+def test_the_batch_is_the_views_then_the_masked_images():
+    image = canvas()
+    subject = with_canvas(image)
+    method = plus(policy=MaskPolicy(min_area=4, keep="largest", show="black", top=2))
+    batch = method.batch(subject, method.regions(subject))
+    assert torch.equal(batch[:6], subject.views)
+    # The whole, then the first quarter: areas 960 and 240.
+    black = np.zeros_like(image)
+    black[:12, :20] = image[:12, :20]
+    for got, expected in zip(batch[6:], (image, black), strict=True):
+        seen = np.asarray(PLAIN.geometry(Image.fromarray(expected)))
+        torch.testing.assert_close(got, normalised(seen))
+    scripts = plus(policy=method.spec.policy, batch="segments_only")
+    only = scripts.batch(subject, scripts.regions(subject))
+    assert torch.equal(only, torch.cat([subject.views[:1], batch[6:]]))
+
+
+def test_without_a_canvas_view_0_is_segmented_and_not_resized_again():
+    pixels = canvas(16, 16)
+    views = some_views()
+    views[0] = normalised(pixels)
+    method = plus(policy=MaskPolicy(min_area=4, keep="largest", show="box", top=3))
+    method.classifier.preprocess = replace(PLAIN, resize=20)
+    seen = []
+    method.segmenter = lambda image: seen.append(image) or quarters(image)
+    batch = method.batch(Subject(views), method.regions(Subject(views)))
+    assert (seen[0] == pixels).all()
+    quarter = np.zeros_like(pixels)
+    quarter[:8, :8] = pixels[:8, :8]
+    torch.testing.assert_close(batch[7], normalised(quarter))
+
+
+def test_crops_fill_the_input_whatever_their_shape():
+    image = canvas()
+    method = plus(policy=MaskPolicy(min_area=4, keep="largest", show="crop", top=2))
+    batch = method.batch(with_canvas(image), method.regions(with_canvas(image)))
+    box = Image.fromarray(image).crop((0, 0, 20, 12)).resize((16, 16), Image.Resampling.BILINEAR)
+    torch.testing.assert_close(batch[7], normalised(np.asarray(box)))
+
+
+def test_every_view_is_segmented_on_its_own_pixels():
+    method = plus(
+        policy=MaskPolicy(segment="every_view", keep="largest", show="blurred", min_area=4, top=1)
+    )
+    method.segmenter = lambda image: quarters(image)[:1]
+    pixels = np.stack([canvas(16, 16, seed) for seed in range(6)])
+    subject = Subject(torch.stack([normalised(view) for view in pixels]))
+    batch = method.batch(subject, method.regions(subject))
+    assert len(batch) == 12
+    for view, masked in zip(pixels, batch[6:], strict=True):
+        expected = np.array(Image.fromarray(view).filter(ImageFilter.GaussianBlur(15)))
+        expected[:8, :8] = view[:8, :8]
+        torch.testing.assert_close(masked, normalised(expected))
+
+
+def test_no_mask_leaves_the_views_alone():
+    method = plus(policy=MaskPolicy(min_area=10_000))
+    subject = with_canvas(canvas())
+    outcome = method.predict(subject)
+    assert outcome.details["masks"] == 0
+    assert outcome.details["selected_masks"] == []
+    expected = Memo(
+        small_classifier(), MemoSpec(views=FEW, optimizer=AdamW(lr=2.5e-4), bn_prior=None)
+    ).predict(subject)
+    assert torch.equal(outcome.answers["memo_plus"], expected.answers["memo"])
+
+
+def test_the_point_is_the_grad_cams_first_maximum_for_the_predicted_class():
+    classifier = small_classifier()
+    image = some_subject(3).views[:1]
+    with torch.no_grad():
+        predicted = int(classifier(image).argmax())
+    heat = heat_map(classifier, image, predicted)
+    x, y = point_of_interest(classifier, image)
+    assert heat[y, x] == heat.max()
+    earlier = heat.reshape(-1)[: y * heat.shape[1] + x]
+    assert (earlier < heat.max()).all()
+
+
+def test_the_point_of_an_empty_map_is_the_middle(monkeypatch):
+    monkeypatch.setattr(
+        "hardy.methods.memo_plus.method.heat_map", lambda *_: np.zeros((16, 16), np.float32)
+    )
+    assert point_of_interest(small_classifier(), some_views(1)) == (8, 8)
+
+
+@pytest.mark.parametrize(("width", "height"), [(40, 24), (24, 40), (200, 64), (16, 16), (9, 12)])
+@pytest.mark.parametrize(("size", "resize"), [(16, 16), (32, 40), (40, 32)])
+def test_a_point_goes_back_to_the_pixel_that_it_came_from(width, height, size, resize):
+    """A ramp says of each pixel of the input where it lay, through the geometry itself."""
+    preprocess = Preprocess(size, resize, "nearest", PLAIN.mean, PLAIN.std)
+    ramp = np.zeros((height, width, 3), np.uint8)
+    ramp[..., 0], ramp[..., 1], ramp[..., 2] = *np.meshgrid(range(width), range(height)), 255
+    seen = np.asarray(preprocess.geometry(Image.fromarray(ramp))).astype(int)
+    for y, x in [(0, 0), (size // 3, size // 2), (size - 1, size - 1)]:
+        if seen[y, x, 2] == 0:  # padding
+            continue
+        got = on_canvas((x, y), ramp, preprocess)
+        assert np.abs(np.subtract(got, seen[y, x, :2])).max() <= 1
+
+
+def test_masks_at_the_point_are_used_in_the_canvas_own_pixels(monkeypatch):
+    monkeypatch.setattr("hardy.methods.memo_plus.method.point_of_interest", lambda *_: (12, 4))
+    subject = with_canvas(canvas())
+    regions = plus().regions(subject)
+    # 24 rows become 16, and 40 columns 26, of which the middle 16 begin at 5:
+    # ((12.5 + 5) * 40 / 26, 4.5 * 24 / 16), in the upper right quarter.
+    assert regions.point == (26, 6)
+    assert [mask.sum() for mask in regions.masks] == [960, 240]
+    assert regions.masks[1][:12, 20:].all()
+
+
+def test_the_record_says_what_was_found():
+    details = plus().predict(with_canvas(canvas())).details
+    assert details["masks"] == 2
+    assert details["segmenter"] == "superpixels"
+    x, y = details["point"]
+    assert 0 <= x < 40
+    assert 0 <= y < 24
+    assert type(x) is type(y) is int
+
+
+def test_the_companion_is_memo_on_the_views_alone():
+    spec = {"optimizer": Sgd(lr=0.1), "bn_prior": 16, "steps": 2, "select": 0.5}
+    subject = with_canvas(canvas())
+    (memo,) = plus(**spec).companions().values()
+    expected = Memo(small_classifier(), MemoSpec(views=FEW, **spec)).predict(subject)
+    assert torch.equal(memo.predict(subject).answers["memo"], expected.answers["memo"])
+
+
+def test_the_masks_are_drawn():
+    picture = plus().illustrate(with_canvas(canvas()))["masks"]
+    assert picture.mode == "RGB"
+    assert picture.width > picture.height
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"segmenter": SLIC},
+        {"segmenter": Sam(), "policy": MaskPolicy(min_area=4, keep="largest", top=5)},
+        {
+            "segmenter": Sam(),
+            "policy": MaskPolicy(min_area=4, keep="largest", segment="every_view", top=2),
+            "select": 0.5,
+        },
+        {
+            "segmenter": Sam(),
+            "policy": MaskPolicy(min_area=4, keep="largest", top=3),
+            "batch": "segments_only",
+            "steps": 3,
+        },
+    ],
+)
+def test_the_stated_cost_is_what_a_run_pays(settings):
+    at_point = "policy" not in settings
+    method = plus((lambda image: quarters(image)[:4]) if at_point else quarters, **settings)
+    seen = []
+    method.classifier.network.register_forward_pre_hook(lambda _, x: seen.append(len(x[0])))
+    method.predict(some_subject())
+    assert sum(seen) == method.spec.cost().forward
+
+
+def test_spec_refuses_what_cannot_be():
+    with pytest.raises(ValidationError, match="every_view needs keep: largest"):
+        MaskPolicy(segment="every_view")
+    with pytest.raises(ValidationError, match="needs include_original"):
+        MemoPlusSpec(batch="segments_only", views=AugMix(include_original=False))
+
+
+def test_defaults_are_the_reports():
+    spec = MemoPlusSpec()
+    assert (spec.views.kind, spec.views.count, spec.views.names) == (
+        "operations",
+        9,
+        ("memo_plus",),
+    )
+    assert (spec.optimizer, spec.bn_prior, spec.steps) == (AdamW(lr=2.5e-4), None, 1)
+    assert (spec.policy.min_area, spec.policy.top, spec.policy.show) == (500, 10, "box")
+
+
+def test_an_absent_checkpoint_says_what_to_do(monkeypatch, tmp_path):
+    monkeypatch.setenv("HARDY_DATA", str(tmp_path))
+    with pytest.raises(WeightsError, match=r"sam_vit_b_01ec64\.pth does not exist") as error:
+        build_method(MemoPlusSpec(views=Identity(count=2)), small_classifier())
+    assert "375 MB" in error.value.hint
+    assert "kind: superpixels" in error.value.hint
+
+
+def test_the_checkpoints_content_enters_the_identity_and_not_its_path(tmp_path):
+    one, two = tmp_path / "a.pth", tmp_path / "b.pth"
+    absent = Sam(checkpoint=str(one)).identity()["checkpoint"]
+    assert absent == str(one)
+    one.write_bytes(b"weights")
+    two.write_bytes(b"weights")
+    first = Sam(checkpoint=str(one))
+    assert first.identity() == Sam(checkpoint=str(two)).identity()
+    two.write_bytes(b"others!")
+    assert first.identity() != Sam(checkpoint=str(two)).identity()
+    assert MemoPlusSpec(segmenter=first).identity()["segmenter"] == first.identity()
+    assert first.label.startswith("sam vit_b sha256:")

@@ -1,0 +1,204 @@
+"""Mask policies pixel by pixel on hand-made masks; superpixels; the cache."""
+
+import numpy as np
+import pytest
+from PIL import Image, ImageFilter
+from skimage.segmentation import slic
+
+from hardy.core.paths import state_dir
+from hardy.methods.memo_plus.cache import MaskCache
+from hardy.methods.memo_plus.masks import bounding_box, centroid, kept, masked_images
+from hardy.methods.memo_plus.segmenters import build_segmenter
+from hardy.methods.memo_plus.spec import MaskPolicy, Superpixels
+
+
+def box_mask(left, top, right, bottom, size=(20, 30)):
+    mask = np.zeros(size, bool)
+    mask[top:bottom, left:right] = True
+    return mask
+
+
+BIG = box_mask(0, 0, 10, 20)  # 200 pixels
+MIDDLE = box_mask(8, 2, 20, 12)  # 120, overlaps the big one
+SMALL = box_mask(22, 14, 30, 20)  # 48
+TINY = box_mask(28, 0, 30, 2)  # 4
+MASKS = np.stack([SMALL, TINY, BIG, MIDDLE])
+
+
+def chosen(point=None, **policy):
+    found = kept(MASKS, MaskPolicy(**({"min_area": 5} | policy)), point)
+    names = {m.tobytes(): n for n, m in zip(("small", "tiny", "big", "middle"), MASKS, strict=True)}
+    return [names[mask.tobytes()] for mask in found]
+
+
+@pytest.mark.parametrize(
+    ("policy", "names"),
+    [
+        ({}, ["big", "middle", "small"]),
+        ({"min_area": 4}, ["big", "middle", "small", "tiny"]),
+        ({"min_area": 48}, ["big", "middle", "small"]),
+        ({"min_area": 49}, ["big", "middle"]),
+        ({"top": 1}, ["big"]),
+        ({"min_area": 201}, []),
+    ],
+)
+def test_the_largest_masks_of_enough_area(policy, names):
+    assert chosen(keep="largest", **policy) == names
+
+
+@pytest.mark.parametrize(
+    ("point", "names"),
+    [
+        ((9, 5), ["big", "middle"]),  # both contain it
+        ((5, 9), ["big"]),  # x and y exchanged
+        ((15, 3), ["middle"]),
+        ((21, 15), ["small"]),  # in none; nearest to (25.5, 16.5)
+        # In the tiny one alone, which is too small. Nearest to (25.5, 16.5); with rows and columns
+        # of the centroids exchanged it would be nearest to the middle one.
+        ((29, 1), ["small"]),
+    ],
+)
+def test_masks_that_contain_the_point_or_else_the_nearest(point, names):
+    assert chosen(point, keep="at_point") == names
+
+
+def test_only_the_top_masks_are_asked_for_the_point():
+    assert chosen((15, 3), keep="at_point", top=1) == ["big"]
+
+
+def test_masks_without_a_pixel_are_never_used():
+    empty = np.zeros((2, 4, 4), bool)
+    assert kept(empty, MaskPolicy(min_area=0), (0, 0)).shape == (0, 4, 4)
+    assert kept(np.zeros((0, 4, 4), bool), MaskPolicy(), (0, 0)).shape == (0, 4, 4)
+
+
+def test_centroids_and_boxes_are_x_first():
+    assert centroid(MIDDLE).tolist() == [13.5, 6.5]
+    assert bounding_box(MIDDLE) == (8, 2, 20, 12)
+
+
+LETTER_L = box_mask(3, 2, 6, 15) | box_mask(3, 12, 14, 15)
+
+
+def photograph() -> np.ndarray:
+    return np.random.default_rng(0).integers(1, 256, size=(20, 30, 3)).astype(np.uint8)
+
+
+def test_black_outside_the_mask():
+    image = photograph()
+    (got,) = masked_images(image, LETTER_L[None], "black")
+    for y in range(20):
+        for x in range(30):
+            inside = (3 <= x < 6 and 2 <= y < 15) or (3 <= x < 14 and 12 <= y < 15)
+            assert (got[y, x] == (image[y, x] if inside else 0)).all()
+
+
+def test_black_outside_the_box():
+    image = photograph()
+    (got,) = masked_images(image, LETTER_L[None], "box")
+    expected = np.zeros_like(image)
+    expected[2:15, 3:14] = image[2:15, 3:14]
+    assert (got == expected).all()
+
+
+def test_crops_are_the_boxes():
+    image = photograph()
+    first, second = masked_images(image, np.stack([LETTER_L, SMALL]), "crop")
+    assert (first == image[2:15, 3:14]).all()
+    assert (second == image[14:20, 22:30]).all()
+
+
+def test_blurred_outside_the_mask():
+    image = photograph()
+    (got,) = masked_images(image, LETTER_L[None], "blurred")
+    blurred = np.asarray(Image.fromarray(image).filter(ImageFilter.GaussianBlur(radius=15)))
+    assert (got[LETTER_L] == image[LETTER_L]).all()
+    assert (got[~LETTER_L] == blurred[~LETTER_L]).all()
+
+
+def test_the_image_is_not_written_to():
+    image = photograph()
+    image.setflags(write=False)
+    for show in ("blurred", "crop", "black", "box"):
+        assert len(masked_images(image, MASKS, show)) == 4
+    assert (image == photograph()).all()
+
+
+def scene() -> np.ndarray:
+    image = np.full((60, 80, 3), 200, np.uint8)
+    image[10:40, 20:60] = (200, 30, 30)
+    return image
+
+
+def test_superpixels_part_the_image_as_slic_does():
+    spec = Superpixels(segments=8, compactness=5)
+    masks = build_segmenter(spec, None)(scene())
+    assert masks.dtype == bool
+    assert (masks.sum(axis=0) == 1).all()
+    labels = slic(scene(), n_segments=8, compactness=5)
+    expected = [labels == label for label in np.unique(labels)]
+    assert {m.tobytes() for m in masks} == {m.tobytes() for m in expected}
+    assert len(masks) == len(expected) > 1
+
+
+class Counting:
+    def __init__(self, masks):
+        self.masks, self.calls = masks, 0
+
+    def __call__(self, image):
+        self.calls += 1
+        return self.masks
+
+
+@pytest.mark.parametrize("count", [0, 1, 4])
+def test_masks_are_made_once_and_come_back_bit_for_bit(count):
+    segment = Counting(MASKS[:count])
+    for _ in range(3):
+        got = MaskCache(segment, "key")(photograph())
+        assert got.dtype == bool
+        assert got.shape == (count, 20, 30)
+        assert (got == MASKS[:count]).all()
+    assert segment.calls == 1
+
+
+def test_another_image_or_segmenter_is_another_entry():
+    segment = Counting(MASKS)
+    cache = MaskCache(segment, "key")
+    other = photograph()
+    other[0, 0, 0] ^= 1
+    cache(photograph())
+    cache(other)
+    MaskCache(segment, "other")(photograph())
+    assert segment.calls == 3
+    # The same bytes in another shape are another image.
+    turned = photograph().reshape(30, 20, 3)
+    assert cache.path(turned) != cache.path(photograph())
+
+
+def corrupt(path, how):
+    content = path.read_bytes()
+    damaged = {
+        "empty": b"",
+        "cut": content[: len(content) // 2],
+        "other": b"not a zip file",
+        "flipped": content[:60] + bytes([content[60] ^ 0xFF]) + content[61:],
+    }
+    if how == "pickle":
+        np.savez(path.open("wb"), shape=np.array([object()]), bits=np.zeros(1, np.uint8))
+    elif how == "shape":
+        np.savez(path.open("wb"), shape=(4, 5, 5), bits=np.zeros(13, np.uint8))
+    else:
+        path.write_bytes(damaged[how])
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+@pytest.mark.parametrize("how", ["empty", "cut", "other", "flipped", "pickle", "shape"])
+def test_a_damaged_entry_is_made_anew(how):
+    segment = Counting(MASKS)
+    cache = MaskCache(segment, "key")
+    cache(photograph())
+    corrupt(cache.path(photograph()), how)
+    assert (cache(photograph()) == MASKS).all()
+    assert (cache(photograph()) == MASKS).all()
+    assert segment.calls == 2
+    assert [p.suffix for p in (state_dir() / "masks" / "key").iterdir()] == [".npz"]

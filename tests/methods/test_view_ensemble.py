@@ -1,0 +1,99 @@
+"""View ensembles against means and votes counted out in numpy."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from hardy.core.errors import MethodError
+from hardy.data.view_spec import Cut, Identity
+from hardy.methods.build import build_method
+from hardy.methods.pooling import majority_vote, view_ensemble
+from hardy.methods.view_ensemble.spec import ViewEnsembleSpec
+from tests.contracts.time_method import TimeMethodContract, small_classifier, some_subject
+
+
+class TestViewEnsemble(TimeMethodContract):
+    answer = "view_ensemble"
+
+    def build(self, classifier):
+        return build_method(ViewEnsembleSpec(views=Cut(count=6), select=0.5), classifier)
+
+
+class TestDropoutEnsemble(TimeMethodContract):
+    answer = "view_ensemble"
+
+    def build(self, classifier):
+        spec = ViewEnsembleSpec(views=Identity(count=6), dropout=0.5)
+        return build_method(spec, classifier)
+
+
+tables = arrays(
+    np.float32,
+    st.tuples(st.integers(1, 9), st.integers(2, 5)),
+    elements=st.floats(-8, 8, width=32),
+)
+
+
+@given(tables)
+def test_the_ensemble_is_the_mean_of_softmaxes(logits):
+    e = np.exp(logits.astype(np.float64))
+    expected = (e / e.sum(1, keepdims=True)).mean(0)
+    got = view_ensemble(torch.tensor(logits)).exp().numpy()
+    assert got == pytest.approx(expected, abs=1e-5)
+
+
+@given(tables)
+def test_the_vote_counts_each_views_first_choice(logits):
+    counts = np.bincount(logits.argmax(1), minlength=logits.shape[1])
+    got = majority_vote(torch.tensor(logits)).exp().numpy()
+    assert got == pytest.approx(counts / counts.sum(), abs=0.006)
+    assert got.sum() == pytest.approx(1, abs=1e-5)
+    assert counts[got.argmax()] == counts.max()
+    assert np.sum(got == got.max()) == 1
+
+
+def test_a_tied_vote_goes_to_the_class_of_higher_mean_probability():
+    logits = torch.tensor([[5.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
+    assert majority_vote(logits).argmax() == 0
+
+
+def test_dropout_masks_differ_by_view_and_by_sample_and_come_from_the_seed():
+    classifier = small_classifier()
+    spec = ViewEnsembleSpec(views=Identity(count=6), dropout=0.5)
+    method = build_method(spec, classifier)
+    a, b = some_subject(1), some_subject(2)
+    same_image = type(b)(a.views, b.id)
+    first, other = (method.predict(s).answers["view_ensemble"] for s in (a, same_image))
+    assert not torch.equal(first, other)
+    assert torch.equal(first, method.predict(a).answers["view_ensemble"])
+
+
+def test_dropout_keeps_the_mean_of_the_feature_map():
+    """Inverted dropout: over many masks the mean logit is the plain one."""
+    classifier = small_classifier()
+    subject = some_subject()
+    many = type(subject)(subject.views[:1].expand(4000, -1, -1, -1), "x")
+    method = build_method(ViewEnsembleSpec(views=Identity(count=4000), dropout=0.3), classifier)
+    with torch.no_grad():
+        plain = classifier(subject.views[:1])[0]
+        with method._dropout(many):
+            masked = classifier(many.views)
+    error = masked.std(0) / 4000**0.5
+    assert torch.all((masked.mean(0) - plain).abs() < 5 * error)
+    assert masked.std(0).min() > 0
+
+
+def test_dropout_needs_a_feature_map():
+    import timm
+
+    network = timm.create_model("vit_tiny_patch16_224", img_size=32, num_classes=5)
+    classifier = small_classifier()
+    classifier.network = network.eval()
+    spec = ViewEnsembleSpec(views=Identity(count=2), dropout=0.5)
+    subject = some_subject()
+    views = torch.nn.functional.interpolate(subject.views, size=32)
+    with pytest.raises(MethodError, match="4-D"):
+        build_method(spec, classifier).predict(type(subject)(views))

@@ -1,0 +1,143 @@
+"""Costs: arithmetic by hand, and what is not known stays unknown."""
+
+import pytest
+
+from hardy.core.errors import MethodError
+from hardy.plan.costs import order, price
+from hardy.plan.measured import ModelCost, measured_as, recall, remember, work_label
+from hardy.plan.units import make_plan
+from hardy.spec import Unit
+from tests.plan.helpers import Asked, Shelf, experiment, finished, resolved
+
+MODEL = ModelCost("here", 224, 100, 200, 0.01, 0.02, 1_000_000, 1_000)
+# Four views and one step: before, four views, after; four views backward.
+FORWARD, BACKWARD = 6, 4
+
+
+class Gauge:
+    """Measures every model alike, and counts how often it is asked."""
+
+    def __init__(self, error: str = "") -> None:
+        self.asked: list[str] = []
+        self.error = error
+
+    def __call__(self, of) -> ModelCost:
+        self.asked.append(of.model.name)
+        if self.error:
+            raise MethodError(self.error)
+        return MODEL
+
+
+def plan(*units, count=20, absent="", shelf=None):
+    return make_plan(resolved(*units), Asked().inputs(count, absent), shelf)
+
+
+def test_a_unit_costs_its_passes():
+    (cost,) = price(plan(Unit(experiment())), Gauge(), None).units
+    assert (cost.samples, cost.forward, cost.backward) == (20, 20 * FORWARD, 20 * BACKWARD)
+    assert cost.flops == 20 * (FORWARD * 100 + BACKWARD * 200)
+    assert cost.seconds == pytest.approx(20 * (FORWARD * 0.01 + BACKWARD * 0.02))
+    assert cost.memory_bytes == 1_000_000 + 4 * 1_000
+    assert "measured speed" in cost.seconds_from
+
+
+def test_the_source_model_goes_forward_once():
+    (cost,) = price(plan(Unit(experiment(method={"kind": "source"}))), Gauge(), None).units
+    assert (cost.forward, cost.backward, cost.flops) == (20, 0, 2_000)
+    assert cost.memory_bytes == 1_001_000
+
+
+def test_finished_runs_like_it_say_the_time():
+    shelf = Shelf(means={work_label(experiment()): (0.5, 3)})
+    (cost,) = price(plan(Unit(experiment())), Gauge(), shelf).units
+    assert cost.seconds == pytest.approx(10)
+    assert cost.seconds_from == "3 finished runs like it"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"method": {"kind": "memo", "views": {"kind": "cut", "count": 5}}},
+        {"method": {"kind": "memo", "views": {"kind": "cut", "count": 4}, "steps": 2}},
+        {"model": {"kind": "timm", "name": "resnet18"}},
+        {"precision": "bf16-mixed"},
+    ],
+)
+def test_other_work_has_another_label(change):
+    assert work_label(experiment(**change)) != work_label(experiment())
+
+
+def test_a_reused_unit_costs_nothing_and_measures_nothing():
+    mark = plan(Unit(experiment())).units[0].fingerprint
+    gauge = Gauge()
+    costs = price(plan(Unit(experiment()), shelf=Shelf({mark: finished()})), gauge, None)
+    assert (costs.total.forward, costs.total.seconds, costs.total.disk_bytes) == (0, 0, 0)
+    assert gauge.asked == []
+
+
+def test_totals_add_up_but_memory_is_the_largest():
+    small = experiment(method={"kind": "source"}, seed=1)
+    costs = price(plan(Unit(experiment()), Unit(small)), Gauge(), None)
+    assert costs.total.samples == 40
+    assert costs.total.forward == 20 * FORWARD + 20
+    assert costs.total.memory_bytes == costs.units[0].memory_bytes > costs.units[1].memory_bytes
+    assert costs.total.seconds == pytest.approx(sum(c.seconds for c in costs.units))
+
+
+def test_absent_data_leave_the_rest_known():
+    (cost,) = price(plan(Unit(experiment()), count=None, absent="get it"), Gauge(), None).units
+    assert cost.samples is cost.forward is cost.flops is cost.seconds is cost.disk_bytes is None
+    assert cost.memory_bytes is not None
+
+
+def test_one_unknown_addend_makes_the_total_unknown():
+    known = price(plan(Unit(experiment())), Gauge(), None).total
+    unknown = price(plan(Unit(experiment()), count=None), Gauge(), None).total
+    assert known.forward is not None
+    assert unknown.forward is unknown.seconds is None
+
+
+def test_a_model_that_cannot_be_measured_is_told_and_the_passes_stay():
+    costs = price(plan(Unit(experiment())), Gauge("no room"), None)
+    assert costs.unmeasured == {"resnet50": "no room"}
+    assert costs.units[0].forward == 20 * FORWARD
+    assert costs.units[0].flops is costs.units[0].memory_bytes is costs.units[0].seconds is None
+
+
+def test_each_model_is_measured_once():
+    gauge = Gauge()
+    other = {"kind": "timm", "name": "resnet18"}
+    units = [Unit(experiment(seed=seed)) for seed in range(5)]
+    price(plan(*units, Unit(experiment(model=other))), gauge, None)
+    assert gauge.asked == ["resnet50", "resnet18"]
+
+
+def test_what_is_needed_is_priced_in_the_order_of_running():
+    source = Unit(experiment(name="source", method={"kind": "source"}))
+    made = plan(Unit(experiment(seed=1), needs=source))
+    assert [u.unit.experiment.name for u in order(made)] == ["source", "plain"]
+    assert [c.backward for c in price(made, Gauge(), None).units] == [0, 20 * BACKWARD]
+
+
+def test_measurements_are_kept():
+    assert recall(experiment()) is None
+    remember(experiment(), MODEL)
+    assert recall(experiment()) == MODEL
+    assert recall(experiment(seed=4, name="other")) == MODEL
+    assert recall(experiment(precision="bf16-mixed")) is None
+
+
+def test_a_damaged_measurement_is_made_again(isolated_home):
+    remember(experiment(), MODEL)
+    (file,) = (isolated_home / ".hardy" / "costs").iterdir()
+    file.write_text('{"cost": 3}')
+    assert recall(experiment()) is None
+
+
+def test_a_torchvision_tag_is_part_of_the_model_and_a_file_is_not():
+    def of(weights: str) -> object:
+        model = {"kind": "torchvision", "name": "resnet50", "weights": weights}
+        return measured_as(experiment(model=model))
+
+    assert of("IMAGENET1K_V1") != of("IMAGENET1K_V2")
+    assert of("file:a.pth") == of("file:b.pth")
