@@ -8,7 +8,6 @@ import pytest
 from hardy.core.errors import TrackingError
 from hardy.tracking.pulse import Pulse, is_live, stamp
 
-
 ABSENT = 2**22 + 1  # above Linux's largest process id
 
 

@@ -55,7 +55,8 @@ def _class_panel(axes: Axes, part: pd.DataFrame, before: str, after: str) -> Non
     axes.set(ylabel="accuracy", ylim=(-0.04, 1.04), xlim=(-0.8, max(1, len(part)) - 0.2))
     axes.grid(axis="y", alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(loc="upper right", frameon=True, fontsize=8, ncols=2)
+    # Above the panel: inside it, it would hide classes.
+    axes.legend(loc="lower right", bbox_to_anchor=(1, 1), frameon=False, fontsize=8, ncols=2)
 
 
 def class_deltas(table: pd.DataFrame) -> Image.Image:
@@ -105,7 +106,7 @@ def operation_bars(table: pd.DataFrame) -> Image.Image:
     base = 100 * shown["share"]
     axes.vlines(base, places - 0.42, places + 0.42, color=INK, linewidth=2, label="all samples")
     _finish(axes, list(shown["operation"]), "share of the views (%)")
-    axes.legend(loc="lower right", frameon=True, fontsize=9)
+    axes.legend(loc="upper left", bbox_to_anchor=(1, 1), frameon=False, fontsize=9)
     axes.set_title(
         "Operations among improved and worsened samples", fontsize=_SIZE, fontweight=_WEIGHT
     )
