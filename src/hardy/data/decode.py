@@ -1,8 +1,11 @@
 """From a file's bytes to an upright 8-bit RGB image, or to an error that names the file."""
 
 import struct
+import threading
 import warnings
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 
@@ -27,6 +30,7 @@ _BROKEN = (
     zlib.error,
     Image.DecompressionBombError,
 )
+_TURN = threading.Lock()
 _SMALLER = "Scale the image down, or remove it from the dataset."
 _ORIENTATION_TAG = 0x0112
 _UPRIGHT = {
@@ -54,9 +58,7 @@ def decode(source: Path | bytes, *, name: str) -> Image.Image:
     Raises:
         DataError: If the file is absent, empty, truncated, no image, or over 100 megapixels.
     """
-    with warnings.catch_warnings():
-        # Pillow warns about odd metadata, palettes and large images; none of it is actionable.
-        warnings.simplefilter("ignore")
+    with _quietly():
         try:
             with Image.open(BytesIO(source) if isinstance(source, bytes) else source) as image:
                 _refuse_bomb(image.size, name)
@@ -76,8 +78,7 @@ def decode_mask(source: Path, *, name: str) -> Image.Image:
     Raises:
         DataError: If the file is absent, broken or over 100 megapixels, or has colours.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with _quietly():
         try:
             with Image.open(source) as image:
                 _refuse_bomb(image.size, name)
@@ -88,6 +89,17 @@ def decode_mask(source: Path, *, name: str) -> Image.Image:
             raise _broken(error, name) from error
     message = f"{name}: a mask of mode {image.mode}, expected one channel of 8 bits"
     raise DataError(message, hint="Save masks as grey or palette PNG whose values are labels.")
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """Keep Pillow's warnings of odd metadata, palettes and sizes back; none is actionable.
+
+    The filters of warnings belong to the process, so threads take turns.
+    """
+    with _TURN, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 def _refuse_bomb(size: tuple[int, int], name: str) -> None:

@@ -1,24 +1,20 @@
-"""From a manifest to tensors of views, in order, in this process or in worker processes.
+"""From a manifest to tensors of views, in order, made ahead by threads.
 
 Every random number is derived from the seed and the sample's id, so the number of workers changes
 how soon a sample is ready and nothing else.
 """
 
-import multiprocessing
-import shutil
 import time
+from collections import deque
 from collections.abc import Generator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image
-from torch.utils.data import DataLoader
-from torch.utils.data import Dataset as TorchDataset
 
 from hardy.core.errors import DataError, SpecError
-from hardy.core.processes import ignore_interrupts, interrupts_held_back
 from hardy.core.seeding import generator
 from hardy.data.dataset import Dataset, Sample
 from hardy.data.preprocess import Preprocess
@@ -27,7 +23,6 @@ from hardy.data.view_spec import Identity, ViewSpec
 from hardy.data.views import make_views
 
 _PREFETCH = 2
-_SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - where the kernel keeps shared memory
 
 
 @dataclass(frozen=True)
@@ -71,7 +66,7 @@ class BadSample:
     hint: str = ""
 
 
-class SamplePipeline(TorchDataset[Prepared | BadSample]):
+class SamplePipeline:
     """Decode, shift and view the samples at the given places of a manifest.
 
     A shift follows ImageNet-C's protocol: it corrupts the resized and cropped image, and views are
@@ -132,11 +127,6 @@ class SamplePipeline(TorchDataset[Prepared | BadSample]):
         kept = np.asarray(canvas) if self.keep_canvas and canvas is not plain else None
         return Prepared(index, sample.id, sample.label, pixels, views.names, elapsed, kept)
 
-    @property
-    def sample_bytes(self) -> int:
-        """Upper bound of the bytes that one prepared sample's pixels take."""
-        return self.views.rows * 3 * self.preprocess.size**2 * torch.float32.itemsize
-
     def _images(self, sample: Sample) -> tuple[Image.Image, Image.Image]:
         """Return what views are cut from, and view 0."""
         image = self.dataset.read(sample)
@@ -173,35 +163,27 @@ def _late_noise(shift: ShiftSpec | None, views: ViewSpec) -> GaussianSigma | Non
 def loader(pipeline: SamplePipeline, workers: int) -> Generator[Prepared | BadSample, None, None]:
     """Yield a pipeline's samples in order.
 
+    Pillow and numpy let other threads run while they work, so threads keep the cores as busy as
+    processes would, without a start of seconds and without handing pixels over.
+
     Close the iterator, or use it up, to end the workers; `contextlib.closing` does so.
 
     Args:
         pipeline: What to prepare.
-        workers: Processes that prepare samples ahead of their use; 0 prepares each one here when
-            it is asked for. Fewer are started where there are fewer samples, or where the shared
-            memory that samples pass through is small, as it is in containers.
+        workers: Threads that prepare samples ahead of their use; 0 prepares each one when it is
+            asked for.
     """
-    workers = min(workers, len(pipeline), _affordable(pipeline.sample_bytes))
     if workers == 0:
         yield from (pipeline[position] for position in range(len(pipeline)))
         return
-    samples = DataLoader(
-        pipeline,
-        batch_size=None,
-        num_workers=workers,
-        prefetch_factor=_PREFETCH,
-        # Forking a process that has threads or a CUDA context can hang it.
-        multiprocessing_context=multiprocessing.get_context("spawn"),
-        worker_init_fn=ignore_interrupts,
-        generator=torch.Generator(),  # else its seed is drawn from the global generator
-    )
-    with interrupts_held_back():
-        iterator = iter(samples)
-    yield from iterator
-
-
-def _affordable(sample_bytes: int) -> int:
-    """Return how many workers the shared memory has room for, each with its samples in flight."""
-    if not _SHARED_MEMORY.is_dir():
-        return 1 << 16
-    return shutil.disk_usage(_SHARED_MEMORY).free // (sample_bytes * (_PREFETCH + 1))
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="hardy-views")
+    try:
+        ahead: deque[Future[Prepared | BadSample]] = deque()
+        for position in range(len(pipeline)):
+            ahead.append(pool.submit(pipeline.__getitem__, position))
+            if len(ahead) > workers * _PREFETCH:
+                yield ahead.popleft().result()
+        while ahead:
+            yield ahead.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)

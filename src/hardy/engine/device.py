@@ -23,7 +23,7 @@ class Cores:
     Attributes:
         processes: Processes that run the network, each on samples of its own.
         threads: Threads of one operation in each; 0 leaves torch's own choice.
-        workers: Processes that prepare views for each of them; 0 prepares them in it.
+        workers: Threads that prepare views in each of them; 0 prepares each when it is asked for.
     """
 
     processes: int

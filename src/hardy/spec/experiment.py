@@ -33,7 +33,7 @@ class Compute(Spec):
         Field(
             ge=0,
             le=256,
-            description="Processes that prepare views; none: all cores but one, or 0 where each "
+            description="Threads that prepare views; none: all cores but one, or 0 where each "
             "core runs the network.",
         ),
     ] = None

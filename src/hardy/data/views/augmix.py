@@ -65,7 +65,10 @@ def _draw_chain(side: int, rng: np.random.Generator) -> list[Link]:
 
 
 def augmix(
-    image: Image.Image, rng: np.random.Generator, fill: Fill = FILL
+    image: Image.Image,
+    rng: np.random.Generator,
+    fill: Fill = FILL,
+    out: NDArray[np.float32] | None = None,
 ) -> tuple[NDArray[np.float32], list[str]]:
     """Mix an image with three chains of operations on it.
 
@@ -73,26 +76,32 @@ def augmix(
         image: RGB, square.
         rng: Source of every draw.
         fill: Colour of the gaps that rotations, shears and translations leave.
+        out: Where to make the mixture, (3, H, W); none for new memory.
 
     Returns:
         The mixture (H, W, 3), float32 in [0, 255], and the operations in the order of the draws.
     """
     recipe = draw(image.width, rng)
-    return mix(image, recipe, fill), recipe.names
+    return mix(image, recipe, fill, out), recipe.names
 
 
-def mix(image: Image.Image, recipe: Recipe, fill: Fill = FILL) -> NDArray[np.float32]:
+def mix(
+    image: Image.Image,
+    recipe: Recipe,
+    fill: Fill = FILL,
+    out: NDArray[np.float32] | None = None,
+) -> NDArray[np.float32]:
     """Carry a recipe out on a square RGB image; return (H, W, 3), float32 in [0, 255]."""
     # Channel by channel: numpy's copy of a transposed picture takes longer than all the mixing.
-    mixture = np.empty((3, image.height, image.width), np.float32)
+    mixture = np.empty((3, image.height, image.width), np.float32) if out is None else out
     part = np.empty((image.height, image.width), np.float32)
     chained = _Chained(image, fill)
-    for out, levels in zip(mixture, chained.levels(image, None), strict=True):
-        np.multiply(levels, recipe.share, out=out)
+    for channel, levels in zip(mixture, chained.levels(image, None), strict=True):
+        np.multiply(levels, recipe.share, out=channel)
     for weight, chain in zip(recipe.weights, recipe.chains, strict=True):
         amount = (1 - recipe.share) * weight
-        for out, levels in zip(mixture, chained.levels(*chained.after(chain)), strict=True):
-            out += np.multiply(levels, amount, out=part)
+        for channel, levels in zip(mixture, chained.levels(*chained.after(chain)), strict=True):
+            channel += np.multiply(levels, amount, out=part)
     return mixture.transpose(1, 2, 0)
 
 
