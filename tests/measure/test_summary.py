@@ -95,6 +95,6 @@ def test_leaderboard_ranks_within_a_shift_and_renders(frame) -> None:
     ]
     assert cells(rows[1]) == expected
     lines = leaderboard(rows).splitlines()
-    assert lines[0] == "| run | shift | n | before | after | flips | s / sample |"
+    assert lines[0] == "| run | shift | n | before | after | flips | s/sample |"
     assert lines[3].startswith("| [memo](#/runs/1) | snow-3 | 6 |")
     assert lines[4].startswith("| plain\\|source | snow-3 | 6 | – | 50.0")

@@ -137,6 +137,7 @@ def _print_results(console: Console, resolved: Resolved, results: "Sequence[Unit
         title_justify="left",
         caption_justify="left",
         box=SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
     )
     rows = [
         {**row, "name": row["name"].removeprefix(f"{resolved.name}/")}
@@ -150,9 +151,30 @@ def _print_results(console: Console, resolved: Resolved, results: "Sequence[Unit
     for row in rows:
         table.add_row(*cells(row)[start:])
     console.print(table)
+    for line in _carried(results):
+        console.print(line, highlight=False, soft_wrap=True)
     reused = sum(result.reused for result in results)
     if reused:
         console.print(f"{reused} of {len(results)} runs reused; --again runs them anew")
+
+
+def _carried(results: "Sequence[UnitResult]") -> list[str]:
+    """Say how the answers fared that a method gives beside its own and the source model's."""
+    from hardy.measure.classification import correct
+    from hardy.measure.records import answers
+
+    methods = {result.planned.unit.experiment.method.kind for result in results}
+    if len(methods) > 1:
+        return []
+    right: dict[str, int] = {}
+    for result in results:
+        for name in answers(result.frame):
+            right[name] = right.get(name, 0) + int(correct(result.frame, name).sum())
+    total = sum(len(result.frame) for result in results)
+    if set(right) <= methods | {"source"}:
+        return []
+    shares = (f"{name} {100 * count / total:.1f}" for name, count in right.items())
+    return [f"all answers on the same {total} samples, in %: {', '.join(shares)}"]
 
 
 def _print_next(

@@ -5,7 +5,7 @@ from typing import Any
 
 from hardy.measure.classification import interval
 
-HEADERS = ("run", "shift", "n", "before", "after", "flips", "s / sample")
+HEADERS = ("run", "shift", "n", "before", "after", "flips", "s/sample")
 _NONE = "–"
 
 
