@@ -82,6 +82,7 @@ class SamplePipeline:
         seed: The experiment's seed.
         indices: Places in the manifest, in the order of the visit; none for all.
         keep_canvas: Whether to deliver the image that views are cut from, too.
+        device: Where views of `backend: tensor` are made.
 
     Raises:
         SpecError: If noise after the normalisation meets views that are cut from the image before.
@@ -97,6 +98,7 @@ class SamplePipeline:
         seed: int = 0,
         indices: Sequence[int] | None = None,
         keep_canvas: bool = False,
+        device: str = "cpu",
     ) -> None:
         self.dataset = dataset
         self.preprocess = preprocess
@@ -105,6 +107,7 @@ class SamplePipeline:
         self.seed = seed
         self.indices = tuple(range(len(dataset.samples)) if indices is None else indices)
         self.keep_canvas = keep_canvas
+        self.device = device
         self._late = _late_noise(shift, self.views)
 
     def __len__(self) -> int:
@@ -119,7 +122,9 @@ class SamplePipeline:
         except DataError as error:
             return BadSample(index, sample.id, error.message, error.hint)
         size = self.preprocess.size
-        views = make_views(canvas, self.views, size, self.seed, sample.id, plain)
+        views = make_views(
+            canvas, self.views, size, self.seed, sample.id, plain, device=self.device
+        )
         pixels = (
             views.pixels if self._late is None else self._noisy(views.pixels, self._late, sample)
         )

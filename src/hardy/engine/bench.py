@@ -49,6 +49,7 @@ class Bench:
             seed=self.experiment.seed,
             indices=indices,
             keep_canvas=self.experiment.method.needs_canvas,
+            device=str(self.fabric.device),
         )
 
 

@@ -98,4 +98,4 @@ def _heat(bench: Bench, subject: Subject, label: int, prediction: int, confidenc
 
 def _pixels(views: Tensor) -> np.ndarray:
     """Return views (V, 3, S, S) in [0, 255] as (V, S, S, 3) of uint8."""
-    return views.float().round().clamp(0, 255).byte().permute(0, 2, 3, 1).numpy()
+    return views.float().round().clamp(0, 255).byte().permute(0, 2, 3, 1).cpu().numpy()

@@ -83,6 +83,7 @@ def make_views(
     plain: Image.Image,
     *,
     point: Point | None = None,
+    device: str = "cpu",
 ) -> Views:
     """Make the views of one image: `spec.rows` images, the unchanged one first.
 
@@ -95,12 +96,13 @@ def make_views(
         plain: View 0: the image as the network would see it without views, RGB (size, size).
         point: Where Grad-CAM of `plain` is highest, (x, y) as shares of its sides; needed by
             operations that crop there.
+        device: Where views of `backend: tensor` are made; the others are made on the CPU.
 
     Raises:
         SpecError: If the spec crops at the Grad-CAM point and none is given.
     """
     if isinstance(spec, AugMix) and spec.backend == "tensor":
-        return _by_tensors(image, spec, seed, sample_id, plain)
+        return _by_tensors(image, spec, seed, sample_id, plain, device)
     made = torch.empty((spec.rows, 3, size, size), dtype=_dtype(spec))
     pixels = made.numpy()
     pixels[0] = np.asarray(plain).transpose(2, 0, 1)
@@ -193,14 +195,20 @@ def _dtype(spec: Any) -> torch.dtype:  # noqa: ANN401 - a spec or a step
 
 
 def _by_tensors(
-    image: Image.Image, spec: AugMix, seed: int, sample_id: str, plain: Image.Image
+    image: Image.Image,
+    spec: AugMix,
+    seed: int,
+    sample_id: str,
+    plain: Image.Image,
+    device: str,
 ) -> Views:
     from hardy.data.views.tensor import tensor_augmix
 
     small = shifts_crops(spec, plain.width)
     fill = BLACK if spec.variant == "tpt" else FILL
     rngs = [generator(seed, sample_id, "view", index) for index in range(1, spec.rows)]
-    made, names = tensor_augmix(plain if small else image, plain.width, rngs, fill, shifted=small)
+    canvas = plain if small else image
+    made, names = tensor_augmix(canvas, plain.width, rngs, fill, shifted=small, device=device)
     first = torch.from_numpy(np.array(plain)).permute(2, 0, 1)[None].float()
     return Views(torch.cat([first.to(made.device), made]), [[], *names])
 
