@@ -143,8 +143,9 @@ def _print_results(console: Console, resolved: Resolved, results: "Sequence[Unit
         {**row, "name": row["name"].removeprefix(f"{resolved.name}/")}
         for row in leaderboard_rows(results)
     ]
-    # A matrix over shifts is named by them: a narrow terminal has no room to say it twice.
-    start = int(all(row["shift"].startswith(row["name"]) for row in rows))
+    # A single run is named in the title, a matrix over shifts by them: a narrow terminal has no
+    # room to say it twice.
+    start = int(len(rows) == 1 or all(row["shift"].startswith(row["name"]) for row in rows))
     for header in HEADERS[start:]:
         left = header in ("run", "shift")
         table.add_column(header, justify="left" if left else "right", no_wrap=True)
