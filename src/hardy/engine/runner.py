@@ -1,5 +1,6 @@
 """Carries a plan out: a run for each unit, a parent where there are several, true statuses."""
 
+import json
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -9,11 +10,13 @@ from types import MappingProxyType
 from typing import Any
 
 from hardy.core.errors import HardyError, Interrupted
+from hardy.data.open import open_division
 from hardy.engine.bench import assemble
 from hardy.engine.evaluate import evaluate
 from hardy.engine.expectations import aggregated, all_verdicts, announce, judged, note_verdicts
 from hardy.engine.gate import check_source
 from hardy.engine.journal import Journal, discard
+from hardy.engine.leak import check_leaks
 from hardy.engine.pictures import draw
 from hardy.engine.progress import Reporter
 from hardy.engine.report import parent_report
@@ -182,7 +185,10 @@ def _run_unit(planned: PlannedUnit, run: Run, reporter: Reporter) -> UnitResult:
     run.text(dump(experiment), SPEC)
     run.params(leaves(experiment))
     bench = assemble(experiment, planned.located)
+    check_leaks(planned, bench.dataset)
     check_source(bench)
+    if experiment.data.partition is not None:
+        run.text(json.dumps(open_division(experiment.data).as_json(), indent=1), "data/parts.json")
     run.dataset(
         bench.dataset.name,
         planned.data_digest,
