@@ -12,7 +12,7 @@ from mlflow import MlflowClient
 from safetensors.torch import save_file
 
 from hardy.cli.inputs import INPUTS
-from hardy.core.errors import WeightsError
+from hardy.core.errors import DataError, WeightsError
 from hardy.core.hashing import file_sha256
 from hardy.engine.bench import assemble
 from hardy.engine.progress import Reporter
@@ -40,18 +40,22 @@ compute: {{workers: 0, device: cpu}}
 
 @pytest.fixture(autouse=True)
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A project of two photographs, with experiments/train.yaml and use.yaml."""
+    """A project of two photographs to train on, two others, and the experiments train and use."""
     from PIL import Image
 
     folder = tmp_path / "project"
     (folder / "experiments").mkdir(parents=True)
     (folder / "registry").mkdir()
     (folder / "MLproject").touch()
-    for wnid in ("n01440764", "n02108422"):
-        (folder / "photos" / wnid).mkdir(parents=True)
-        Image.new("RGB", (64, 64), "red").save(folder / "photos" / wnid / "a.jpg")
+    for photos, colour in (("photos", "red"), ("others", "blue")):
+        for wnid in ("n01440764", "n02108422"):
+            (folder / photos / wnid).mkdir(parents=True)
+            Image.new("RGB", (64, 64), colour).save(folder / photos / wnid / "a.jpg")
     (folder / "experiments" / "train.yaml").write_text(TRAIN)
-    use = "extends: train.yaml\nname: use\nseed: 1\nmodel: {weights: 'experiment:train'}\n"
+    use = (
+        "extends: train.yaml\nname: use\nseed: 1\n"
+        "data: {root: others}\nmodel: {weights: 'experiment:train'}\n"
+    )
     (folder / "experiments" / "use.yaml").write_text(use)
     monkeypatch.chdir(folder)
     monkeypatch.setenv("MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING", "false")
@@ -154,6 +158,13 @@ def test_a_finished_experiment_s_weights(trained):
     run_id, _ = carried_out(plan)
     assert state_tag(run_id) == expected_state(trained)
     assert MlflowTracker().get(run_id).tags["hardy.weights"].startswith("run:")
+
+
+@pytest.mark.usefixtures("source_trains")
+def test_weights_are_not_tried_on_what_they_were_trained_on(trained):
+    with pytest.raises(DataError, match="are among those that train was trained on"):
+        carried_out(planned("use", "data.root=photos"))
+    assert MlflowTracker().get(trained).finished
 
 
 @pytest.mark.usefixtures("source_trains")
