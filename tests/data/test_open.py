@@ -6,6 +6,7 @@ from hardy.core.hashing import file_sha256
 from hardy.data import open as opening
 from hardy.data.open import data_digest, open_dataset
 from hardy.data.spec import DataSpec, Subset
+from hardy.spec.variables import ALLOWED
 
 
 @pytest.fixture
@@ -84,9 +85,16 @@ def test_roots_by_variable_by_project_and_by_default(images, monkeypatch):
     assert by_variable.digest == relative.digest == default.digest
 
 
+def test_every_variable_that_a_spec_may_name_is_replaced(images, monkeypatch):
+    """What `hardy validate` lets pass must open: HOME was once refused here alone."""
+    for name in ALLOWED:
+        monkeypatch.setenv(name, str(images.parent))
+        assert open_dataset(spec_of(f"${{{name}}}/{images.name}")).samples
+
+
 def test_other_variables_are_refused():
-    with pytest.raises(SpecError, match=r"\$\{HOME\}"):
-        open_dataset(spec_of("${HOME}/images"))
+    with pytest.raises(SpecError, match=r"\$\{PATH\} cannot be used"):
+        open_dataset(spec_of("${PATH}/images"))
 
 
 def test_a_packaged_dataset_takes_no_root():

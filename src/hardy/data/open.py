@@ -1,18 +1,18 @@
 """From a data spec to the samples that it names. Nothing here imports torch."""
 
 import os
-import re
 from importlib import import_module
 from pathlib import Path
 
 from hardy.core.errors import DataError, SpecError
-from hardy.core.paths import data_dir, home, project_root
+from hardy.core.paths import data_dir, project_root
 from hardy.data import parts
 from hardy.data.cards import DATASETS, DatasetCard
 from hardy.data.dataset import Dataset
 from hardy.data.fetch import fetch_all
 from hardy.data.packages import package_folder
 from hardy.data.spec import DataSpec
+from hardy.spec.variables import expand
 
 
 def open_dataset(spec: DataSpec) -> Dataset:
@@ -121,14 +121,4 @@ def _base(spec: DataSpec, card: DatasetCard) -> Path:
     if spec.root is None:
         return data_dir() / spec.dataset
     # Relative to the project, as `mlflow run` and cron jobs start in other folders.
-    return project_root() / Path(_replace_names(spec.root)).expanduser()
-
-
-def _replace_names(root: str) -> str:
-    known = {"${HARDY_DATA}": str(data_dir()), "${HARDY_HOME}": str(home())}
-    for name, folder in known.items():
-        root = root.replace(name, folder)
-    if left := re.search(r"\$\{\w*\}", root):
-        message = f"data.root: {left[0]} is not replaced in a path"
-        raise SpecError(message, hint=f"Use {' or '.join(known)}.")
-    return os.path.normpath(root)
+    return project_root() / Path(os.path.normpath(expand(spec.root))).expanduser()

@@ -122,8 +122,8 @@ class DataSpec(Spec):
     root: Annotated[
         str | None,
         Field(
-            description="Folder of the dataset; none means HARDY_DATA/NAME. ${HARDY_DATA} and "
-            "${HARDY_HOME} are replaced."
+            description="Folder of the dataset, relative to the project; none means "
+            "HARDY_DATA/NAME. ${HARDY_DATA}, ${HARDY_HOME} and ${HOME} are replaced."
         ),
     ] = None
     split: Annotated[
