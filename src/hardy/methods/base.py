@@ -28,12 +28,18 @@ class Subject:
         seed: The experiment's seed.
         canvas: The image that views are cut from, (h, w, 3) of uint8, where the method's schema
             says that it needs it; None where views are cut from view 0 itself.
+        features: What the method's `features` gave for all views, (V, D), where that was asked
+            before; `views` then may hold the unchanged image alone.
+        others: Further sets of views, each (V, 3, H, W) in [0, 255], in the order of the method's
+            schema's `view_sets`.
     """
 
     views: Tensor
     id: str = ""
     seed: int = 0
     canvas: np.ndarray | None = None
+    features: Tensor | None = None
+    others: tuple[Tensor, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -69,6 +75,14 @@ class TestTimeMethod(ABC):
     @abstractmethod
     def predict(self, subject: Subject) -> Outcome:
         """Answer for one image; leaves the classifier as adapted to it, until `reset`."""
+
+    def features(self, views: Tensor) -> Tensor | None:
+        """Return what the method needs of views (B, 3, H, W) and never changes, (B, D).
+
+        The engine may ask for several images' views at once, keep the answer on disk, and hand it
+        back as `Subject.features`. None, by default, where a method adapts what it would give.
+        """
+        return None
 
     @abstractmethod
     def reset(self) -> None:

@@ -5,29 +5,22 @@ arXiv:2110.09506. For each test point x: θ' = θ - η ∇_θ H( (1/B) Σ_i p_θ
 ŷ = argmax p_θ'(·|x), then θ again.
 """
 
-from time import perf_counter
-
 import torch
 from torch import Tensor
 
-from hardy.core.errors import MethodError
-from hardy.methods.base import Outcome, Subject, TestTimeMethod, log_probabilities
-from hardy.methods.marginal import marginal_entropy, select_confident
+from hardy.methods.adapter import Adapter
+from hardy.methods.base import Subject
+from hardy.methods.marginal import select_confident
 from hardy.methods.memo.batch_norm import Phase, batch_norm_prior
 from hardy.methods.memo.spec import MemoSpec
 from hardy.methods.optim import build_optimizer
-from hardy.methods.pooling import majority_vote, view_ensemble
 from hardy.methods.snapshot import Snapshot
 from hardy.methods.tuned import tuned_parameters
 from hardy.models.classifier import Classifier
 
 
-class Memo(TestTimeMethod):
+class Memo(Adapter):
     """Adapts weights to one test point by a step or more on its views, then answers.
-
-    Beside its own answer and the source model's, it gives two that cost no further pass, from the
-    selected views before the first step: `view_ensemble`, their mean probability, and
-    `majority_vote`.
 
     Args:
         classifier: The source model.
@@ -38,77 +31,40 @@ class Memo(TestTimeMethod):
 
     def __init__(self, classifier: Classifier, spec: MemoSpec, *, two_pass: bool = True) -> None:
         super().__init__(classifier)
-        self.spec = spec
+        self.spec: MemoSpec = spec
         self.two_pass = two_pass
         self.tuned = tuned_parameters(classifier.network, spec.tune)
         self.optimizer = build_optimizer(spec.optimizer, self.tuned)
         self.source = Snapshot([*self.tuned, *classifier.buffers()])
 
-    def predict(self, subject: Subject) -> Outcome:
-        """Answer for one image as the source model, as its views' ensembles, and as adapted.
+    def begin(self, subject: Subject) -> None:
+        """Take up an image."""
+        self._image = subject.views[:1]
+        self._views = self.spec.views.for_loss(subject.views)
+        self._chosen: Tensor | None = None
+        self._begun = False
 
-        Raises:
-            MethodError: If the loss is not finite.
-        """
-        image, start = subject.views[:1], perf_counter()
-        with torch.no_grad():
-            before = self.classifier(image)[0]
-        before_ready = perf_counter()
-        views = self.views(subject)
+    def logits(self) -> Tensor:
+        """Return the selected views' logits (n, C) with a graph to the weights."""
+        known = None if self.spec.reselect else self._chosen
         with batch_norm_prior(self.classifier, self.spec.bn_share) as phase:
-            first_logits, loss, selected = self._adapt(views, phase)
-            adapted = perf_counter()
-            phase.name = "blend"
-            with torch.no_grad():
-                after = self.classifier(image)[0]
-        done = perf_counter()
-        return Outcome(
-            answers={
-                "source": log_probabilities(before),
-                "view_ensemble": view_ensemble(first_logits[selected]),
-                "majority_vote": majority_vote(first_logits[selected]),
-                self.spec.kind: log_probabilities(after),
-            },
-            details={
-                "loss": loss,
-                # Counted among all images made: the original may not be among the loss's views.
-                "selected_views": [
-                    index + len(subject.views) - len(views) for index in sorted(selected.tolist())
-                ],
-            },
-            milliseconds={
-                "adapt": 1e3 * (adapted - before_ready),
-                "predict": 1e3 * (done - adapted + before_ready - start),
-            },
-        )
+            everything, logits, chosen = self._forward(self._views, known, phase)
+        self._chosen = chosen
+        if not self._begun:
+            self._begun, self.selected = True, chosen
+            self.first = everything.detach()[chosen]
+        return logits
 
-    def views(self, subject: Subject) -> Tensor:
-        """Return what the loss is computed on, (V, 3, H, W)."""
-        return self.spec.views.for_loss(subject.views)
+    def step(self) -> None:
+        """Take an optimizer step, and drop the gradients."""
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
 
-    def _adapt(self, views: Tensor, phase: Phase) -> tuple[Tensor, float, Tensor]:
-        """Take the steps.
-
-        Returns:
-            The logits of all views and the loss before the first step, and the views selected.
-        """
-        selected: Tensor | None = None
-        first: tuple[Tensor, float, Tensor] | None = None
-        for step in range(self.spec.steps):
-            known = None if self.spec.reselect else selected
-            everything, logits, selected = self._forward(views, known, phase)
-            loss = marginal_entropy(logits, self.spec.marginal)
-            if not torch.isfinite(loss):
-                message = f"MEMO's loss is {loss.item()} at step {step}"
-                raise MethodError(message, hint="Lower method.optimizer.lr or method.steps.")
-            first = first or (everything.detach(), loss.item(), selected)
-            self.optimizer.zero_grad(set_to_none=True)
-            torch.autograd.backward(loss, inputs=self.tuned)
-            self.optimizer.step()
-        if first is None:
-            message = "MEMO was asked for no step"
-            raise MethodError(message, hint="Set method.steps to 1 or more.")
-        return first
+    def answer(self) -> Tensor:
+        """Return the unchanged image's logits (C,) as adapted so far."""
+        with batch_norm_prior(self.classifier, self.spec.bn_share), torch.no_grad():
+            logits: Tensor = self.classifier(self._image)[0]
+        return logits
 
     def _forward(
         self, views: Tensor, selected: Tensor | None, phase: Phase

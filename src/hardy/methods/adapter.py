@@ -1,0 +1,114 @@
+"""A method that takes gradient steps on the entropy of its views' joint prediction.
+
+MEMO tunes the network's weights (arXiv:2110.09506), TPT the prompt (arXiv:2209.07511); the way from
+views to an answer is the same. Taken apart, so that an ensemble can take a step through several.
+"""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from time import perf_counter
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from hardy.core.errors import MethodError
+from hardy.methods.base import Outcome, Subject, TestTimeMethod, log_probabilities
+from hardy.methods.marginal import marginal_entropy
+from hardy.methods.pooling import majority_vote, view_ensemble
+
+
+class Adapter(TestTimeMethod):
+    """Adapts to one image: `begin`, then `logits`, backward and `step` as often as asked, `answer`.
+
+    Beside its own answer and the source model's, it gives two that cost no further pass, from the
+    selected views before the first step: `view_ensemble`, their mean probability, and
+    `majority_vote`.
+
+    Attributes:
+        spec: The method's schema, with `kind`, `steps` and `marginal`.
+        tuned: What the steps change; may be another list after each `begin`.
+        selected: After `logits`, the places (n,) of the selected views among those of the loss.
+        first: After `logits`, logits (n, C) of the selected views before any step, no graph.
+    """
+
+    spec: Any
+    tuned: Sequence[Tensor]
+    selected: Tensor
+    first: Tensor
+
+    @abstractmethod
+    def begin(self, subject: Subject) -> None:
+        """Take up an image; whatever this changes is undone by `reset`."""
+
+    @abstractmethod
+    def logits(self) -> Tensor:
+        """Return the selected views' logits (n, C), with a graph to `tuned` if that is not empty.
+
+        The first call of an image selects the views.
+        """
+
+    @abstractmethod
+    def step(self) -> None:
+        """Take an optimizer step on the gradients that `tuned` has, and drop them."""
+
+    @abstractmethod
+    def answer(self) -> Tensor:
+        """Return the unchanged image's logits (C,) as adapted so far, without a graph."""
+
+    def before(self, subject: Subject) -> Tensor:
+        """Return the unchanged image's logits (C,) by the source model, without a graph."""
+        with torch.no_grad():
+            logits: Tensor = self.classifier(subject.views[:1])[0]
+        return logits
+
+    def predict(self, subject: Subject) -> Outcome:
+        """Answer for one image as the source model, as its views' ensembles, and as adapted.
+
+        Raises:
+            MethodError: If the loss is not finite.
+        """
+        start = perf_counter()
+        before = self.before(subject)
+        ready = perf_counter()
+        self.begin(subject)
+        first_loss = self._adapt()
+        adapted = perf_counter()
+        after = self.answer()
+        done = perf_counter()
+        # Counted among all images made: the original may not be among the loss's views.
+        offset = self.spec.views.rows - self.spec.views.count
+        return Outcome(
+            answers={
+                "source": log_probabilities(before),
+                "view_ensemble": view_ensemble(self.first),
+                "majority_vote": majority_vote(self.first),
+                self.spec.kind: log_probabilities(after),
+            },
+            details={
+                "loss": first_loss,
+                "selected_views": [index + offset for index in sorted(self.selected.tolist())],
+            },
+            milliseconds={
+                "adapt": 1e3 * (adapted - ready),
+                "predict": 1e3 * (done - adapted + ready - start),
+            },
+        )
+
+    def _adapt(self) -> float:
+        """Take the steps; return the loss before the first."""
+        losses = []
+        for step in range(self.spec.steps):
+            loss = marginal_entropy(self.logits(), self.spec.marginal)
+            check_finite(loss, self.spec.kind, step)
+            torch.autograd.backward(loss, inputs=list(self.tuned))
+            self.step()
+            losses.append(loss.item())
+        return losses[0]
+
+
+def check_finite(loss: Tensor, kind: str, step: int) -> None:
+    """Raise a MethodError that says what to do if a loss is not finite."""
+    if not torch.isfinite(loss):
+        message = f"the loss of {kind} is {loss.item()} at step {step}"
+        raise MethodError(message, hint="Lower method.optimizer.lr or method.steps.")
