@@ -1,22 +1,43 @@
-"""MEMO's exact speed-ups, as ratios: `python -m benchmarks.memo`.
+"""MEMO's speed-ups, as ratios: `python -m benchmarks.memo [PART ...]`.
 
-Two passes: all views without a graph, then the selected ones with it, against one graph over all
-views. The networks have random weights, which cost the same as trained ones.
+`two-pass`: all views without a graph, then the selected ones with it, against one graph over all
+views. `end-to-end`: `hardy run`'s way through CIFAR images against the published code's plain loop,
+from the image file to the answer. `share`: how much of a run's time the network's own passes take.
+
+The networks have random weights, which cost the same as trained ones; `--weights` says others for
+`end-to-end`, which runs on CIFAR-10's test images if HARDY_DATA is set, else on digits.
 """
 
 import argparse
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from unittest.mock import patch
 
+import numpy as np
 import torch
 from torch import nn
 
-from benchmarks.timing import compare
+from benchmarks.published_memo import PublishedMemo
+from benchmarks.timing import compare, compare_seconds
 from hardy.data.view_spec import Cut
+from hardy.engine.bench import Bench, assemble
+from hardy.engine.device import spread
+from hardy.engine.entries import Entry, Shard, entries
+from hardy.engine.shards import sharded
 from hardy.methods.base import Subject
 from hardy.methods.memo.method import Memo
 from hardy.methods.memo.spec import MemoSpec
 from hardy.models.build import build_classifier
 from hardy.models.classifier import Classifier
 from hardy.models.spec import TorchvisionModel
+from hardy.models.weights import locate
+from hardy.spec import resolve
 
 
 def _classifier(model: TorchvisionModel) -> Classifier:
@@ -49,14 +70,152 @@ def two_pass(name: str, views: int, select: float, rounds: int) -> None:
     print(f"{'':10s} same views selected: {same}; log-probabilities differ by {distance:.1e}")
 
 
+@dataclass(frozen=True)
+class Warm:
+    """A shard that begins when all are ready, so that the start of processes is not timed.
+
+    Attributes:
+        shard: Makes the entries.
+        folder: Each process leaves a file here when it has made its first entry.
+        processes: How many there are.
+    """
+
+    shard: Shard
+    folder: Path
+    processes: int
+
+    def __call__(self, indices: Sequence[int]) -> Iterator[Entry]:
+        """Make the first entry twice; it counts the second time."""
+        made = self.shard([indices[0], *indices])
+        next(made)
+        (self.folder / str(indices[0])).touch()
+        while len(list(self.folder.iterdir())) < self.processes:
+            time.sleep(0.001)
+        yield from made
+
+
+def _hardy(bench: Bench, indices: Sequence[int], found: list[Entry]) -> float:
+    """Make the entries as `hardy run` does; return the seconds."""
+    cores = spread(bench.experiment, bench.classifier.preprocess.size, "cpu")
+    shard = Shard(bench.experiment, bench.located, cores.threads)
+    with tempfile.TemporaryDirectory() as folder:
+        work = Warm(shard, Path(folder), cores.processes)
+        with closing(sharded(work, indices, cores.processes)) as samples:
+            found[:] = list(samples)
+            end = time.time()
+        return end - max(path.stat().st_mtime for path in Path(folder).iterdir())
+
+
+def _published(
+    method: PublishedMemo, threads: int, indices: Sequence[int], found: list[torch.Tensor]
+) -> float:
+    """Make the answers one after the other; return the seconds."""
+    torch.set_num_threads(threads)
+    start = time.perf_counter()
+    found[:] = [method(index) for index in indices]
+    return time.perf_counter() - start
+
+
+def end_to_end(images: int, weights: str, threads: int, rounds: int) -> None:
+    """Print the ratio over CIFAR images, and how far the two ways' answers lie apart."""
+    dataset = [] if "HARDY_DATA" in os.environ else ["data={dataset: digits}"]
+    changes = [f"model.weights={weights}", "method.views.include_original=false", *dataset]
+    experiment = resolve("cifar10/memo", changes).units[0].experiment
+    bench = assemble(experiment, locate(experiment.model))
+    method = PublishedMemo(bench, views=32, rate=5e-3)
+    places = np.linspace(0, len(bench.dataset.samples) - 1, images).astype(int).tolist()
+    made: list[Entry] = []
+    answers: list[torch.Tensor] = []
+    _published(method, threads, places[:4], answers)
+    plain = partial(_published, method, threads, places, answers)
+    ratio = compare_seconds(plain, partial(_hardy, bench, places, made), rounds)
+    distance = max(
+        abs(entry["memo.confidence"] - float(answer.exp().max()))
+        for entry, answer in zip(made, answers, strict=True)
+    )
+    print(f"resnet26   {images} images of {bench.dataset.name}: {ratio}")
+    print(f"{'':10s} plain loop's threads: {threads}; starts of processes are not counted")
+    print(f"{'':10s} the answers' confidence differs by {distance:.1e} at most")
+
+
+@contextmanager
+def _passes(network: nn.Module) -> Iterator[list[float]]:
+    """Yield a list that gets the seconds of every forward and backward pass."""
+    seconds: list[float] = []
+    starts: list[float] = []
+    backward = torch.autograd.backward
+
+    def timed(*arguments: object, **named: object) -> None:
+        start = time.perf_counter()
+        backward(*arguments, **named)  # type: ignore[arg-type]
+        seconds.append(time.perf_counter() - start)
+
+    hooks = [
+        network.register_forward_pre_hook(lambda *_: starts.append(time.perf_counter())),
+        network.register_forward_hook(
+            lambda *_: seconds.append(time.perf_counter() - starts.pop())
+        ),
+    ]
+    try:
+        with patch("torch.autograd.backward", timed):
+            yield seconds
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def share(views: int, select: float, samples: int) -> None:
+    """Print which share of the wall time the passes take in the loop of `hardy run`."""
+    changes = [
+        "matrix.data.shift.kind=[contrast]",
+        "model={kind: torchvision, name: resnet50, weights: random}",
+        f"method.views.count={views}",
+        f"method.select={select}",
+    ]
+    experiment = resolve("quickstart", changes).units[0].experiment
+    bench = assemble(experiment, locate(experiment.model))
+    workers = spread(experiment, bench.classifier.preprocess.size, "cpu").workers
+    with closing(entries(bench, range(samples + 1), workers)) as made:
+        next(made)  # the first sample waits for its views
+        with _passes(bench.classifier.network) as seconds:
+            start = time.perf_counter()
+            for _ in made:
+                pass
+            wall = time.perf_counter() - start
+    print(f"resnet50   {views} views, select {select}, {samples} samples at 224 pixels:")
+    print(f"{'':10s} passes take {sum(seconds):.1f} s of {wall:.1f} s, {sum(seconds) / wall:.1%}")
+
+
 def main() -> None:
-    """Run all comparisons."""
+    """Run the parts that are asked for, or all."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("parts", nargs="*", help="two-pass, end-to-end, share; none for all")
     parser.add_argument("--rounds", type=int, default=3, help="pairs that are timed")
-    parser.add_argument("--views", type=int, default=64, help="views per sample")
-    arguments = parser.parse_args()
+    parser.add_argument("--views", type=int, default=64, help="views per sample, but for CIFAR")
+    parser.add_argument("--images", type=int, default=48, help="CIFAR images a round")
+    parser.add_argument("--samples", type=int, default=4, help="photographs in `share`")
+    parser.add_argument("--threads", type=int, default=1, help="of the plain CIFAR loop")
+    parser.add_argument("--weights", default="random", help="of the CIFAR network, as in a spec")
+    asked = parser.parse_args()
+    parts: dict[str, Callable[[], None]] = {
+        "two-pass": lambda: _two_passes(asked.views, asked.rounds),
+        "end-to-end": lambda: end_to_end(asked.images, asked.weights, asked.threads, asked.rounds),
+        "share": lambda: _shares(asked.views, asked.samples),
+    }
+    if unknown := set(asked.parts) - set(parts):
+        parser.error(f"no part {', '.join(sorted(unknown))}; there are {', '.join(parts)}")
+    for part in asked.parts or parts:
+        parts[part]()
+
+
+def _two_passes(views: int, rounds: int) -> None:
     for name in ("resnet50", "vit_b_16"):
-        two_pass(name, arguments.views, 0.1, arguments.rounds)
+        two_pass(name, views, 0.1, rounds)
+
+
+def _shares(views: int, samples: int) -> None:
+    for select in (1.0, 0.1):
+        share(views, select, samples)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
 """MEMO's view as its published code makes it: one PIL step after the other, nothing shared.
 
-Crop at random from the full image, mirror, three chains of operations, each chain turned into a
-tensor and normalised, then mixed. An oracle for the pixels and the plain loop for the clock; only
-the random numbers come from hardy's generator, in its order, so that both make the same view.
+Crop at random from the full image (CIFAR: after padding by 4 pixels), mirror, three chains of
+operations, each chain turned into a tensor and normalised, then mixed. An oracle for the pixels and
+the plain loop for the clock; only the random numbers come from hardy's generator, in its order, so
+that both make the same view.
 """
 
 import math
@@ -64,13 +65,19 @@ def crop_and_flip(image, rng, size):
     return tvf.hflip(cropped) if rng.random() < 0.5 else cropped
 
 
-def published_view(image, rng, size, mean, std):
+def pad_and_flip(image, rng, size):
+    top, left = (int(start) for start in rng.integers(9, size=2))
+    cropped = tvf.crop(tvf.pad(image, 4), top, left, size, size)
+    return tvf.hflip(cropped) if rng.random() < 0.5 else cropped
+
+
+def published_view(image, rng, size, mean, std, crop=crop_and_flip):
     """Return one normalised view (3, size, size)."""
 
     def preprocess(picture):
         return tvf.normalize(tvf.to_tensor(picture), mean, std)
 
-    base = crop_and_flip(image, rng, size)
+    base = crop(image, rng, size)
     original = preprocess(base)
     weights = rng.dirichlet(np.ones(3)).astype(np.float32)
     share = np.float32(rng.beta(1.0, 1.0))

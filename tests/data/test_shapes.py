@@ -5,7 +5,7 @@ import pytest
 
 from hardy.core.errors import SpecError
 from hardy.data.open import open_dataset
-from hardy.data.shapes import CLASSES, COLOURS, caption, scene
+from hardy.data.shapes import CLASSES, COLOURS, scene
 from hardy.data.spec import DataSpec, Shapes
 
 
@@ -70,13 +70,31 @@ def test_areas_follow_the_formulas_of_the_shapes():
         assert area / shown.radius**2 == pytest.approx(formulas[shown.shape], rel=0.04)
 
 
-def test_classes_are_balanced_and_captions_name_shape_and_colour():
+def test_classes_are_balanced():
     found = opened(count=60)
     assert [sample.label for sample in found.samples].count(2) == 10
-    words = caption(found.samples[4], Shapes(count=60), "test").split()
-    assert words[0] == "a"
-    assert words[1] in COLOURS
-    assert words[2] == "ring"
+
+
+def test_captions_say_what_is_shown_and_leave_colour_or_ground_out_of_every_other():
+    found = opened(count=400)
+    captions = [found.caption(sample) for sample in found.samples]
+    assert captions == [found.caption(sample) for sample in found.samples]
+    for sample, said in zip(found.samples, captions, strict=True):
+        shown = scene(sample.row, Shapes(count=400), "test")
+        ground = "a plain ground" if shown.texture == "plain" else shown.texture
+        assert said in {
+            f"a {colour}{shown.shape}{rest}"
+            for colour in ("", f"{shown.colour} ")
+            for rest in ("", f" on {ground}")
+        }
+    assert 160 < sum(" on " in said for said in captions) < 240
+    assert 160 < sum(said.split()[1] in COLOURS for said in captions) < 240
+
+
+def test_the_same_scene_has_the_same_content_in_a_larger_set():
+    few, more = opened(count=6), opened(count=1200)
+    assert [s.content for s in few.samples] == [s.content for s in more.samples[:6]]
+    assert {s.content for s in more.samples} & {s.content for s in opened("train").samples} == set()
 
 
 def test_the_readers_can_be_given_to_worker_processes():

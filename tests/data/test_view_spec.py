@@ -2,7 +2,16 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from hardy.core.hashing import digest
-from hardy.data.view_spec import GROUPS, AugMix, Compose, Cut, Operations, ViewSpec
+from hardy.data.view_spec import (
+    GROUPS,
+    AugMix,
+    Compose,
+    Cut,
+    CutStep,
+    Operations,
+    OperationsStep,
+    ViewSpec,
+)
 from hardy.data.views.operations import OPERATIONS
 
 ADAPTER = TypeAdapter(ViewSpec)
@@ -37,6 +46,13 @@ def test_groups_expand_in_order_without_doubles():
         ({"kind": "augmix", "variant": "torchvision", "backend": "tensor"}, "no variant"),
         ({"kind": "compose", "steps": []}, "at least 1"),
         ({"kind": "compose", "steps": [{"kind": "cut", "count": 3}]}, "Extra inputs"),
+        (
+            {
+                "kind": "compose",
+                "steps": [{"kind": "cut"}, {"kind": "operations", "crop": "gradcam"}],
+            },
+            "first of the steps",
+        ),
         ({"kind": "cut", "count": 0}, "greater than or equal to 1"),
     ],
 )
@@ -80,3 +96,18 @@ def test_rows_count_an_original_that_is_no_view():
     assert (Cut(count=4).rows, Cut(count=4).for_loss(rows)) == (4, rows)
     apart = Cut(count=3, include_original=False)
     assert (apart.rows, apart.for_loss(rows)) == (4, ["a", "b", "c"])
+
+
+@pytest.mark.parametrize(
+    ("spec", "at_point"),
+    [
+        (Cut(), False),
+        (Operations(), False),
+        (Operations(crop="gradcam"), True),
+        (Operations(names=("pixel",), crop="gradcam"), False),
+        (Compose(steps=(OperationsStep(crop="gradcam"), CutStep())), True),
+        (Compose(steps=(CutStep(), OperationsStep())), False),
+    ],
+)
+def test_the_point_is_asked_for_only_where_a_crop_may_need_it(spec, at_point):
+    assert spec.at_point == at_point

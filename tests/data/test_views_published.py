@@ -13,7 +13,7 @@ from hardy.data.view_spec import AugMix
 from hardy.data.views import make_views, tone
 from hardy.data.views.augmix import BLACK, FILL
 from hardy.data.views.shear import shear_x, shear_y
-from tests.data.published_augmix import published_view
+from tests.data.published_augmix import crop_and_flip, pad_and_flip, published_view
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
@@ -31,13 +31,18 @@ def noise(height, width, seed=0):
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_a_view_is_the_published_codes_within_a_level(seed):
-    preprocess = Preprocess(224, 256, "bicubic", MEAN, STD)
-    image = photo(500, 375, seed)
-    spec = AugMix(count=17, variant="memo-imagenet")
-    made = make_views(image, spec, 224, seed, "a", preprocess.geometry(image))
+@pytest.mark.parametrize(
+    ("variant", "crop", "size", "sides"),
+    [("memo-imagenet", crop_and_flip, 224, (500, 375)), ("memo-cifar", pad_and_flip, 32, (32, 32))],
+)
+def test_a_view_is_the_published_codes_within_a_level(variant, crop, size, sides, seed):
+    preprocess = Preprocess(size, size, "bicubic", MEAN, STD)
+    image = photo(*sides, seed)
+    spec = AugMix(count=17, variant=variant)
+    made = make_views(image, spec, size, seed, "a", preprocess.geometry(image))
     for index in range(1, 17):
-        expected = published_view(image, generator(seed, "a", "view", index), 224, MEAN, STD)
+        rng = generator(seed, "a", "view", index)
+        expected = published_view(image, rng, size, MEAN, STD, crop)
         distance = (preprocess.normalise(made.pixels[index][None])[0] - expected).abs()
         levels = 255 * (distance * torch.tensor(STD).view(3, 1, 1))
         assert levels.max() < 0.001

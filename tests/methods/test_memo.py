@@ -184,6 +184,29 @@ def test_prior_works_on_timms_fused_layers():
     assert torch.equal(again, plain)
 
 
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("share", [0.0, 0.7, 1.0])
+@pytest.mark.parametrize("devices", [("cpu",), ()])
+def test_the_prior_blends_by_the_share(layout, share, devices, monkeypatch):
+    monkeypatch.setattr("hardy.methods.memo.batch_norm._STATISTICS_ALONE", devices)
+    layer = nn.BatchNorm2d(3).eval()
+    layer.running_mean.copy_(torch.tensor([1.0, -2.0, 0.5]))
+    layer.running_var.copy_(torch.tensor([0.5, 3.0, 1.0]))
+    trained = layer.running_mean.clone(), layer.running_var.clone()
+    x = torch.randn(4, 3, 5, 6, generator=torch.manual_seed(0)) * 2 + 100
+    network = nn.Sequential(layer)
+    with batch_norm_prior(network, share):
+        got = network(x.to(memory_format=layout))
+    values = x.double().transpose(0, 1).reshape(3, -1)
+    mean = share * trained[0] + (1 - share) * values.mean(1)
+    squares = (values - values.mean(1, keepdim=True)).square().sum(1) / (values.shape[1] - 1)
+    variance = share * trained[1] + (1 - share) * squares
+    expected = (x - mean.view(1, 3, 1, 1)) / (variance.view(1, 3, 1, 1) + layer.eps).sqrt()
+    torch.testing.assert_close(got, expected.float(), atol=1e-4, rtol=1e-4)
+    assert torch.equal(layer.running_mean, trained[0])
+    assert torch.equal(layer.running_var, trained[1])
+
+
 def test_prior_refuses_a_single_value_a_channel():
     network = nn.Sequential(nn.BatchNorm2d(4)).eval()
     with batch_norm_prior(network, 0.94), pytest.raises(MethodError, match="one value a channel"):

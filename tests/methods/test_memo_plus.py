@@ -11,12 +11,11 @@ from pydantic import ValidationError
 from hardy.core.errors import WeightsError
 from hardy.data.preprocess import Preprocess
 from hardy.data.view_spec import AugMix, Identity
-from hardy.explain.gradcam import heat_map
 from hardy.methods.base import Subject
 from hardy.methods.build import build_method
 from hardy.methods.memo.method import Memo
 from hardy.methods.memo.spec import MemoSpec
-from hardy.methods.memo_plus.method import MemoPlus, on_canvas, point_of_interest
+from hardy.methods.memo_plus.method import MemoPlus, on_canvas
 from hardy.methods.memo_plus.spec import MaskPolicy, MemoPlusSpec, Sam, Superpixels
 from hardy.methods.optim_spec import AdamW, Sgd
 from tests.contracts.time_method import (
@@ -171,25 +170,6 @@ def test_no_mask_leaves_the_views_alone():
         small_classifier(), MemoSpec(views=FEW, optimizer=AdamW(lr=2.5e-4), bn_prior=None)
     ).predict(subject)
     assert torch.equal(outcome.answers["memo_plus"], expected.answers["memo"])
-
-
-def test_the_point_is_the_grad_cams_first_maximum_for_the_predicted_class():
-    classifier = small_classifier()
-    image = some_subject(3).views[:1]
-    with torch.no_grad():
-        predicted = int(classifier(image).argmax())
-    heat = heat_map(classifier, image, predicted)
-    x, y = point_of_interest(classifier, image)
-    assert heat[y, x] == heat.max()
-    earlier = heat.reshape(-1)[: y * heat.shape[1] + x]
-    assert (earlier < heat.max()).all()
-
-
-def test_the_point_of_an_empty_map_is_the_middle(monkeypatch):
-    monkeypatch.setattr(
-        "hardy.methods.memo_plus.method.heat_map", lambda *_: np.zeros((16, 16), np.float32)
-    )
-    assert point_of_interest(small_classifier(), some_views(1)) == (8, 8)
 
 
 @pytest.mark.parametrize(("width", "height"), [(40, 24), (24, 40), (200, 64), (16, 16), (9, 12)])

@@ -4,6 +4,7 @@ import torch
 from PIL import Image
 
 from hardy.core.errors import RegistryError, WeightsError
+from hardy.data.view_spec import Operations
 from hardy.methods.source.spec import SourceSpec
 from hardy.registry.bundle import Card, write_bundle, write_weights
 from hardy.registry.predictor import load_predictor
@@ -122,3 +123,13 @@ def test_weights_that_do_not_fit_are_refused(bundle, classifier):
     (folder / "weights.safetensors").unlink()
     with pytest.raises(WeightsError, match="is absent"):
         load_predictor(folder)
+
+
+def test_adapting_crops_at_the_grad_cam_point_where_the_views_say_so(bundle, images):
+    def confidence(where):
+        views = Operations(names=("crop",), crop=where, count=2)
+        method = METHOD.model_copy(update={"views": views})
+        table = load_predictor(bundle(method=method)).predict(images[:1], adapt=True)
+        return table["confidence"][0]
+
+    assert confidence("gradcam") == confidence("gradcam") != confidence("centre")

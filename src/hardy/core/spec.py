@@ -13,7 +13,8 @@ class Spec(BaseModel):
     )
 
     VERSION: ClassVar[int] = 1
-    """Raised whenever the code behind this schema gives other numbers for the same values."""
+    """Raised, or first stated by a schema itself, whenever the code behind it gives other numbers
+    for the same values. It counts together with the versions that the schema inherits."""
 
     def identity(self) -> dict[str, Any]:
         """Return the values and versions of this part and all parts below it, as a JSON value.
@@ -23,7 +24,8 @@ class Spec(BaseModel):
         """
         values = {name: _identity(getattr(self, name)) for name in type(self).model_fields}
         stated = {name: value for name, value in values.items() if value is not None}
-        return {"VERSION": self.VERSION, **stated}
+        versions = (vars(part).get("VERSION", 0) for part in type(self).__mro__)
+        return {"VERSION": sum(versions), **stated}
 
 
 def _identity(value: Any) -> Any:  # noqa: ANN401 - any field's value

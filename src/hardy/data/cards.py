@@ -40,6 +40,9 @@ class DatasetCard:
 
 
 _IMAGENET = "hardy.data.imagenet_sets"
+_COOP = "hardy.data.coop"
+_PARTS = ("test", "train", "val")
+_SPLITS = "github.com/KaiyangZhou/CoOp, DATASETS.md: the photographs' archive and CoOp's "
 
 DATASETS: Catalog[DatasetCard] = Catalog(
     "dataset",
@@ -184,6 +187,99 @@ DATASETS: Catalog[DatasetCard] = Catalog(
                 splits=("test", "trainval", "all"),
                 source="www.robots.ox.ac.uk/~vgg/data/pets: images and annotations",
                 downloads=DOWNLOADS["oxford-iiit-pet"],
+            ),
+        ),
+        (
+            "flowers102",
+            DatasetCard(
+                title="8,189 photographs of flowers of 102 species",
+                classes=102,
+                module=_COOP,
+                splits=_PARTS,
+                source=_SPLITS + "split_zhou_OxfordFlowers.json beside jpg/",
+            ),
+        ),
+        (
+            "dtd",
+            DatasetCard(
+                title="5,640 photographs of textures, by 47 adjectives",
+                classes=47,
+                module=_COOP,
+                folder="dtd",
+                splits=_PARTS,
+                source=_SPLITS + "split_zhou_DescribableTextures.json beside images/",
+            ),
+        ),
+        (
+            "stanford-cars",
+            DatasetCard(
+                title="16,185 photographs of cars of 196 models",
+                classes=196,
+                module=_COOP,
+                splits=_PARTS,
+                source=_SPLITS + "split_zhou_StanfordCars.json beside cars_train/ and cars_test/",
+            ),
+        ),
+        (
+            "ucf101",
+            DatasetCard(
+                title="the middle frames of 13,320 clips of 101 human actions",
+                classes=101,
+                module=_COOP,
+                splits=_PARTS,
+                source=_SPLITS + "split_zhou_UCF101.json beside UCF-101-midframes/",
+            ),
+        ),
+        (
+            "caltech101",
+            DatasetCard(
+                title="photographs of 100 kinds of objects, without the background class",
+                classes=100,
+                module=_COOP,
+                splits=_PARTS,
+                source=_SPLITS + "split_zhou_Caltech101.json beside 101_ObjectCategories/",
+            ),
+        ),
+        (
+            "food101",
+            DatasetCard(
+                title="101,000 photographs of 101 dishes",
+                classes=101,
+                module=_COOP,
+                folder="food-101",
+                splits=_PARTS,
+                source=_SPLITS + "split_zhou_Food101.json beside images/",
+            ),
+        ),
+        (
+            "sun397",
+            DatasetCard(
+                title="photographs of 397 kinds of scenes",
+                classes=397,
+                module=_COOP,
+                splits=_PARTS,
+                source=_SPLITS + "split_zhou_SUN397.json beside SUN397/",
+            ),
+        ),
+        (
+            "eurosat",
+            DatasetCard(
+                title="27,000 satellite images of 64 px of 10 kinds of land",
+                classes=10,
+                module=_COOP,
+                splits=_PARTS,
+                source=_SPLITS + "split_zhou_EuroSAT.json beside 2750/",
+            ),
+        ),
+        (
+            "fgvc-aircraft",
+            DatasetCard(
+                title="10,000 photographs of aircraft of 100 variants (arXiv:1306.5151)",
+                classes=100,
+                module=_COOP,
+                folder="fgvc-aircraft-2013b/data",
+                splits=_PARTS,
+                source="www.robots.ox.ac.uk/~vgg/data/fgvc-aircraft: fgvc-aircraft-2013b.tar.gz",
             ),
         ),
         (

@@ -50,6 +50,8 @@ class Dataset:
             pixels are indices into `mask_classes`; None where there are no masks.
         mask_classes: Names of a mask's labels in their order.
         void: Label of pixels that count for nothing; None where all count.
+        caption: Says in words what a sample shows, such as `a red circle on stripes`; None where
+            there are no captions.
     """
 
     name: str
@@ -60,6 +62,7 @@ class Dataset:
     read_mask: Callable[[Sample], Image.Image] | None = None
     mask_classes: tuple[str, ...] = ()
     void: int | None = None
+    caption: Callable[[Sample], str] | None = None
 
     @property
     def digest(self) -> str:

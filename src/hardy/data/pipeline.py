@@ -6,7 +6,7 @@ how soon a sample is ready and nothing else.
 
 import time
 from collections import deque
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -20,9 +20,25 @@ from hardy.data.dataset import Dataset, Sample
 from hardy.data.preprocess import Preprocess
 from hardy.data.shift_spec import GaussianSigma, ShiftSpec
 from hardy.data.view_spec import Identity, ViewSpec
-from hardy.data.views import make_views
+from hardy.data.views import Point, Views, make_views
 
 _PREFETCH = 2
+
+
+@dataclass(frozen=True)
+class ViewSet:
+    """Views of the same image for another network.
+
+    Attributes:
+        preprocess: Geometry of that network's input.
+        views: Augmentation that makes them.
+        point: Finds what matters most in the unchanged image (S, S), (x, y) as shares of its
+            sides, for views that are cut there; several threads may call it at once.
+    """
+
+    preprocess: Preprocess
+    views: ViewSpec
+    point: Callable[[Image.Image], Point] | None = None
 
 
 @dataclass(frozen=True)
@@ -38,6 +54,7 @@ class Prepared:
         ms: Time that decoding, shift and views took, in milliseconds.
         canvas: The image that views are cut from, (h, w, 3) of uint8, where it was asked for and
             is not the unchanged image itself.
+        others: The views of each further set, like `pixels`.
     """
 
     index: int
@@ -47,6 +64,7 @@ class Prepared:
     names: list[list[str]]
     ms: float
     canvas: np.ndarray | None = None
+    others: tuple[torch.Tensor, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -83,6 +101,8 @@ class SamplePipeline:
         indices: Places in the manifest, in the order of the visit; none for all.
         keep_canvas: Whether to deliver the image that views are cut from, too.
         device: Where views of `backend: tensor` are made.
+        further: Sets of views for other networks, made of the same image beside the first.
+        point: `ViewSet.point` of the first set.
 
     Raises:
         SpecError: If noise after the normalisation meets views that are cut from the image before.
@@ -99,6 +119,8 @@ class SamplePipeline:
         indices: Sequence[int] | None = None,
         keep_canvas: bool = False,
         device: str = "cpu",
+        further: Sequence[ViewSet] = (),
+        point: Callable[[Image.Image], Point] | None = None,
     ) -> None:
         self.dataset = dataset
         self.preprocess = preprocess
@@ -108,7 +130,11 @@ class SamplePipeline:
         self.indices = tuple(range(len(dataset.samples)) if indices is None else indices)
         self.keep_canvas = keep_canvas
         self.device = device
+        self.further = tuple(further)
+        self.point = point
         self._late = _late_noise(shift, self.views)
+        for each in self.further:
+            _late_noise(shift, each.views)  # refuses what cannot be
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -118,24 +144,41 @@ class SamplePipeline:
         sample = self.dataset.samples[index]
         start = time.perf_counter()
         try:
-            canvas, plain = self._images(sample)
+            image = self.dataset.read(sample)
         except DataError as error:
             return BadSample(index, sample.id, error.message, error.hint)
-        size = self.preprocess.size
-        views = make_views(
-            canvas, self.views, size, self.seed, sample.id, plain, device=self.device
-        )
-        pixels = (
-            views.pixels if self._late is None else self._noisy(views.pixels, self._late, sample)
-        )
+        canvas, views = self._made(image, sample, ViewSet(self.preprocess, self.views, self.point))
+        others = tuple(self._made(image, sample, each)[1].pixels for each in self.further)
         elapsed = 1000 * (time.perf_counter() - start)
-        kept = np.asarray(canvas) if self.keep_canvas and canvas is not plain else None
-        return Prepared(index, sample.id, sample.label, pixels, views.names, elapsed, kept)
+        return Prepared(
+            index, sample.id, sample.label, views.pixels, views.names, elapsed, canvas, others
+        )
 
-    def _images(self, sample: Sample) -> tuple[Image.Image, Image.Image]:
+    def _made(
+        self, image: Image.Image, sample: Sample, asked: ViewSet
+    ) -> tuple[np.ndarray | None, Views]:
+        """Return a set of views, and what they are cut from where that is to be kept."""
+        canvas, plain = self._images(image, sample, asked.preprocess)
+        views = make_views(
+            canvas,
+            asked.views,
+            asked.preprocess.size,
+            self.seed,
+            sample.id,
+            plain,
+            point=asked.point(plain) if asked.point else None,
+            device=self.device,
+        )
+        if self._late is not None:
+            noisy = self._noisy(views.pixels, self._late, sample, asked.preprocess)
+            views = Views(noisy, views.names)
+        return np.asarray(canvas) if self.keep_canvas and canvas is not plain else None, views
+
+    def _images(
+        self, image: Image.Image, sample: Sample, preprocess: Preprocess
+    ) -> tuple[Image.Image, Image.Image]:
         """Return what views are cut from, and view 0."""
-        image = self.dataset.read(sample)
-        plain = self.preprocess.geometry(image)
+        plain = preprocess.geometry(image)
         if self.shift is None:
             return image, plain
         from hardy.data import shifts  # scipy would double the time that a worker takes to start
@@ -144,14 +187,16 @@ class SamplePipeline:
         shifted = shifts.shifted(plain, self.shift, rng)
         return shifted, shifted
 
-    def _noisy(self, pixels: torch.Tensor, late: GaussianSigma, sample: Sample) -> torch.Tensor:
+    def _noisy(
+        self, pixels: torch.Tensor, late: GaussianSigma, sample: Sample, preprocess: Preprocess
+    ) -> torch.Tensor:
         """Add the noise that the normalisation turns into the stated one, alike to all views."""
         from hardy.data.shifts.plain import sigma_in_levels
 
         rng = generator(self.seed, sample.id, "shift", late.label)
-        size = self.preprocess.size
+        size = preprocess.size
         noise = torch.from_numpy(rng.standard_normal((3, size, size), np.float32))
-        sigma = torch.from_numpy(sigma_in_levels(late.sigma, self.preprocess.std))
+        sigma = torch.from_numpy(sigma_in_levels(late.sigma, preprocess.std))
         return pixels.float() + noise * sigma.view(3, 1, 1)
 
 

@@ -46,6 +46,11 @@ class Preprocess:
         top = _crop_start(resized.height, self.size)
         return resized.crop((left, top, left + self.size, top + self.size))
 
+    def same_geometry(self, other: "Preprocess") -> bool:
+        """Whether `geometry` gives the same pixels for both; the normalisation plays no part."""
+        own = (self.size, self.resize, self.interpolation)
+        return own == (other.size, other.resize, other.interpolation)
+
     def origin(self, x: float, y: float, width: int, height: int) -> tuple[float, float]:
         """Return where a place in the network's input lies in the image that it came from.
 

@@ -4,8 +4,9 @@ Every scene is a function of (seed, split, index) in relative coordinates; the s
 says how finely it is sampled, so that the same scene can be had at 32 and at 224 px.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -58,11 +59,11 @@ class Scene:
     shades: Floats
     period: float
 
-    @property
-    def caption(self) -> str:
-        """The scene in words, such as `a red circle on stripes`."""
-        ground = "a plain ground" if self.texture == "plain" else self.texture
-        return f"a {self.colour} {self.shape} on {ground}"
+    def caption(self, *, colour: bool, ground: bool) -> str:
+        """Return the scene in words, such as `a red circle on stripes` or `a circle`."""
+        texture = "a plain ground" if self.texture == "plain" else self.texture
+        named = f"a {self.colour} {self.shape}" if colour else f"a {self.shape}"
+        return f"{named} on {texture}" if ground else named
 
 
 def open_dataset(root: Path, spec: DataSpec) -> Dataset:
@@ -74,7 +75,9 @@ def open_dataset(root: Path, spec: DataSpec) -> Dataset:
     """
     options, split = spec.shapes or Shapes(), spec.part_name
     width = len(str(options.count - 1))
-    identity = digest({**options.identity(), "split": split})
+    # The count is no part of it: the same scene is the same image in a larger set.
+    drawn = {key: value for key, value in options.identity().items() if key != "count"}
+    identity = digest({**drawn, "split": split})
     samples = tuple(
         Sample(f"{split}/{n:0{width}}", n % len(CLASSES), root, f"{identity}/{n}", row=n)
         for n in range(options.count)
@@ -88,6 +91,7 @@ def open_dataset(root: Path, spec: DataSpec) -> Dataset:
         partial(draw_image, options=options, split=split),
         partial(draw_mask, options=options, split=split),
         ("background", *CLASSES),
+        caption=partial(caption, options=options, split=split),
     )
 
 
@@ -109,8 +113,13 @@ def scene(index: int, options: Shapes, split: str) -> Scene:
 
 
 def caption(sample: Sample, options: Shapes, split: str) -> str:
-    """Return a sample's caption, such as `a red circle on stripes`."""
-    return scene(sample.row, options, split).caption
+    """Return a sample's caption, such as `a red circle on stripes`.
+
+    People do not say everything: colour and ground are each left out of every other caption. Who
+    learns from these also learns what `a circle` is, not only a circle of some colour.
+    """
+    colour, ground = generator(options.seed, "shapes", split, sample.row, "caption").random(2) < 0.5
+    return scene(sample.row, options, split).caption(colour=bool(colour), ground=bool(ground))
 
 
 def draw_image(sample: Sample, options: Shapes, split: str) -> Image.Image:
@@ -129,6 +138,7 @@ def draw_mask(sample: Sample, options: Shapes, split: str) -> Image.Image:
     return Image.fromarray((inside * (sample.label + 1)).astype(np.uint8))
 
 
+@cache
 def _grid(side: int) -> Grid:
     points = (np.arange(side) + 0.5) / side
     x, y = np.meshgrid(points, points)
@@ -139,35 +149,39 @@ def _inside(shown: Scene, grid: Grid) -> NDArray[np.bool_]:
     dx, dy = grid[0] - shown.centre[0], grid[1] - shown.centre[1]
     cos, sin = np.cos(shown.angle), np.sin(shown.angle)
     x, y = (cos * dx + sin * dy) / shown.radius, (cos * dy - sin * dx) / shown.radius
-    r, angle = np.hypot(x, y), np.arctan2(y, x)
-    regions: dict[str, NDArray[np.bool_]] = {
-        "circle": r < 1,
-        "square": np.maximum(abs(x), abs(y)) < np.sqrt(0.5),
-        "triangle": r * np.cos(_fold(angle, 3)) < 0.5,
-        "cross": (np.minimum(abs(x), abs(y)) < 0.28) & (np.maximum(abs(x), abs(y)) < 0.95),
-        "ring": (r > 0.55) & (r < 1),
-        "star": r * np.cos(_fold(angle, 5) - 2 * np.pi / 5) < np.cos(2 * np.pi / 5),
+    r = np.hypot(x, y)
+    # Called only where they are asked for: drawing all of them would take most of the time.
+    regions: dict[str, Callable[[], NDArray[np.bool_]]] = {
+        "circle": lambda: r < 1,
+        "square": lambda: np.maximum(abs(x), abs(y)) < np.sqrt(0.5),
+        "triangle": lambda: r * np.cos(_fold(x, y, 3)) < 0.5,
+        "cross": lambda: (np.minimum(abs(x), abs(y)) < 0.28) & (np.maximum(abs(x), abs(y)) < 0.95),
+        "ring": lambda: (r > 0.55) & (r < 1),
+        "star": lambda: r * np.cos(_fold(x, y, 5) - 2 * np.pi / 5) < np.cos(2 * np.pi / 5),
     }
-    inside: NDArray[np.bool_] = regions[shown.shape] & (r < 1.01)
+    inside: NDArray[np.bool_] = regions[shown.shape]() & (r < 1.01)
     return inside
 
 
-def _fold(angle: Floats, corners: int) -> Floats:
+def _fold(x: Floats, y: Floats, corners: int) -> Floats:
     """Return the angle, 0 to π / corners, to the nearest of as many rays at even distances."""
-    sector = 2 * np.pi / corners
+    angle, sector = np.arctan2(y, x), 2 * np.pi / corners
     return np.abs((angle + sector / 2) % sector - sector / 2)
 
 
 def _ground(shown: Scene, grid: Grid) -> Floats:
-    u, v = (np.sin(2 * np.pi * shown.period * axis) for axis in grid)
     x, y = grid
-    levels: dict[str, Floats] = {
-        "plain": np.zeros_like(u),
-        "stripes": (np.sin(2 * np.pi * shown.period * (x + 0.5 * y)) > 0).astype(float),
-        "checks": (u * v > 0).astype(float),
-        "dots": (u + v > 1).astype(float),
-        "waves": 0.5 + 0.5 * np.sin(2 * np.pi * (shown.period * x + 0.4 * v)),
+
+    def wave(along: Floats) -> Floats:
+        return np.asarray(np.sin(2 * np.pi * shown.period * along))
+
+    levels: dict[str, Callable[[], Floats]] = {
+        "plain": lambda: np.zeros_like(x),
+        "stripes": lambda: (wave(x + 0.5 * y) > 0).astype(float),
+        "checks": lambda: (wave(x) * wave(y) > 0).astype(float),
+        "dots": lambda: (wave(x) + wave(y) > 1).astype(float),
+        "waves": lambda: 0.5 + 0.5 * np.sin(2 * np.pi * (shown.period * x + 0.4 * wave(y))),
     }
-    level = levels[shown.texture][..., None]
+    level = levels[shown.texture]()[..., None]
     mixed: Floats = (1 - level) * shown.shades[0] + level * shown.shades[1]
     return mixed

@@ -71,6 +71,11 @@ class _Counted(Spec):
     count: Count = 64
 
     @property
+    def at_point(self) -> bool:
+        """Whether views are cut where Grad-CAM of the unchanged image is highest."""
+        return False
+
+    @property
     def rows(self) -> int:
         """Images that are made per sample: the views, and the original where it is not one."""
         return self.count + (not self.include_original)
@@ -187,6 +192,11 @@ class OperationsStep(Spec):
         members = [member for name in self.names for member in GROUPS.get(name, (name,))]
         return tuple(dict.fromkeys(members))  # type: ignore[arg-type]
 
+    @property
+    def at_point(self) -> bool:
+        """Whether views are cut where Grad-CAM of the unchanged image is highest."""
+        return self.crop == "gradcam" and "crop" in self.expanded
+
 
 class Operations(OperationsStep, _Counted):
     """One operation a view: MEMO_PLUS's 19, or albumentations' pixel and spatial ones."""
@@ -206,6 +216,22 @@ class Compose(_Counted):
         Field(min_length=1, max_length=8, description="Augmentations, in order."),
     ]
     count: Count = 8
+
+    @model_validator(mode="after")
+    def _point_is_the_originals(self) -> Self:
+        if any(_at_point(step) for step in self.steps[1:]):
+            message = "crop gradcam needs the unchanged image; let it be the first of the steps"
+            raise ValueError(message)
+        return self
+
+    @property
+    def at_point(self) -> bool:
+        """Whether views are cut where Grad-CAM of the unchanged image is highest."""
+        return _at_point(self.steps[0])
+
+
+def _at_point(step: Step) -> bool:
+    return isinstance(step, OperationsStep) and step.at_point
 
 
 ViewSpec = Annotated[Identity | Cut | AugMix | Operations | Compose, Field(discriminator="kind")]

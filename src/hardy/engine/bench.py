@@ -11,10 +11,12 @@ from hardy.data.dataset import Dataset
 from hardy.data.open import open_dataset
 from hardy.data.pipeline import SamplePipeline
 from hardy.engine.device import make_fabric
+from hardy.explain.point import SourcePoint
 from hardy.methods.base import TestTimeMethod
 from hardy.methods.build import build_method, views_of
 from hardy.models.build import build_classifier
 from hardy.models.classifier import Classifier
+from hardy.models.spec import ModelSpec
 from hardy.plan.inputs import Located
 from hardy.spec.experiment import Experiment
 
@@ -41,15 +43,18 @@ class Bench:
 
     def pipeline(self, indices: Sequence[int]) -> SamplePipeline:
         """Return what prepares the views of the samples at these places of the manifest."""
+        views = views_of(self.experiment.method)
         return SamplePipeline(
             self.dataset,
             self.classifier.preprocess,
             shift=self.experiment.data.shift,
-            views=views_of(self.experiment.method),
+            views=views,
             seed=self.experiment.seed,
             indices=indices,
             keep_canvas=self.experiment.method.needs_canvas,
             device=str(self.fabric.device),
+            further=self.method.view_sets,
+            point=SourcePoint(self.classifier) if views and views.at_point else None,
         )
 
 
@@ -67,22 +72,37 @@ def assemble(experiment: Experiment, located: Located) -> Bench:
     """
     fabric = make_fabric(experiment)
     dataset = open_dataset(experiment.data)
+    models = (experiment.model, *experiment.method.further_models)
+    first, *further = (
+        _classifier(model, each, dataset, experiment.seed, fabric)
+        for model, each in zip(models, (located, *located.others), strict=True)
+    )
+    method = build_method(experiment.method, first, *further)
+    return Bench(experiment, located, fabric, dataset, first, method)
+
+
+def _classifier(
+    model: ModelSpec, located: Located, dataset: Dataset, seed: int, fabric: Fabric
+) -> Classifier:
     classifier = build_classifier(
-        experiment.model, dataset.model_indices, seed=experiment.seed, located=located
-    ).to(fabric.device)
-    classifier.to(memory_format=torch.channels_last)  # the faster layout of convolutions
-    _check_classes(experiment, classifier, dataset)
-    method = build_method(experiment.method, classifier)
-    return Bench(experiment, located, fabric, dataset, classifier, method)
+        model,
+        dataset.model_indices,
+        classes=dataset.classes,
+        seed=seed,
+        located=located,
+        device=fabric.device,
+    )
+    classifier.to(memory_format=torch.channels_last)  # convolutions' faster layout
+    _check_classes(model, classifier, dataset)
+    return classifier
 
 
-def _check_classes(experiment: Experiment, classifier: Classifier, dataset: Dataset) -> None:
-    outputs = classifier.outputs()
-    needed = max(dataset.model_indices) + 1 if dataset.model_indices else len(dataset.classes)
-    fits = outputs >= needed if dataset.model_indices else outputs == needed
+def _check_classes(model: ModelSpec, classifier: Classifier, dataset: Dataset) -> None:
+    outputs, kept = classifier.outputs(), classifier.model_indices
+    needed = max(kept) + 1 if kept else len(dataset.classes)
+    fits = outputs >= needed if kept else outputs == needed
     if not fits:
         message = (
-            f"model {experiment.model.name} has {outputs} outputs, but dataset {dataset.name} "
-            f"needs {needed}"
+            f"model {model.name} has {outputs} outputs, but dataset {dataset.name} needs {needed}"
         )
         raise SpecError(message, hint="Choose weights that were trained on these classes.")

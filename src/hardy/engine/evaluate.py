@@ -15,6 +15,7 @@ from hardy.engine.journal import Journal
 from hardy.engine.progress import Reporter
 from hardy.engine.shards import sharded
 from hardy.measure.records import WALL, as_frame
+from hardy.methods.trainer import Trainer
 
 _RANK = ".label_rank"
 
@@ -54,7 +55,9 @@ def _missing(bench: Bench, indices: Sequence[int]) -> Generator[Entry, None, Non
     """Make entries in this process, or in several where that is the faster way."""
     size, device = bench.classifier.preprocess.size, bench.fabric.device.type
     cores = spread(bench.experiment, size, device)
-    if cores.processes > 1 and len(indices) > cores.processes:
+    # What was trained here is in this process alone.
+    divisible = not isinstance(bench.method, Trainer)
+    if divisible and cores.processes > 1 and len(indices) > cores.processes:
         shard = Shard(bench.experiment, bench.located, cores.threads)
         yield from sharded(shard, indices, cores.processes)
         return

@@ -67,17 +67,18 @@ def _answers(bench: Bench, batch: Sequence[Prepared]) -> list[bool]:
 
 def _outside(bench: Bench, expected: SourceAccuracy, accuracy: float, count: int) -> DataError:
     spec, preprocess = bench.experiment, bench.classifier.preprocess
-    restricted = bench.classifier.model_indices
+    restricted, texts = bench.classifier.model_indices, bench.classifier.class_texts
     message = (
         f"data.expect_source_accuracy: {spec.model.name} has {accuracy:.1%} on {count} samples of "
         f"{bench.dataset.name} (shift {spec.data.shift_label}), expected {expected.at_least:.1%} "
         f"to {expected.at_most:.1%}"
     )
-    outputs = f"restricted to {len(restricted)}" if restricted else "not restricted"
+    outputs = f"outputs restricted to {len(restricted)}" if restricted else "outputs not restricted"
+    outputs = f"texts such as {texts[0]!r}" if texts else outputs
     hint = (
         "Likely causes: the normalisation "
         f"(mean {preprocess.mean}, std {preprocess.std}), the size (resize {preprocess.resize}, "
-        f"crop {preprocess.size}), the class map (outputs {outputs}), or other weights "
+        f"crop {preprocess.size}), the class map ({outputs}), or other weights "
         f"({spec.model.weights}). Check with: hardy data preview {spec.data.dataset}"
     )
     return DataError(message, hint=hint)

@@ -17,22 +17,25 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode, conv_flop_count
 
 from hardy.engine.device import make_fabric
-from hardy.models.build import build_network
+from hardy.models.build import build_network, ready
+from hardy.models.classifier import Classifier
 from hardy.spec.experiment import Experiment
 
 Shape = list[int]
 
 # Two batches: what the larger one adds to the peak is the images', the rest the model's.
 _SMALL, _LARGE = 2, 8
+# The classes of an image-text model: they are read once, and a pass of images hardly sees them.
+_TEXTS = ("one", "two")
 _REPEATS, _ENOUGH_SECONDS = 5, 1.0
 
 
 def probe(experiment: Experiment) -> dict[str, Any]:
     """Return the fields of `hardy.plan.measured.ModelCost`, but for the machine's name."""
     fabric = make_fabric(experiment)
-    network, preprocess = build_network(experiment.model, download=False)
-    # As `assemble` lays it out.
-    network.to(fabric.device).to(memory_format=torch.channels_last).eval()
+    network, preprocess = build_network(experiment.model, texts=_TEXTS, download=False)
+    ready(Classifier(network, preprocess), fabric.device)
+    network.to(memory_format=torch.channels_last)  # as `assemble` lays it out
     size = preprocess.size
 
     def images(count: int) -> Tensor:

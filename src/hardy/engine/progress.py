@@ -19,7 +19,7 @@ _LINE_SECONDS = 10.0
 
 
 class Reporter:
-    """Shows two levels of progress: units, and the samples of the current one.
+    """Shows two levels of progress: units, and the samples or epochs of the current one.
 
     Args:
         console: Where to draw; bars only if it is a terminal.
@@ -61,14 +61,14 @@ class Reporter:
         """Print one line above the bars."""
         self.console.print(line, highlight=False, soft_wrap=True)
 
-    def unit(self, title: str, total: int, done: int = 0) -> None:
-        """Begin a unit of `total` samples, of which `done` were carried over."""
+    def unit(self, title: str, total: int, done: int = 0, *, what: str = "samples") -> None:
+        """Begin a unit of `total` samples, or of `what`, of which `done` were carried over."""
         self._title, self._total, self._said = title, total, monotonic()
         if self._bars is not None and self._samples is not None:
             self._bars.reset(self._samples, total=total, completed=done, description=title, news="")
         else:
             carried = f", {done} carried over" if done else ""
-            self.say(f"{title}: {total} samples{carried}")
+            self.say(f"{title}: {total} {what}{carried}")
 
     def sample(self, done: int, news: str) -> None:
         """Say that `done` samples of the unit are done, and the latest news of them."""

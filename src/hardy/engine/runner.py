@@ -12,6 +12,7 @@ from typing import Any
 from hardy.core.errors import HardyError, Interrupted
 from hardy.data.open import open_division
 from hardy.engine.bench import assemble
+from hardy.engine.checkpoint import Checkpoint, Measures
 from hardy.engine.evaluate import evaluate
 from hardy.engine.expectations import aggregated, all_verdicts, announce, judged, note_verdicts
 from hardy.engine.gate import check_source
@@ -24,9 +25,11 @@ from hardy.engine.request import REQUEST, SPEC, UNITS, request_text, spec_tag, u
 from hardy.engine.results import UnitResult
 from hardy.engine.signals import Stopped, stop_on_signals
 from hardy.engine.supply import supplied
+from hardy.engine.train import speed_of, train
 from hardy.measure.leaderboard import leaderboard, leaderboard_row
 from hardy.measure.records import read_parquet, write_parquet
 from hardy.measure.summary import summarise
+from hardy.methods.trainer import Trainer
 from hardy.models.weights import state_sha256
 from hardy.plan.measured import work_label
 from hardy.plan.tracker import (
@@ -164,6 +167,7 @@ def _settle(
     with _ending(run):
         result = _run_unit(planned, run, reporter)
     discard(run.run_id)
+    Checkpoint(run.run_id, planned.fingerprint).discard()
     reporter.unit_done()
     return result
 
@@ -193,7 +197,7 @@ def _run_unit(planned: PlannedUnit, run: Run, reporter: Reporter) -> UnitResult:
         bench.dataset.name,
         planned.data_digest,
         {"dataset": bench.dataset.name, "shift": experiment.data.shift_label},
-        "test",
+        "train" if isinstance(bench.method, Trainer) else "test",
     )
     run.tags(
         {
@@ -201,10 +205,15 @@ def _run_unit(planned: PlannedUnit, run: Run, reporter: Reporter) -> UnitResult:
             "hardy.device": bench.fabric.device.type,
         }
     )
+    epochs: list[Measures] = []
+    if isinstance(bench.method, Trainer):
+        bench, epochs = train(bench, Checkpoint(run.run_id, planned.fingerprint), run, reporter)
     with Journal(run.run_id, planned.fingerprint) as journal:
         frame = evaluate(bench, journal, reporter, experiment.name)
         metrics = summarise(frame, experiment.method.kind, "source")
         metrics["skipped"] = float(frame.attrs["skipped"])
+        if epochs and planned.samples.count:
+            metrics |= speed_of(epochs, planned.samples.count)
         with tempfile.TemporaryDirectory() as folder:
             records = Path(folder) / "records.parquet"
             write_parquet(frame, records)

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from hardy.data.spec import Subset
+from hardy.methods.trainer_spec import TrainerSpec
 from hardy.spec import Resolved, Unit
 from hardy.spec.experiment import Experiment
 
@@ -32,12 +33,14 @@ def _one_sample(experiment: Experiment) -> Experiment:
     gradcam = pictures.gradcam
     if gradcam is not None:
         gradcam = gradcam.model_copy(update={"count": min(gradcam.count, 1)})
+    method = experiment.method
     # A band of accuracies means nothing on one sample.
     data = {"subset": subset, "expect_source_accuracy": None}
     drawn = {"gradcam": gradcam, "view_grids": min(pictures.view_grids, 1)}
     return experiment.model_copy(
         update={
             "data": experiment.data.model_copy(update=data),
+            "method": method.shortest() if isinstance(method, TrainerSpec) else method,
             "explain": pictures.model_copy(update=drawn),
             "register_as": None,
         }

@@ -13,10 +13,12 @@ MEANINGS = {
 }
 METRICS: tuple[str, ...] = tuple(MEANINGS)
 
+# Answers that methods give beside their own.
+_ANSWERS = ("source", "view_ensemble", "majority_vote", "zero_shot", "simple_ensemble")
+
 EXPECTABLE: tuple[str, ...] = (
     *METRICS,
-    "source/accuracy",
-    "source/error",
+    *(f"{answer}/{metric}" for answer in _ANSWERS for metric in ("accuracy", "error")),
     "delta/accuracy",
     "mean/accuracy",
     "mean/error",

@@ -57,10 +57,17 @@ class Adapter(TestTimeMethod):
         """Return the unchanged image's logits (C,) as adapted so far, without a graph."""
 
     def before(self, subject: Subject) -> Tensor:
-        """Return the unchanged image's logits (C,) by the source model, without a graph."""
+        """Return the unchanged image's logits (C,) by the source model, without a graph.
+
+        Asked before any step.
+        """
         with torch.no_grad():
             logits: Tensor = self.classifier(subject.views[:1])[0]
         return logits
+
+    def further(self) -> dict[str, Tensor]:
+        """Return logits (C,) of further answers, by name."""
+        return {}
 
     def predict(self, subject: Subject) -> Outcome:
         """Answer for one image as the source model, as its views' ensembles, and as adapted.
@@ -69,9 +76,10 @@ class Adapter(TestTimeMethod):
             MethodError: If the loss is not finite.
         """
         start = perf_counter()
+        self.begin(subject)
+        begun = perf_counter()
         before = self.before(subject)
         ready = perf_counter()
-        self.begin(subject)
         first_loss = self._adapt()
         adapted = perf_counter()
         after = self.answer()
@@ -83,6 +91,7 @@ class Adapter(TestTimeMethod):
                 "source": log_probabilities(before),
                 "view_ensemble": view_ensemble(self.first),
                 "majority_vote": majority_vote(self.first),
+                **{name: log_probabilities(logits) for name, logits in self.further().items()},
                 self.spec.kind: log_probabilities(after),
             },
             details={
@@ -90,8 +99,8 @@ class Adapter(TestTimeMethod):
                 "selected_views": [index + offset for index in sorted(self.selected.tolist())],
             },
             milliseconds={
-                "adapt": 1e3 * (adapted - ready),
-                "predict": 1e3 * (done - adapted + ready - start),
+                "adapt": 1e3 * (begun - start + adapted - ready),
+                "predict": 1e3 * (ready - begun + done - adapted),
             },
         )
 

@@ -14,6 +14,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from hardy.data.pipeline import ViewSet
 from hardy.models.classifier import Classifier
 
 
@@ -31,7 +32,7 @@ class Subject:
         features: What the method's `features` gave for all views, (V, D), where that was asked
             before; `views` then may hold the unchanged image alone.
         others: Further sets of views, each (V, 3, H, W) in [0, 255], in the order of the method's
-            schema's `view_sets`.
+            `view_sets`.
     """
 
     views: Tensor
@@ -75,6 +76,11 @@ class TestTimeMethod(ABC):
     @abstractmethod
     def predict(self, subject: Subject) -> Outcome:
         """Answer for one image; leaves the classifier as adapted to it, until `reset`."""
+
+    @property
+    def view_sets(self) -> tuple[ViewSet, ...]:
+        """Further sets of views that the method wants, as `Subject.others`."""
+        return ()
 
     def features(self, views: Tensor) -> Tensor | None:
         """Return what the method needs of views (B, 3, H, W) and never changes, (B, D).

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from hardy.core.spec import Spec
+from hardy.methods.held_out_spec import HeldOut
+from hardy.models.spec import ModelSpec
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,16 @@ class MethodBase(Spec):
 
     needs_canvas: ClassVar[bool] = False
     """Whether the method looks at the image that views are cut from, beside the views."""
+
+    @property
+    def further_models(self) -> tuple[ModelSpec, ...]:
+        """Models beside the experiment's own; the plan finds their weights too."""
+        return ()
+
+    @property
+    def held_out(self) -> HeldOut | None:
+        """Labelled samples that the method learns from before it meets the others."""
+        return None
 
     @property
     def episodic(self) -> bool:

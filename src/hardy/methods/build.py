@@ -8,10 +8,20 @@ from hardy.methods.base import TestTimeMethod
 from hardy.models.classifier import Classifier
 
 
-def build_method(spec: Any, classifier: Classifier) -> TestTimeMethod:  # noqa: ANN401 - a union
-    """Build the method that a schema names, from `hardy.methods.<kind>.method`."""
+def build_method(
+    spec: Any,  # noqa: ANN401 - a union
+    classifier: Classifier,
+    *further: Classifier,
+) -> TestTimeMethod:
+    """Build the method that a schema names, from `hardy.methods.<kind>.method`.
+
+    Args:
+        spec: The method's schema.
+        classifier: The experiment's model.
+        further: The models of the schema's `further_models`.
+    """
     module = import_module(f"hardy.methods.{spec.kind}.method")
-    return cast("TestTimeMethod", module.build(classifier, spec))
+    return cast("TestTimeMethod", module.build(classifier, spec, *further))
 
 
 def views_of(spec: Any) -> ViewSpec | None:  # noqa: ANN401 - a union

@@ -1,7 +1,8 @@
 """Builds a classifier from its spec: architecture, weights, and the transform of the weights."""
 
 import math
-from typing import Any, cast
+from collections.abc import Callable
+from typing import TypeVar
 
 import torch
 from torch import nn
@@ -10,45 +11,69 @@ from hardy.core.errors import WeightsError
 from hardy.core.seeding import derive
 from hardy.data.preprocess import Preprocess
 from hardy.models.classifier import Classifier
-from hardy.models.spec import HardyModel, ModelSpec, TimmModel, TorchvisionModel
-from hardy.models.weights import STORED, load, locate
+from hardy.models.spec import HardyModel, ModelSpec, OpenClipModel, TimmModel, TorchvisionModel
+from hardy.models.weights import STORED, bare, load, locate
 from hardy.plan.inputs import Located
+
+T = TypeVar("T")
 
 
 def build_classifier(
     spec: ModelSpec,
     model_indices: tuple[int, ...] | None = None,
     *,
+    classes: tuple[str, ...] = (),
     seed: int = 0,
     located: Located | None = None,
+    device: torch.device | str = "cpu",
 ) -> Classifier:
     """Build a model in evaluation mode with its weights and their own transform.
 
     Args:
         spec: Architecture and weights.
-        model_indices: Outputs to keep, in the order of the dataset's classes; None keeps all.
+        model_indices: Outputs to keep, in the order of the dataset's classes; None keeps all. An
+            image-text model has an output a class, and takes from them what ImageNet calls it.
+        classes: The dataset's class names, which an image-text model needs.
         seed: Seed of random weights, used by `weights: random` alone.
         located: The weights where a plan found them; None looks for them.
+        device: Where the model goes.
 
     Raises:
+        SpecError: If an image-text model's class names or templates cannot be had.
         WeightsError: If the weights are absent, do not fit, or cannot be downloaded.
     """
+    texts: tuple[str, ...] = ()
+    if isinstance(spec, OpenClipModel):
+        from hardy.models.clip.texts import class_texts
+
+        texts, model_indices = class_texts(spec, classes, model_indices), None
     located = located or locate(spec)
     if located.path is None and spec.weights.partition(":")[0] in STORED:
         message = f"the weights {spec.weights} of {spec.name} are not at hand"
         raise WeightsError(message, hint="The run that yielded them is gone: run it again.")
-    network, preprocess = build_network(spec, seed=seed, download=located.path is None)
-    load(network, located)
-    return Classifier(network, preprocess, model_indices).eval()
+    network, preprocess = build_network(spec, texts=texts, seed=seed, download=located.path is None)
+    load(bare(network), located)
+    return ready(Classifier(network, preprocess, model_indices), device)
+
+
+def ready(classifier: Classifier, device: torch.device | str) -> Classifier:
+    """Move a classifier that has its weights, set it to evaluation, let it read its texts."""
+    from hardy.models.clip.zero_shot import ZeroShot
+
+    classifier.to(device).eval()
+    if isinstance(classifier.network, ZeroShot):
+        classifier.network.read_texts()
+    return classifier
 
 
 def build_network(
-    spec: ModelSpec, *, seed: int = 0, download: bool = False
+    spec: ModelSpec, *, texts: tuple[str, ...] = (), seed: int = 0, download: bool = False
 ) -> tuple[nn.Module, Preprocess]:
     """Build an architecture and say how its input is prepared.
 
     Args:
         spec: Architecture; its weights matter only for the transform.
+        texts: What an image-text model compares images with; it reads them in `ready`.
         seed: Seed of the initial weights.
         download: Whether the library may fetch the weights that the spec names.
     """
@@ -58,6 +83,8 @@ def build_network(
             return _timm(spec, download=download)
         if isinstance(spec, HardyModel):
             return _own(spec)
+        if isinstance(spec, OpenClipModel):
+            return _open_clip(spec, texts, download=download)
         return _torchvision(spec, download=download)
 
 
@@ -107,10 +134,18 @@ def _torchvision(spec: TorchvisionModel, *, download: bool) -> tuple[nn.Module, 
     )
 
 
-def _fetch(build: Any, spec: ModelSpec) -> nn.Module:  # noqa: ANN401 - a closure
+def _open_clip(
+    spec: OpenClipModel, texts: tuple[str, ...], *, download: bool
+) -> tuple[nn.Module, Preprocess]:
+    from hardy.models.clip.build import build_zero_shot
+
+    return _fetch(lambda: build_zero_shot(spec, texts, download=download), spec)
+
+
+def _fetch(build: Callable[[], T], spec: ModelSpec) -> T:
     """Call a builder that may download, and say plainly what it could not get."""
     try:
-        return cast("nn.Module", build())
+        return build()
     except (OSError, RuntimeError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
         message = f"the weights of {spec.kind} {spec.name} could not be had: {reason}"

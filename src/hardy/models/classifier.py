@@ -32,6 +32,11 @@ class Classifier(nn.Module):
         logits: Tensor = self.network(images)
         return logits if self.model_indices is None else logits[:, self.model_indices]
 
+    @property
+    def class_texts(self) -> tuple[str, ...] | None:
+        """What an image-text model calls the classes; None for other models."""
+        return getattr(self.network, "class_names", None)
+
     @torch.no_grad()
     def outputs(self) -> int:
         """Return K, the number of the network's own outputs, by one forward pass of a grey image.

@@ -1,8 +1,8 @@
 """What a spec may say about a model: its architecture and where its weights come from."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from hardy.core.spec import Spec
 
@@ -71,4 +71,70 @@ class HardyModel(Spec):
     classes: Annotated[int, Field(ge=2, le=100_000, description="Number of outputs.")] = 10
 
 
-ModelSpec = Annotated[TimmModel | TorchvisionModel | HardyModel, Field(discriminator="kind")]
+def _one_place(template: str) -> str:
+    if template.count("{}") != 1:
+        message = f"a template has one {{}} for the class's name, {template!r} has "
+        raise ValueError(message + str(template.count("{}")))
+    return template
+
+
+Template = Annotated[str, AfterValidator(_one_place)]
+
+
+class OpenClipModel(Spec):
+    """An image-text model of open_clip: images against the texts of the dataset's classes."""
+
+    kind: Literal["open_clip"] = "open_clip"
+    name: Annotated[
+        str,
+        Field(
+            min_length=1,
+            description="open_clip's architecture, such as ViT-B-16 (ViT-B/16 is the same), or "
+            "`hardy-shapes`, hardy's own for 64 px.",
+        ),
+        AfterValidator(lambda name: name.replace("/", "-")),
+    ]
+    weights: Annotated[
+        str,
+        Field(
+            pattern=r"^(random|file:\S.*|[a-z0-9][a-z0-9_]*|experiment:\S+"
+            r"|runs:/[A-Za-z0-9]+/\S+|models:/[^/@\s]+[/@][^/@\s]+)$",
+            description="`random`, a tag of the architecture's pretrained weights, or where "
+            "weights lie: `file:PATH`, `experiment:NAME`, `runs:/ID/PATH` or `models:/NAME@ALIAS`.",
+            examples=["random", "openai", "file:PATH", "models:/NAME@champion"],
+        ),
+    ] = "openai"
+    quick_gelu: Annotated[
+        bool | None,
+        Field(
+            description="Whether GELU is x·sigmoid(1.702 x), as OpenAI's own weights need it; null "
+            "for what the tag says, and for other weights what the architecture says.",
+        ),
+    ] = None
+    templates: Annotated[
+        Literal["openai", "simple"] | Annotated[tuple[Template, ...], Field(min_length=1)],
+        Field(
+            description="Texts with one `{}` each, where a class's name goes; their features are "
+            "averaged. `openai` are its 80 for ImageNet, `simple` the 7 best of them.",
+        ),
+    ] = ("a photo of a {}.",)
+    class_names: Annotated[
+        str,
+        Field(
+            pattern=r"^(auto|dataset|file:\S.*)$",
+            description="What the classes are called: `dataset` (its own names), `file:PATH` (one "
+            "a line), or `auto` (OpenAI's names for ImageNet's classes, else the dataset's own).",
+            examples=["auto", "dataset", "file:PATH"],
+        ),
+    ] = "auto"
+
+    def identity(self) -> dict[str, Any]:
+        """Return what numbers follow from; a file of names counts by its content."""
+        from hardy.models.clip.texts import names_identity  # at the top, a circle
+
+        return super().identity() | {"class_names": names_identity(self.class_names)}
+
+
+ModelSpec = Annotated[
+    TimmModel | TorchvisionModel | HardyModel | OpenClipModel, Field(discriminator="kind")
+]

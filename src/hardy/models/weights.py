@@ -6,6 +6,7 @@
 
 import importlib.util
 import pickle
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,8 @@ from hardy.core.catalog import Catalog
 from hardy.core.errors import WeightsError
 from hardy.core.hashing import file_sha256
 from hardy.core.paths import project_root
-from hardy.models.spec import ModelSpec
+from hardy.models.clip.texts import check_names
+from hardy.models.spec import ModelSpec, OpenClipModel
 from hardy.plan.inputs import Located
 from hardy.spec.variables import expand
 
@@ -72,7 +74,10 @@ def locate(spec: ModelSpec) -> Located:
     Raises:
         WeightsError: If the file or the package is absent, if the package's file is not the one
             that was checked, or if the weights lie in a store of runs, which is not looked into.
+        SpecError: If the file of an image-text model's class names is absent.
     """
+    if isinstance(spec, OpenClipModel):
+        check_names(spec)
     scheme, _, rest = spec.weights.partition(":")
     if scheme == "file":
         return _locate_file(rest)
@@ -110,6 +115,11 @@ def _locate_package(name: str, model: str) -> Located:
     return Located(path, f"sha256:{sha256}", in_order=True)
 
 
+def bare(network: "nn.Module") -> "nn.Module":
+    """Return the module whose tensors a weights file holds: what is inside a wrapper, or all."""
+    return cast("nn.Module", getattr(network, "bare", network))
+
+
 def load(network: "nn.Module", located: Located) -> None:
     """Put located weights into a network, in place and strictly.
 
@@ -122,6 +132,10 @@ def load(network: "nn.Module", located: Located) -> None:
     state = _read(located.path)
     if located.in_order:
         state = _in_order(state, network)
+    if hasattr(network, "encode_text"):
+        from hardy.models.clip.build import tensors_of
+
+        state = tensors_of(network, state)
     own = network.state_dict()
     faults = [f"missing {k}" for k in own if k not in state and not k.endswith("_tracked")]
     faults += [f"unexpected {k}" for k in state if k not in own]
@@ -142,6 +156,13 @@ def _read(path: Path) -> "Mapping[str, Tensor]":
     import torch
     from safetensors.torch import load_file
 
+    if _is_torchscript(path):
+        message = f"{path} is a TorchScript archive, as OpenAI published CLIP: code with tensors"
+        raise WeightsError(
+            message,
+            hint="Where you trust it, convert it once: torch.save(torch.jit.load(FILE, "
+            "map_location='cpu').state_dict(), NEW_FILE); then give file:NEW_FILE.",
+        )
     try:
         if path.suffix == ".safetensors":
             return cast("Mapping[str, Tensor]", load_file(path))
@@ -161,19 +182,27 @@ def _read(path: Path) -> "Mapping[str, Tensor]":
     return {key.removeprefix("module."): value for key, value in content.items()}
 
 
+def _is_torchscript(path: Path) -> bool:
+    """Tell by the table of constants that `torch.jit.save` alone writes."""
+    if not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as archive:
+        return any(name.endswith("/constants.pkl") for name in archive.namelist())
+
+
 def _in_order(state: "Mapping[str, Tensor]", network: "nn.Module") -> "Mapping[str, Tensor]":
     """Rename tensors by position; `locate` has made sure that this file was checked for it."""
     return dict(zip(network.state_dict(), state.values(), strict=True))
 
 
 def state_sha256(network: "nn.Module") -> str:
-    """Return a SHA-256 over names, types, shapes and bytes of all weights and buffers."""
+    """Return a SHA-256 over names, types, shapes and bytes of all tensors of a weights file."""
     import hashlib
 
     import torch
 
     digest = hashlib.sha256()
-    for name, tensor in sorted(network.state_dict().items()):
+    for name, tensor in sorted(bare(network).state_dict().items()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)};".encode())
         digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
     return digest.hexdigest()

@@ -17,12 +17,19 @@ class Located:
             `run:` and the fingerprint of the run that yields them.
         in_order: Whether the file's tensors are the model's in the same order, under other names.
         absent: What is missing, where a plan is made without them; empty where they are there.
+        others: Those of the further models that the experiment's method names.
     """
 
     path: Path | None
     identity: str
     in_order: bool = False
     absent: str = ""
+    others: tuple["Located", ...] = ()
+
+    @property
+    def identities(self) -> str:
+        """What the fingerprint takes for all of them."""
+        return " ".join([self.identity, *(other.identity for other in self.others)])
 
 
 @dataclass(frozen=True)

@@ -63,6 +63,9 @@ class Run(Protocol):
     def metrics(self, values: Mapping[str, float], step: int = 0) -> None:
         """Buffer metrics; a NaN or an infinity is refused with a TrackingError naming it."""
 
+    def flush(self) -> None:
+        """Write what is buffered."""
+
     def dataset(self, name: str, digest: str, source: Mapping[str, Any], context: str) -> None:
         """Link the run to the data it saw.
 

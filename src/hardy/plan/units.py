@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from hardy.core.hashing import digest
@@ -173,9 +173,19 @@ class _Draft:
         )
 
     def located(self, unit: Unit) -> Located:
-        if unit.needs is not None:
-            return Located(None, f"run:{self.fingerprint(unit.needs)}")
         experiment = unit.experiment
+        own = (
+            Located(None, f"run:{self.fingerprint(unit.needs)}")
+            if unit.needs is not None
+            else self._found(experiment)
+        )
+        further = experiment.method.further_models
+        models = [experiment.model_copy(update={"model": model}) for model in further]
+        others = tuple(map(self._found, models))
+        absent = "; ".join(filter(None, (each.absent for each in (own, *others))))
+        return replace(own, others=others, absent=absent)
+
+    def _found(self, experiment: Experiment) -> Located:
         return _once(
             self._weights,
             experiment.model.model_dump_json(),
@@ -184,7 +194,7 @@ class _Draft:
 
     def fingerprint(self, unit: Unit) -> str:
         if id(unit) not in self._prints:
-            data, weights = self.samples(unit).digest, self.located(unit).identity
+            data, weights = self.samples(unit).digest, self.located(unit).identities
             self._prints[id(unit)] = fingerprint(unit.experiment, data, weights)
         return self._prints[id(unit)]
 

@@ -23,6 +23,7 @@ from hardy.data.preprocess import Preprocess
 from hardy.measure.records import write_parquet
 from hardy.methods import MethodSpec
 from hardy.models.spec import ModelSpec
+from hardy.models.weights import bare
 
 WEIGHTS, CARD, EVIDENCE = "weights.safetensors", "model.json", "evidence.parquet"
 
@@ -39,6 +40,10 @@ class Card(Spec):
     model_indices: Annotated[
         tuple[int, ...] | None, Field(description="For each class, its index among the outputs.")
     ]
+    class_texts: Annotated[
+        tuple[str, ...] | None,
+        Field(description="What an image-text model calls the classes; None for other models."),
+    ] = None
     preprocess: Preprocess
     seed: Annotated[int, Field(ge=0, description="Seed of the experiment.")]
     precision: Literal["32-true", "bf16-mixed", "16-mixed"]
@@ -67,7 +72,8 @@ def joint_fingerprint(fingerprints: Sequence[str]) -> str:
 def write_weights(network: nn.Module, folder: Path) -> str:
     """Write all parameters and buffers; return the file's SHA-256."""
     # Clones part tensors that share memory, which safetensors refuses.
-    tensors = {k: v.detach().cpu().contiguous().clone() for k, v in network.state_dict().items()}
+    state = bare(network).state_dict()
+    tensors = {k: v.detach().cpu().contiguous().clone() for k, v in state.items()}
     path = folder / WEIGHTS
     _write(path, save(tensors))
     return file_sha256(path)

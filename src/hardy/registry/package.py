@@ -27,6 +27,7 @@ with warnings.catch_warnings():
 _REQUIREMENTS = (
     "mlflow",
     "numpy",
+    "open_clip_torch",
     "pandas",
     "pillow",
     "pyarrow",

@@ -19,10 +19,12 @@ from hardy.core.errors import RegistryError, WeightsError
 from hardy.core.hashing import file_sha256
 from hardy.core.spec import Spec
 from hardy.data.views import make_views
+from hardy.explain.point import point_as_shares
 from hardy.methods.base import Subject, TestTimeMethod, log_probabilities
 from hardy.methods.build import build_method, views_of
-from hardy.models.build import build_network
+from hardy.models.build import build_network, ready
 from hardy.models.classifier import Classifier
+from hardy.models.weights import bare
 from hardy.registry.bundle import CARD, WEIGHTS, Card, read_card
 from hardy.registry.inputs import content_id
 
@@ -38,10 +40,11 @@ def load_predictor(folder: Path, *, device: str = "auto") -> "Predictor":
         WeightsError: If the weights are not the ones that the card names, or do not fit.
     """
     card = read_card(folder / CARD)
-    network, _ = build_network(card.model, download=False)
-    network.load_state_dict(_tensors(folder / WEIGHTS, card.weights_sha256, network.state_dict()))
+    network, _ = build_network(card.model, texts=card.class_texts or (), download=False)
+    inner = bare(network)
+    inner.load_state_dict(_tensors(folder / WEIGHTS, card.weights_sha256, inner.state_dict()))
     where = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
-    classifier = Classifier(network, card.preprocess, card.model_indices).to(where).eval()
+    classifier = ready(Classifier(network, card.preprocess, card.model_indices), where)
     return Predictor(card, classifier, torch.device(where))
 
 
@@ -99,8 +102,12 @@ class Predictor:
             {name, confidence}, the best first) and `entropy` in nats.
 
         Raises:
-            RegistryError: If a setting is out of range or the method makes no views.
+            RegistryError: If a setting is out of range, or the method makes no views or trained the
+                model and adapts it to nothing.
         """
+        if adapt and self.card.method.yields_weights:
+            message = f"the method {self.card.method.kind} trained this version; it cannot adapt it"
+            raise RegistryError(message, hint="Predict without adapting.")
         if top_k < 1 or views < 0 or seed < 0:
             message = f"top_k is {top_k}, views is {views}, seed is {seed}"
             raise RegistryError(message, hint="Give top_k >= 1, views >= 0 and seed >= 0.")
@@ -127,7 +134,8 @@ class Predictor:
         if asked is not None:
             plain = self.card.preprocess.geometry(image)
             size = self.card.preprocess.size
-            pixels = make_views(image, asked, size, seed, name, plain).pixels
+            point = point_as_shares(self.classifier, plain) if asked.at_point else None
+            pixels = make_views(image, asked, size, seed, name, plain, point=point).pixels
         subject = Subject(self._normalised(pixels), name, seed, np.asarray(image))
         try:
             with torch.enable_grad(), self._autocast():

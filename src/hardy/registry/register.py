@@ -93,6 +93,7 @@ def register(
             main=main,
             classes=classes,
             model_indices=classifier.model_indices,
+            class_texts=classifier.class_texts,
             preprocess=classifier.preprocess,
             seed=experiment.seed,
             precision=experiment.precision,

@@ -79,7 +79,7 @@ class Diagnostic:
             end=max(origin.end, origin.column + 1),
             path=dotted(path),
             message=message,
-            expected=expected or (f"one of {listing}" if len(names) > 1 else listing),
+            expected=expected or (f"one of {listing}" if listing and len(names) > 1 else listing),
             got=got,
             suggestion=" or ".join(near),
             source=origin.text,

@@ -8,6 +8,7 @@ from hardy.core.spec import Spec
 from hardy.data.spec import DataSpec
 from hardy.explain.spec import ExplainSpec
 from hardy.methods import MethodSpec
+from hardy.methods.trainer_spec import TrainerSpec
 from hardy.models.spec import ModelSpec
 
 Scalar = bool | int | float | str | None
@@ -85,6 +86,45 @@ class Experiment(Spec):
             message = (
                 "compute.processes is above 1, but with optimizer_state: carry each sample depends "
                 "on the one before; use one process, or optimizer_state: reset"
+            )
+            raise ValueError(message)
+        return self
+
+    @model_validator(mode="after")
+    def _prompts_need_an_image_text_model(self) -> Self:
+        if self.method.kind == "tpt" and self.model.kind != "open_clip":
+            message = (
+                f"method tpt tunes a prompt, and a model.kind of {self.model.kind} reads none; set "
+                "model.kind to open_clip"
+            )
+            raise ValueError(message)
+        return self
+
+    @model_validator(mode="after")
+    def _a_trainer_can_begin(self) -> Self:
+        if self.method.kind == "contrastive" and self.model.kind != "open_clip":
+            message = (
+                "method contrastive trains an image tower with a text tower, which model.kind "
+                f"{self.model.kind} has not; set model.kind to open_clip"
+            )
+            raise ValueError(message)
+        if isinstance(self.method, TrainerSpec):
+            fault = self.method.validate_on.fault(self.data)
+            if fault:
+                message = f"method.validate_on must name other samples than data: {fault}"
+                raise ValueError(message)
+        return self
+
+    @model_validator(mode="after")
+    def _an_ensemble_stands_alone(self) -> Self:
+        held_out = self.method.held_out
+        if held_out is not None and (fault := held_out.fault(self.data)):
+            message = f"the method's held-out samples must be others than the experiment's: {fault}"
+            raise ValueError(message)
+        if self.method.kind == "ensemble" and self.register_as is not None:
+            message = (
+                "register names a policy, but a version holds one model's weights; "
+                "register the members"
             )
             raise ValueError(message)
         return self

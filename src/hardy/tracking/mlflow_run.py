@@ -91,7 +91,7 @@ class MlflowRun:
             self._buffer += [Metric(n, float(v), now, step) for n, v in values.items()]
             full = len(self._buffer) > _FLUSH_ENTRIES
         if full or self._flush_is_due():
-            self._flush()
+            self.flush()
 
     def dataset(self, name: str, digest: str, source: Mapping[str, Any], context: str) -> None:
         """Link the run to the data it saw, by name and digest; no pixel is read."""
@@ -141,7 +141,7 @@ class MlflowRun:
         self._pulse.stop()
         with translated(self._uri):
             self._system.stop()
-            self._flush()
+            self.flush()
             if reason:
                 self.tags({FAILURE_TAG: reason})
             self._client.set_terminated(self._run_id, status.value)
@@ -149,7 +149,7 @@ class MlflowRun:
 
     def _beat(self) -> None:
         if self._flush_is_due():
-            self._flush()
+            self.flush()
         if time.monotonic() - self._last_beat >= HEARTBEAT_SECONDS:
             self._last_beat = time.monotonic()
             with translated(self._uri):
@@ -158,7 +158,7 @@ class MlflowRun:
     def _flush_is_due(self) -> bool:
         return time.monotonic() - self._last_flush >= _FLUSH_SECONDS
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
         """Write the buffer; what the store did not take stays for the next attempt."""
         with self._lock, translated(self._uri):
             self._last_flush = time.monotonic()

@@ -1,6 +1,6 @@
 """Schema of the method `memo`; defaults are the paper's for ImageNet and a ResNet-50."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -19,6 +19,9 @@ class Rho(Spec):
 
 class MemoSpec(Selection, MethodBase):
     """Minimise the entropy of the mean prediction over views of one image (arXiv:2110.09506)."""
+
+    # 1: batch-norm statistics by another kernel, which rounds otherwise.
+    VERSION: ClassVar[int] = 1
 
     kind: Literal["memo"] = "memo"
     views: Annotated[ViewSpec, Field(description="Augmentation that makes the views.")] = AugMix()

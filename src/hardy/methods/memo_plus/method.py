@@ -15,8 +15,8 @@ from PIL import Image
 from torch import Tensor
 
 from hardy.data.preprocess import Preprocess
-from hardy.explain.gradcam import heat_map
 from hardy.explain.mask_panel import mask_panel
+from hardy.explain.point import point_of_interest
 from hardy.methods.base import Outcome, Subject, TestTimeMethod
 from hardy.methods.memo.method import Memo
 from hardy.methods.memo.spec import MemoSpec
@@ -143,27 +143,6 @@ class MemoPlus(Memo):
         regions = self.regions(subject)
         panel = mask_panel(regions.canvas, regions.masks, regions.point, regions.images, subject.id)
         return {"masks": panel}
-
-
-def point_of_interest(classifier: Classifier, image: Tensor) -> Point:
-    """Return where Grad-CAM of the predicted class is highest.
-
-    Args:
-        classifier: The source model.
-        image: Normalised (1, 3, H, W).
-
-    Returns:
-        (x, y) in pixels of the input, the first in reading order where several are highest; the
-        middle where there is no evidence anywhere.
-    """
-    with torch.no_grad():
-        prediction = int(classifier(image)[0].argmax())
-    heat = heat_map(classifier, image, prediction)
-    height, width = heat.shape
-    if not heat.any():
-        return width // 2, height // 2
-    y, x = divmod(int(heat.argmax()), width)
-    return x, y
 
 
 def on_canvas(point: Point, canvas: Pixels, preprocess: Preprocess) -> Point:

@@ -11,6 +11,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from hardy.models.clip.encode import text_features
+from hardy.models.clip.kept import kept_features
+
+# Fewer texts are read in less time than the weights' digest takes.
+_MANY = 500
+
 
 class ZeroShot(nn.Module):
     """Maps normalised images (B, 3, H, W) to logits (B, C) over named classes.
@@ -22,7 +28,8 @@ class ZeroShot(nn.Module):
         templates: Texts with one `{}` each.
 
     Attributes:
-        text_features: (C, D), unit length, of the templates; on the model's device.
+        text_features: (C, D), unit length, of the templates; on the model's device. Empty until
+            `read_texts`, which needs the model's weights.
     """
 
     text_features: Tensor
@@ -46,15 +53,32 @@ class ZeroShot(nn.Module):
         """The model whose tensors a weights file holds."""
         return self.clip
 
+    def read_texts(self) -> None:
+        """Compute the classes' features from the weights as they are now, on their device."""
+        if len(self.class_names) * len(self.templates) < _MANY:
+            self.text_features = self._read()
+        else:
+            parts = (self.clip, self.class_names, self.templates)
+            self.text_features = kept_features(*parts, self._read)
+
+    def _read(self) -> Tensor:
+        # Not str.format, to which a brace in a class's name would mean something.
+        texts = [text.replace("{}", name) for name in self.class_names for text in self.templates]
+        each = functional.normalize(text_features(self.clip, self.tokenizer, texts), dim=-1)
+        means = each.view(len(self.class_names), len(self.templates), -1).mean(1)
+        return functional.normalize(means, dim=-1)
+
     def image_features(self, images: Tensor) -> Tensor:
         """Return unit-length features (B, D) of normalised images (B, 3, H, W)."""
         return functional.normalize(self.clip.encode_image(images).float(), dim=-1)  # type: ignore[operator]
 
     def compare(self, images: Tensor, texts: Tensor) -> Tensor:
         """Return logits (B, C) of unit-length image features (B, D) and text features (C, D)."""
-        scale: Tensor = self.clip.logit_scale.exp().float()  # type: ignore[operator, union-attr]
-        logits = scale * images @ texts.T
+        scale: Tensor = self.clip.logit_scale.exp().float()  # type: ignore[operator]
         bias = getattr(self.clip, "logit_bias", None)
+        # In bfloat16, a logit of 25 would be rounded by up to 0.06.
+        with torch.autocast(images.device.type, enabled=False):
+            logits = scale * images.float() @ texts.float().T
         return logits if bias is None else logits + bias
 
     def forward(self, images: Tensor) -> Tensor:

@@ -20,6 +20,20 @@ def torchvision_weights() -> dict[str, tuple[str, ...]]:
     return {name: tuple(tags) for name, *tags in rows}
 
 
+OWN_CLIP = "hardy-shapes"
+"""The architecture of a CLIP that hardy adds to open_clip's."""
+
+
+@cache
+def open_clip_tags() -> dict[str, tuple[str, ...]]:
+    """Return the CLIP architectures with the tags of their weights.
+
+    Those of open_clip that need neither a text tower nor a tokenizer of Hugging Face, and hardy's.
+    """
+    rows = (line.split() for line in _lines("open_clip.txt"))
+    return {name: tuple(tags) for name, *tags in rows} | {OWN_CLIP: ()}
+
+
 def _lines(file: str) -> list[str]:
     text = files(__name__).joinpath(file).read_text(encoding="utf-8")
     return [line for line in text.splitlines() if line]

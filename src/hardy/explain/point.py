@@ -1,0 +1,58 @@
+"""The point of an image that matters most to a classifier: where Grad-CAM is highest."""
+
+from copy import deepcopy
+from threading import Lock
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from hardy.explain.gradcam import heat_map
+from hardy.models.classifier import Classifier
+
+
+def point_of_interest(classifier: Classifier, image: Tensor) -> tuple[int, int]:
+    """Return where Grad-CAM of the predicted class is highest.
+
+    Args:
+        classifier: The source model.
+        image: Normalised (1, 3, H, W).
+
+    Returns:
+        (x, y) in pixels of the input, the first in reading order where several are highest; the
+        middle where there is no evidence anywhere.
+    """
+    with torch.no_grad():
+        prediction = int(classifier(image)[0].argmax())
+    heat = heat_map(classifier, image, prediction)
+    height, width = heat.shape
+    if not heat.any():
+        return width // 2, height // 2
+    y, x = divmod(int(heat.argmax()), width)
+    return x, y
+
+
+def point_as_shares(classifier: Classifier, plain: Image.Image) -> tuple[float, float]:
+    """Return the point of interest of a network's input, RGB (S, S), as shares of its sides."""
+    device = next(classifier.parameters()).device
+    pixels = torch.from_numpy(np.array(plain)).permute(2, 0, 1)[None].to(device)
+    x, y = point_of_interest(classifier, classifier.preprocess.normalise(pixels))
+    return (x + 0.5) / plain.width, (y + 0.5) / plain.height
+
+
+class SourcePoint:
+    """Finds points of interest of images that are prepared while the classifier is adapted.
+
+    Args:
+        classifier: The source model, which is copied now.
+    """
+
+    def __init__(self, classifier: Classifier) -> None:
+        self._classifier = deepcopy(classifier).eval()
+        self._lock = Lock()  # Grad-CAM hangs hooks into the network for as long as it runs
+
+    def __call__(self, plain: Image.Image) -> tuple[float, float]:
+        """Return the point of a network's input, RGB (S, S), as shares (x, y) of its sides."""
+        with self._lock:
+            return point_as_shares(self._classifier, plain)

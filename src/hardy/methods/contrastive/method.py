@@ -1,0 +1,144 @@
+"""Contrastive training: an image's features come near its caption's, and far from the others'.
+
+Radford et al. 2021, "Learning Transferable Visual Models From Natural Language Supervision",
+arXiv:2103.00020. With unit features f of images and t of texts and the scale exp(s) ≤ 100,
+l_ij = exp(s) f_i · t_j, the loss of a batch of B pairs is the mean of two cross-entropies,
+
+    L = -1/2B Σ_i Σ_j (p_ij log softmax_j(l_i·)_j + p_ij log softmax_j(l_·i)_j).
+
+The paper's targets are p = 1 on the diagonal. Here many pairs of a batch have the same caption, and
+none of these is wrong: p_ij is uniform over the j whose caption equals that of i.
+"""
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from hardy.core.errors import SpecError
+from hardy.core.seeding import generator
+from hardy.data.dataset import Dataset
+from hardy.methods.contrastive.spec import ContrastiveSpec
+from hardy.methods.trainer import Batch, Trainer
+from hardy.models.classifier import Classifier
+from hardy.models.clip.zero_shot import ZeroShot
+
+_HIGHEST_SCALE = math.log(100)
+
+
+class Contrastive(Trainer):
+    """Trains both towers of a CLIP model.
+
+    Args:
+        classifier: A zero-shot classifier.
+        spec: Schedule, templates, augmentation.
+
+    Raises:
+        SpecError: If the model has no text tower.
+    """
+
+    network: ZeroShot
+    spec: ContrastiveSpec
+
+    def __init__(self, classifier: Classifier, spec: ContrastiveSpec) -> None:
+        if not isinstance(classifier.network, ZeroShot):
+            message = "method contrastive trains an image tower with a text tower"
+            raise SpecError(message, hint="Set model.kind to open_clip.")
+        super().__init__(classifier, spec)
+
+    def check(self, dataset: Dataset) -> None:
+        """Raise a SpecError where the dataset has no captions."""
+        if dataset.caption is None:
+            message = f"method contrastive learns from captions, and {dataset.name} has none"
+            raise SpecError(message, hint="Set data.dataset to shapes.")
+
+    def loss(self, batch: Batch) -> Tensor:
+        """Return the mean loss of a batch, differentiable."""
+        pixels, texts = batch.pixels, self._texts(batch)
+        if batch.epoch:
+            pixels = cropped(pixels, self._boxes(batch))
+        images = self.network.image_features(self.classifier.preprocess.normalise(pixels))
+        # Equal texts have equal features, so each is encoded once.
+        places = {text: place for place, text in enumerate(dict.fromkeys(texts))}
+        tokens = self.network.tokenizer(list(places)).to(pixels.device)
+        each = functional.normalize(self.network.clip.encode_text(tokens).float(), dim=-1)  # type: ignore[operator]
+        features = each[[places[text] for text in texts]]
+        return contrastive_loss(self.network.compare(images, features), batch.captions)
+
+    def _texts(self, batch: Batch) -> list[str]:
+        templates = self.spec.caption_templates
+        chosen = [
+            int(generator(batch.seed, "template", batch.epoch, id_).integers(len(templates)))
+            if batch.epoch
+            else 0
+            for id_ in batch.ids
+        ]
+        pairs = zip(chosen, batch.captions, strict=True)
+        return [templates[place].replace("{}", caption) for place, caption in pairs]
+
+    def _boxes(self, batch: Batch) -> Tensor:
+        """Draw a square for each image (B, 3): its side and its centre, in shares of the image."""
+        boxes = []
+        for id_ in batch.ids:
+            area, x, y = generator(batch.seed, "crop", batch.epoch, id_).random(3)
+            side = np.sqrt(self.spec.crop + (1 - self.spec.crop) * area)
+            boxes.append((side, side / 2 + x * (1 - side), side / 2 + y * (1 - side)))
+        return torch.tensor(boxes, dtype=torch.float32, device=batch.pixels.device)
+
+    def settle(self) -> None:
+        """Keep the scale at 100 or below, as the paper does."""
+        with torch.no_grad():
+            self.network.clip.logit_scale.clamp_(max=_HIGHEST_SCALE)  # type: ignore[operator]
+
+    def refresh(self) -> None:
+        """Encode the classes' texts by the weights as they are now."""
+        self.network.read_texts()
+
+    @torch.no_grad()
+    def measures(self, batch: Batch) -> dict[str, float]:
+        """Return the loss and the zero-shot accuracy of a batch."""
+        images = self.classifier.preprocess.normalise(batch.pixels)
+        right = (self.network(images).argmax(-1) == batch.labels).float().mean()
+        return {**super().measures(batch), "accuracy": float(right)}
+
+    def merit(self, measures: Mapping[str, float]) -> float:
+        """Return the zero-shot accuracy."""
+        return measures["accuracy"]
+
+
+def contrastive_loss(logits: Tensor, captions: tuple[str, ...]) -> Tensor:
+    """Return the mean of both cross-entropies of logits (B, B), images by texts.
+
+    Args:
+        logits: Scaled similarities.
+        captions: What each image, and each text, is about; equal ones belong together.
+    """
+    known = {caption: place for place, caption in enumerate(dict.fromkeys(captions))}
+    number = torch.tensor([known[caption] for caption in captions], device=logits.device)
+    same = (number[:, None] == number).to(logits.dtype)
+    targets = same / same.sum(1, keepdim=True)
+    images = functional.cross_entropy(logits, targets)
+    texts = functional.cross_entropy(logits.T, targets)
+    return (images + texts) / 2
+
+
+def cropped(pixels: Tensor, boxes: Tensor) -> Tensor:
+    """Return squares of images (B, 3, S, S), bilinearly resized to the same size, as float32.
+
+    Args:
+        pixels: Any range and dtype.
+        boxes: (B, 3), each a side and a centre (x, y), in shares of the image.
+    """
+    shifts = torch.zeros(len(boxes), 2, 3, device=pixels.device)
+    shifts[:, 0, 0] = shifts[:, 1, 1] = boxes[:, 0]
+    shifts[:, :, 2] = 2 * boxes[:, 1:] - 1
+    grid = functional.affine_grid(shifts, list(pixels.shape), align_corners=False)
+    return functional.grid_sample(pixels.float(), grid, padding_mode="border", align_corners=False)
+
+
+def build(classifier: Classifier, spec: ContrastiveSpec) -> Contrastive:
+    """Build the method from its schema."""
+    return Contrastive(classifier, spec)

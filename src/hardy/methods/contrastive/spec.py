@@ -1,0 +1,38 @@
+"""Schema of the method `contrastive`."""
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field
+
+from hardy.methods.trainer_spec import TrainerSpec
+
+
+def _one_place(template: str) -> str:
+    if template.count("{}") != 1:
+        message = f"{template!r} needs one {{}}, which the caption takes"
+        raise ValueError(message)
+    return template
+
+
+class ContrastiveSpec(TrainerSpec):
+    """Train a CLIP model on images and their captions (arXiv:2103.00020)."""
+
+    kind: Literal["contrastive"] = "contrastive"
+    epochs: Annotated[int, Field(ge=1, le=10_000, description="Times each sample is seen.")] = 20
+    caption_templates: Annotated[
+        tuple[Annotated[str, AfterValidator(_one_place)], ...],
+        Field(
+            min_length=1,
+            description="Texts with one `{}` for a sample's caption; one is drawn for each sample "
+            "and epoch. Validation takes the first.",
+        ),
+    ] = ("a photo of {}.", "a photo of {}", "a picture of {}", "an image of {}", "{}")
+    crop: Annotated[
+        float,
+        Field(
+            gt=0,
+            le=1,
+            description="Smallest share of an image's area that a random square crop keeps; 1 for "
+            "no crop.",
+        ),
+    ] = 0.9

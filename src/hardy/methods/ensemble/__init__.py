@@ -1,0 +1,1 @@
+"""Several models and methods as one: temperatures, weights by certainty, joint steps."""

@@ -1,0 +1,197 @@
+"""Several models, each with its method and its views, adapted together and heard as one.
+
+One step of all: θ_m ← θ_m - η_m ∇ H(pool(l_1, ..., l_M)), l_m member m's opinion from its selected
+views; then pool(l_1, ..., l_M) on the unchanged image. `hardy.methods.ensemble.pool` has the
+equations. After DavidC001/MEMO-TPT-DL2024, whose arithmetic the schema can name.
+"""
+
+import copy
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from time import perf_counter
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hardy.data.pipeline import ViewSet
+from hardy.data.view_spec import Identity, ViewSpec
+from hardy.explain.point import SourcePoint
+from hardy.methods.adapter import Adapter, check_finite
+from hardy.methods.base import Outcome, Subject, TestTimeMethod, log_probabilities
+from hardy.methods.build import build_method, views_of
+from hardy.methods.ensemble.pool import (
+    certainty_weights,
+    fit_temperature,
+    opinion,
+    pool,
+)
+from hardy.methods.ensemble.spec import EnsembleSpec, Member
+from hardy.methods.ensemble.still import Still
+from hardy.methods.marginal import entropy, log_marginal
+from hardy.models.classifier import Classifier
+
+
+@dataclass(frozen=True)
+class Part:
+    """A member, built.
+
+    Attributes:
+        member: Its schema.
+        adapter: Its method on its model.
+        place: Which of the ensemble's view sets it sees.
+    """
+
+    member: Member
+    adapter: Adapter
+    place: int
+
+    def subject(self, whole: Subject) -> Subject:
+        """Return the image as this member sees it."""
+        pixels = whole.others[self.place].to(whole.views.device)
+        views = self.adapter.classifier.preprocess.normalise(pixels)
+        return Subject(views, whole.id, whole.seed)
+
+
+class Ensemble(TestTimeMethod):
+    """Answers as the pool of its members, before (`simple_ensemble`) and after joint steps.
+
+    Args:
+        classifier: The experiment's model; answers as `source`.
+        spec: Members, temperatures, steps, arithmetic.
+        further: The models that members name, in the order of `spec.further_models`.
+
+    Attributes:
+        temperatures: One a member; 1 where they are still to be fitted.
+    """
+
+    def __init__(
+        self, classifier: Classifier, spec: EnsembleSpec, further: Sequence[Classifier] = ()
+    ) -> None:
+        super().__init__(classifier)
+        self.spec = spec
+        self._sets: list[ViewSet] = []
+        named = iter(further)
+        self.parts = [self._part(member, named) for member in spec.members]
+        given = spec.temperatures if isinstance(spec.temperatures, tuple) else None
+        self.temperatures = list(given or [1.0] * len(self.parts))
+
+    def _part(self, member: Member, named: Iterator[Classifier]) -> Part:
+        # A member that tunes weights must not tune those that others answer with.
+        own = copy.deepcopy(self.classifier) if member.model is None else next(named)
+        method = build_method(member.method, own)
+        adapter = method if isinstance(method, Adapter) else Still(method, member.method)
+        return Part(member, adapter, self._place(own, views_of(member.method) or Identity()))
+
+    def _place(self, model: Classifier, views: ViewSpec) -> int:
+        """Return which set of views has the wanted pixels; members share it where they can."""
+        point = SourcePoint(model) if views.at_point else None
+        for place, known in enumerate(self._sets):
+            same_input = known.preprocess.same_geometry(model.preprocess)
+            if same_input and known.views == views and point is None:
+                return place
+        self._sets.append(ViewSet(model.preprocess, views, point))
+        return len(self._sets) - 1
+
+    @property
+    def view_sets(self) -> tuple[ViewSet, ...]:
+        """What the members see, each set once."""
+        return tuple(self._sets)
+
+    def predict(self, subject: Subject) -> Outcome:
+        """Answer for one image as the source, each member, and the pool before and after steps.
+
+        Raises:
+            MethodError: If the loss is not finite.
+        """
+        start = perf_counter()
+        with torch.no_grad():
+            source = self.classifier(subject.views[:1])[0]
+        seen = [part.subject(subject) for part in self.parts]
+        answers = {"source": log_probabilities(source)}
+        if self.spec.singles:
+            answers |= self._singles(seen)
+        alone = perf_counter()
+        for part, views in zip(self.parts, seen, strict=True):
+            part.adapter.begin(views)
+        before, loss = self._steps()
+        last = self._opinions([part.adapter.answer()[None] for part in self.parts])
+        after = pool(last, renormalise=self.spec.renormalise)
+        done = perf_counter()
+        answers["simple_ensemble"] = log_probabilities(before)
+        answers["ensemble"] = log_probabilities(after)
+        weights = certainty_weights(torch.stack(last)).tolist()
+        return Outcome(
+            answers,
+            details={"loss": loss, "member_weights": weights},
+            milliseconds={"singles": 1e3 * (alone - start), "adapt": 1e3 * (done - alone)},
+        )
+
+    def _singles(self, seen: Sequence[Subject]) -> dict[str, Tensor]:
+        answers = {}
+        for part, views in zip(self.parts, seen, strict=True):
+            outcome = part.adapter.predict(views)
+            answers[part.member.name] = outcome.answers[part.member.method.kind]
+            part.adapter.reset()
+        return answers
+
+    def _steps(self) -> tuple[Tensor, float]:
+        """Take the joint steps; return the pool (C,) and the loss before the first."""
+        history = []
+        for step in range(self.spec.steps):
+            opinions = self._opinions([part.adapter.logits() for part in self.parts])
+            pooled = pool(opinions, renormalise=self.spec.renormalise)
+            loss = entropy(pooled)
+            check_finite(loss, "ensemble", step)
+            history.append((pooled.detach(), loss.item()))
+            tuned = [tensor for part in self.parts for tensor in part.adapter.tuned]
+            if not tuned:
+                break  # nobody learns: further steps would repeat this one
+            torch.autograd.backward(loss, inputs=tuned)
+            for part in self.parts:
+                part.adapter.step()
+        return history[0]
+
+    def _opinions(self, logits: Sequence[Tensor]) -> list[Tensor]:
+        return [
+            opinion(each, temperature, self.spec.marginal)
+            for each, temperature in zip(logits, self.temperatures, strict=True)
+        ]
+
+    def unscaled(self, subject: Subject) -> Tensor:
+        """Return each member's log-probabilities from its views, unadapted, (M, C), on the CPU.
+
+        What temperatures are fitted on.
+        """
+        found = []
+        for part in self.parts:
+            part.adapter.begin(part.subject(subject))
+            found.append(log_marginal(part.adapter.logits().detach(), self.spec.marginal).cpu())
+            part.adapter.reset()
+        return torch.stack(found)
+
+    def fit(self, opinions: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+        """Set each member's temperature to the one that fits labelled samples best.
+
+        Args:
+            opinions: What `unscaled` gave, (N, M, C).
+            labels: Classes (N,).
+
+        Returns:
+            The temperatures as metrics, by the members' names.
+        """
+        self.temperatures = [
+            fit_temperature(opinions[:, m], labels) for m in range(len(self.parts))
+        ]
+        names = [part.member.name for part in self.parts]
+        return {f"temperature/{n}": t for n, t in zip(names, self.temperatures, strict=True)}
+
+    def reset(self) -> None:
+        """Restore every member."""
+        for part in self.parts:
+            part.adapter.reset()
+
+
+def build(classifier: Classifier, spec: EnsembleSpec, *further: Classifier) -> Ensemble:
+    """Build the method from its schema and the models that its members name."""
+    return Ensemble(classifier, spec, further)

@@ -1,0 +1,134 @@
+"""Schema of the method `ensemble`."""
+
+from collections import Counter
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from hardy.core.spec import Spec
+from hardy.methods.base_spec import MethodBase, Passes
+from hardy.methods.held_out_spec import HeldOut
+from hardy.methods.memo.spec import MemoSpec
+from hardy.methods.select_spec import Marginal
+from hardy.methods.source.spec import SourceSpec
+from hardy.methods.tpt.spec import TptSpec
+from hardy.methods.view_ensemble.spec import ViewEnsembleSpec
+from hardy.models.spec import ModelSpec
+
+MemberMethod = Annotated[
+    SourceSpec | ViewEnsembleSpec | MemoSpec | TptSpec, Field(discriminator="kind")
+]
+_OWN_ANSWERS = ("source", "ensemble", "simple_ensemble")
+
+
+class Member(Spec):
+    """One model with one method."""
+
+    name: Annotated[
+        str,
+        Field(
+            pattern=r"^[a-z][a-z0-9_-]*$",
+            max_length=40,
+            description="Name of the member's own answer in records and metrics.",
+        ),
+    ]
+    model: Annotated[ModelSpec | None, Field(description="Its model; none: the experiment's.")] = (
+        None
+    )
+    method: Annotated[MemberMethod, Field(description="How it answers, and what is tuned.")]
+
+    @model_validator(mode="after")
+    def _weights_are_there(self) -> Self:
+        if self.model is not None and self.model.weights.startswith("experiment:"):
+            message = (
+                f"model.weights of member {self.name} is {self.model.weights}; only the "
+                "experiment's own model can be trained first. Register it and write models:/NAME@ALIAS"
+            )
+            raise ValueError(message)
+        return self
+
+
+class EnsembleSpec(MethodBase):
+    """A pool of members' opinions, each at its temperature and weighed by its certainty."""
+
+    kind: Literal["ensemble"] = "ensemble"
+    members: Annotated[
+        tuple[Member, ...], Field(min_length=1, description="Models with their methods.")
+    ]
+    temperatures: Annotated[
+        tuple[Annotated[float, Field(gt=0)], ...] | HeldOut | None,
+        Field(
+            description="What each member's logits are divided by after its views are joined: one "
+            "number a member, or the held-out samples on which each is fitted to the least "
+            "negative log-likelihood; none: 1."
+        ),
+    ] = None
+    steps: Annotated[
+        int, Field(ge=1, le=100, description="Joint steps of all members per sample.")
+    ] = 1
+    marginal: Annotated[
+        Marginal, Field(description="How a member's views are joined; see `memo`.")
+    ] = "probability_mean"
+    renormalise: Annotated[
+        bool,
+        Field(
+            description="Whether the pooled opinion is made a distribution before its entropy is "
+            "taken. False reproduces MEMO-TPT-DL2024, together with `raw_log_mean_exp`."
+        ),
+    ] = True
+    singles: Annotated[
+        bool, Field(description="Whether each member also answers alone, adapted by itself.")
+    ] = True
+
+    @model_validator(mode="after")
+    def _members_fit(self) -> Self:
+        counts = Counter(member.name for member in self.members)
+        twice = [name for name, count in counts.items() if count > 1]
+        taken = [name for name in counts if name in _OWN_ANSWERS]
+        message = ""
+        if twice:
+            message = f"two members are named {twice[0]}"
+        elif taken:
+            message = f"one of members is named {taken[0]}, as another answer is"
+        elif isinstance(self.temperatures, tuple) and len(self.temperatures) != len(self.members):
+            message = (
+                f"temperatures has {len(self.temperatures)} values for {len(self.members)} members"
+            )
+        if message:
+            raise ValueError(message)
+        return self
+
+    @property
+    def further_models(self) -> tuple[ModelSpec, ...]:
+        """The models that members name, in their order."""
+        return tuple(member.model for member in self.members if member.model is not None)
+
+    @property
+    def held_out(self) -> HeldOut | None:
+        """The labelled samples that the method learns from before it meets the others."""
+        return self.temperatures if isinstance(self.temperatures, HeldOut) else None
+
+    @property
+    def episodic(self) -> bool:
+        """Whether a sample's answer depends on no other sample."""
+        return all(member.method.episodic for member in self.members)
+
+    def identity(self) -> dict[str, Any]:
+        """Return what can change numbers; the members' weights count by content, as the plan adds.
+
+        Names of answers stay: they are part of the records.
+        """
+        found = super().identity()
+        for member in found["members"]:
+            member.get("model", {}).pop("weights", None)
+        return found
+
+    def cost(self) -> Passes:
+        """Return one sample's passes, as if all members' models were the experiment's."""
+        times = 2 if self.singles else 1
+        costs = [member.method.cost() for member in self.members]
+        return Passes(
+            forward=1 + times * sum(cost.forward for cost in costs),
+            backward=times * sum(cost.backward for cost in costs),
+            batch=sum(cost.batch for cost in costs),
+        )

@@ -1,0 +1,50 @@
+"""A method that adapts nothing, as a member of an ensemble sees it."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from hardy.methods.adapter import Adapter
+from hardy.methods.base import Outcome, Subject, TestTimeMethod
+from hardy.methods.base_spec import MethodBase
+
+
+class Still(Adapter):
+    """`source` or `view_ensemble` behind an adapter's interface: no step changes its opinion.
+
+    Args:
+        method: The method.
+        spec: Its schema.
+    """
+
+    def __init__(self, method: TestTimeMethod, spec: MethodBase) -> None:
+        super().__init__(method.classifier)
+        self.method = method
+        self.spec: Any = spec
+        self.tuned = ()
+
+    def predict(self, subject: Subject) -> Outcome:
+        """Answer as the method does."""
+        return self.method.predict(subject)
+
+    def begin(self, subject: Subject) -> None:
+        """Take the method's answer, which is all there is to know of the image."""
+        self._log_p = self.method.predict(subject).answers[self.spec.kind].to(subject.views.device)
+
+    def logits(self) -> Tensor:
+        """Return the answer as the logits (1, C) of one view, without a graph."""
+        self.selected = torch.zeros(1, dtype=torch.int64)
+        self.first = self._log_p[None]
+        return self.first
+
+    def step(self) -> None:
+        """Change nothing: there is nothing to tune."""
+
+    def answer(self) -> Tensor:
+        """Return the method's answer (C,)."""
+        return self._log_p
+
+    def reset(self) -> None:
+        """Restore the method."""
+        self.method.reset()

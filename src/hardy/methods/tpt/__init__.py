@@ -1,0 +1,1 @@
+"""Test-time prompt tuning (arXiv:2209.07511)."""

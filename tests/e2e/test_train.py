@@ -1,0 +1,176 @@
+"""A training the whole way: killed and resumed, registered, begun with, predicted with."""
+
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+from safetensors.torch import load_file
+
+from hardy.core.errors import RegistryError
+from hardy.measure.records import read_parquet, same
+from tests.e2e.conftest import ROOT, flags
+
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("store")]
+SMALL = (
+    "data.shapes.count=240 method.epochs=4 method.batch=48 method.validate_on.samples=12 "
+    "explain.gradcam.count=1 explain.view_grids=0 compute.device=cpu"
+)
+USE = """\
+name: use
+data: {dataset: shapes, split: test, shapes: {count: 12}, shift: {kind: fog, severity: 3}}
+model: {kind: open_clip, name: hardy-shapes, weights: "WEIGHTS"}
+method: {kind: source}
+explain: {gradcam: null, view_grids: 0}
+compute: {device: cpu, processes: 1}
+"""
+
+
+def client(home: Path) -> MlflowClient:
+    return MlflowClient(f"sqlite:///{home}/mlflow.db")
+
+
+def runs(home: Path, name: str) -> list:
+    store = client(home)
+    experiment = store.get_experiment_by_name("hardy")
+    found = store.search_runs([experiment.experiment_id], order_by=["start_time ASC"])
+    return [run for run in found if run.info.run_name == name]
+
+
+def artifact(home: Path, run, path: str) -> Path:
+    return Path(client(home).download_artifacts(run.info.run_id, path))
+
+
+def steps(home: Path, run, metric: str) -> list[tuple[int, float]]:
+    history = client(home).get_metric_history(run.info.run_id, metric)
+    return [(each.step, each.value) for each in history]
+
+
+@pytest.mark.parametrize(
+    ("number", "status"), [(signal.SIGINT, 130), (signal.SIGKILL, -9)], ids=["ctrl-c", "kill"]
+)
+def test_a_stopped_training_goes_on_and_ends_with_the_same_numbers(
+    hardy, environment, isolated_home, number, status
+):
+    command = ["run", "clip-shapes/train", *flags(f"{SMALL} register=null")]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "hardy", *command],
+        env=environment,
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    folder = isolated_home / ".hardy" / "checkpoints"
+    deadline = time.monotonic() + 240
+    while not list(folder.glob("*.safetensors")) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.send_signal(number)
+    _, told = process.communicate(timeout=60)
+    assert process.returncode == status, told
+    assert "Traceback" not in told
+    if number == signal.SIGINT:
+        (killed,) = runs(isolated_home, "clip-shapes/train")
+        assert killed.info.status == "KILLED"
+        printed = shlex.split(told.rstrip().splitlines()[-1].rpartition(": ")[2])
+        assert printed[1:] == command
+    else:  # the pulse of the dead process counts for a while
+        command = ["resume", runs(isolated_home, "clip-shapes/train")[0].info.run_id]
+    went_on = hardy(*command)
+    assert "carried over" in went_on.stderr
+    (finished,) = runs(isolated_home, "clip-shapes/train")
+    assert finished.info.status == "FINISHED"
+    assert not list(folder.iterdir())
+    assert [step for step, _ in steps(isolated_home, finished, "train/loss")] == [1, 2, 3, 4]
+
+    hardy("run", "clip-shapes/train", "--again", *flags(f"{SMALL} register=null"))
+    _, whole = runs(isolated_home, "clip-shapes/train")
+    for metric in ("train/loss", "validation/loss", "validation/accuracy", "learning_rate"):
+        assert steps(isolated_home, finished, metric) == steps(isolated_home, whole, metric)
+    path = "weights/weights.safetensors"
+    ours, theirs = (load_file(artifact(isolated_home, run, path)) for run in (finished, whole))
+    assert all((ours[name] == theirs[name]).all() for name in theirs)
+    ours, theirs = (
+        read_parquet(artifact(isolated_home, run, "records/records.parquet"))
+        for run in (finished, whole)
+    )
+    assert same(ours, theirs) == []
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project whose policy takes the small training's result, and its experiments."""
+    folder = tmp_path / "project"
+    (folder / "experiments" / "clip-shapes").mkdir(parents=True)
+    (folder / "registry").mkdir()
+    (folder / "MLproject").touch()
+    shipped = (ROOT / "experiments" / "clip-shapes" / "train.yaml").read_text()
+    (folder / "experiments" / "clip-shapes" / "whole.yaml").write_text(shipped)
+    (folder / "experiments" / "clip-shapes" / "train.yaml").write_text(
+        "extends: whole.yaml\ndata: {shapes: {count: 240}}\n"
+        "method: {epochs: 2, batch: 48, validate_on: {samples: 12}}\n"
+        "explain: {gradcam: {count: 1}, view_grids: 0}\ncompute: {device: cpu}\n"
+    )
+    policy = (ROOT / "registry" / "clip-shapes.yaml").read_text()
+    assert "at_least: 0.7" in policy
+    (folder / "registry" / "clip-shapes.yaml").write_text(policy.replace("0.7", "0.0"))
+    for name, weights in (
+        ("by-version", "models:/clip-shapes@champion"),
+        ("by-experiment", "experiment:clip-shapes/train"),
+    ):
+        text = USE.replace("WEIGHTS", weights).replace("name: use", f"name: {name}")
+        (folder / "experiments" / f"{name}.yaml").write_text(text)
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING", "false")
+    return folder
+
+
+def test_a_trained_model_is_registered_begun_with_and_predicts(project, isolated_home):
+    from hardy.cli.main import run as command
+    from hardy.data.open import open_dataset
+    from hardy.data.spec import DataSpec
+    from hardy.registry.load import load
+
+    assert command(["run", "clip-shapes/train"]) == 0
+    (training,) = runs(isolated_home, "clip-shapes/train")
+    metrics = training.data.metrics
+    assert {"accuracy", "source/accuracy", "flips/to_right", "train/loss"} <= metrics.keys()
+    best = max(value for _, value in steps(isolated_home, training, "validation/accuracy"))
+    assert metrics["accuracy"] == pytest.approx(best)
+    for path in ("training/curves.png", "confusion/contrastive.png", "report/flips.csv"):
+        assert artifact(isolated_home, training, path).is_file()
+    inputs = {each.tags[0].value: each.dataset.digest for each in training.inputs.dataset_inputs}
+    assert inputs.keys() == {"train", "validation"}
+
+    assert command(["run", "by-version"]) == 0
+    assert command(["run", "by-experiment"]) == 0
+    states = {
+        run.data.tags["hardy.state_sha256"]
+        for name in ("by-version", "by-experiment")
+        for run in runs(isolated_home, name)
+    }
+    assert len(states) == 1
+    assert states != {training.data.tags["hardy.state_sha256"]}
+
+    predictor = load("models:/clip-shapes@champion")
+    evidence = read_parquet(artifact(isolated_home, training, "records/records.parquet"))
+    data = DataSpec.model_validate({"dataset": "shapes", "shapes": {"count": 240}})
+    dataset = open_dataset(data)
+    images = {sample.id: dataset.read(sample) for sample in dataset.samples}
+    table = predictor.predict([images[sample] for sample in evidence["sample"]])
+    assert list(table["class_index"]) == list(evidence["contrastive.prediction"])
+    assert list(table["confidence"]) == pytest.approx(list(evidence["contrastive.confidence"]), 1e-4)
+    with pytest.raises(RegistryError, match="trained this version; it cannot adapt it"):
+        predictor.predict([images[evidence["sample"][0]]], adapt=True)
+
+
+def test_several_trainings_are_no_version(project, capsys):
+    from hardy.cli.main import run as command
+
+    axis = "matrix={seed: [0, 1]}"
+    assert command(["run", "clip-shapes/train", "--set", axis]) == 1
+    assert "2 runs trained 2 models: a version is one model" in capsys.readouterr().err
