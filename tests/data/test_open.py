@@ -3,10 +3,10 @@ from PIL import Image
 
 from hardy.core.errors import DataError, SpecError
 from hardy.core.hashing import file_sha256
+from hardy.core.variables import ALLOWED
 from hardy.data import open as opening
 from hardy.data.open import data_digest, open_dataset
 from hardy.data.spec import DataSpec, Subset
-from hardy.spec.variables import ALLOWED
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from tests.e2e.conftest import ROOT, flags
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("store")]
 SMALL = (
-    "data.shapes.count=240 method.epochs=4 method.batch=48 method.validate_on.samples=12 "
+    "data.shapes.count=96 method.epochs=3 method.batch=16 method.validate_on.samples=12 "
     "explain.gradcam.count=1 explain.view_grids=0 compute.device=cpu"
 )
 USE = """\
@@ -85,7 +85,7 @@ def test_a_stopped_training_goes_on_and_ends_with_the_same_numbers(
     (finished,) = runs(isolated_home, "clip-shapes/train")
     assert finished.info.status == "FINISHED"
     assert not list(folder.iterdir())
-    assert [step for step, _ in steps(isolated_home, finished, "train/loss")] == [1, 2, 3, 4]
+    assert [step for step, _ in steps(isolated_home, finished, "train/loss")] == [1, 2, 3]
 
     hardy("run", "clip-shapes/train", "--again", *flags(f"{SMALL} register=null"))
     _, whole = runs(isolated_home, "clip-shapes/train")
@@ -111,8 +111,8 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     shipped = (ROOT / "experiments" / "clip-shapes" / "train.yaml").read_text()
     (folder / "experiments" / "clip-shapes" / "whole.yaml").write_text(shipped)
     (folder / "experiments" / "clip-shapes" / "train.yaml").write_text(
-        "extends: whole.yaml\ndata: {shapes: {count: 240}}\n"
-        "method: {epochs: 2, batch: 48, validate_on: {samples: 12}}\n"
+        "extends: whole.yaml\ndata: {shapes: {count: 96}}\n"
+        "method: {epochs: 2, batch: 32, validate_on: {samples: 12}}\n"
         "explain: {gradcam: {count: 1}, view_grids: 0}\ncompute: {device: cpu}\n"
     )
     policy = (ROOT / "registry" / "clip-shapes.yaml").read_text()
@@ -158,12 +158,14 @@ def test_a_trained_model_is_registered_begun_with_and_predicts(project, isolated
 
     predictor = load("models:/clip-shapes@champion")
     evidence = read_parquet(artifact(isolated_home, training, "records/records.parquet"))
-    data = DataSpec.model_validate({"dataset": "shapes", "shapes": {"count": 240}})
+    data = DataSpec.model_validate({"dataset": "shapes", "shapes": {"count": 96}})
     dataset = open_dataset(data)
     images = {sample.id: dataset.read(sample) for sample in dataset.samples}
     table = predictor.predict([images[sample] for sample in evidence["sample"]])
     assert list(table["class_index"]) == list(evidence["contrastive.prediction"])
-    assert list(table["confidence"]) == pytest.approx(list(evidence["contrastive.confidence"]), 1e-4)
+    assert list(table["confidence"]) == pytest.approx(
+        list(evidence["contrastive.confidence"]), 1e-4
+    )
     with pytest.raises(RegistryError, match="trained this version; it cannot adapt it"):
         predictor.predict([images[evidence["sample"][0]]], adapt=True)
 

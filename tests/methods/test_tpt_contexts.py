@@ -118,7 +118,7 @@ def test_a_count_of_views_replaces_the_share():
 
 
 def test_a_model_without_texts_is_refused():
-    with pytest.raises(SpecError, match="tunes CLIP's prompts, and Sequential has none"):
+    with pytest.raises(SpecError, match="CLIP's tokenizer, got Sequential"):
         build_method(spec(Words()), small_classifier())
 
 

@@ -18,7 +18,8 @@ from hardy.methods.build import build_method
 from hardy.methods.memo_plus.segmenters import build_segmenter
 from hardy.methods.memo_plus.spec import MaskPolicy, MemoPlusSpec
 from hardy.methods.memo_plus.spec import Sam as SamSpec
-from hardy.models.sam import all_masks, checkpoint_file, checkpoint_identity, load_sam
+from hardy.models.files import content_identity
+from hardy.models.sam import all_masks, checkpoint_file, load_sam
 from tests.contracts.time_method import small_classifier, some_subject
 
 SIDE, WIDTH = 64, 32
@@ -159,6 +160,6 @@ def test_paths_know_variables_and_the_project(monkeypatch, tmp_path):
     monkeypatch.setenv("HARDY_DATA", str(tmp_path))
     (tmp_path / "sam.pth").write_bytes(b"x")
     assert checkpoint_file("${HARDY_DATA}/sam.pth", "vit_b") == tmp_path / "sam.pth"
-    assert checkpoint_identity("${HARDY_DATA}/sam.pth").startswith("sha256:")
+    assert content_identity("${HARDY_DATA}/sam.pth").startswith("sha256:")
     with pytest.raises(WeightsError, match=r"looked for .*/experiments/none\.pth"):
         checkpoint_file("experiments/none.pth", "vit_h")

@@ -93,6 +93,9 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 def run(arguments: list[str]) -> int:
     """Run the command line and return its exit status; no error leaves as a traceback."""
+    # Before torch is loaded. Threads that spin while they wait for each other lose tens of
+    # milliseconds an operation where others, such as those that make views, want the core.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     if "_HARDY_COMPLETE" in os.environ:
         importlib.import_module("hardy.cli.completion")  # click is to know our way with bash
     try:

@@ -6,13 +6,13 @@ from pathlib import Path
 
 from hardy.core.errors import DataError, SpecError
 from hardy.core.paths import data_dir, project_root
+from hardy.core.variables import expand
 from hardy.data import parts
 from hardy.data.cards import DATASETS, DatasetCard
 from hardy.data.dataset import Dataset
 from hardy.data.fetch import fetch_all
 from hardy.data.packages import package_folder
 from hardy.data.spec import DataSpec
-from hardy.spec.variables import expand
 
 
 def open_dataset(spec: DataSpec) -> Dataset:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import torch
@@ -11,7 +12,7 @@ from hardy.core.errors import DataError
 from hardy.data.pipeline import BadSample, Prepared, loader
 from hardy.engine.bench import Bench, assemble
 from hardy.measure.records import TIMING, answer_columns
-from hardy.methods.base import Outcome, Subject
+from hardy.methods.base import Subject
 from hardy.plan.inputs import Located
 from hardy.spec.experiment import Experiment
 
@@ -30,9 +31,20 @@ def entries(bench: Bench, indices: Sequence[int], workers: int) -> Iterator[Entr
     Raises:
         DataError: If a sample is broken and the spec does not say `on_bad_sample: skip`.
     """
+    size = bench.experiment.compute.batch
     with closing(loader(bench.pipeline(indices), workers)) as samples:
-        for item in samples:
-            yield _skip(bench, item) if isinstance(item, BadSample) else _record(bench, item)
+        while group := list(islice(samples, size)):
+            subjects = {
+                item.id: subject_of(bench, item) for item in group if isinstance(item, Prepared)
+            }
+            if size > 1:
+                with bench.fabric.autocast():
+                    bench.method.prepare(list(subjects.values()))
+            for item in group:
+                if isinstance(item, BadSample):
+                    yield _skip(bench, item)
+                else:
+                    yield _record(bench, item, subjects[item.id])
 
 
 @dataclass(frozen=True)
@@ -62,14 +74,9 @@ def subject_of(bench: Bench, item: Prepared) -> Subject:
     return Subject(views, item.id, bench.experiment.seed, item.canvas, others=item.others)
 
 
-def outcome_of(bench: Bench, item: Prepared) -> Outcome:
-    """Let the method answer for one prepared sample; the classifier stays adapted until `reset`."""
+def _record(bench: Bench, item: Prepared, subject: Subject) -> Entry:
     with bench.fabric.autocast():
-        return bench.method.predict(subject_of(bench, item))
-
-
-def _record(bench: Bench, item: Prepared) -> Entry:
-    outcome = outcome_of(bench, item)
+        outcome = bench.method.predict(subject)
     bench.method.reset()
     columns: Entry = {
         "sample": item.id,

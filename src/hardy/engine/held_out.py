@@ -1,4 +1,4 @@
-"""What a method learns from labelled samples before it meets the others: an ensemble's temperatures.
+"""What a method learns from held-out samples before the others: an ensemble's temperatures.
 
 The members' opinions of the held-out samples are kept on disk, so that a resumed run, the processes
 of one run, and other experiments with the same members find them.
@@ -41,10 +41,9 @@ def learn(bench: Bench, say: Callable[[str], None] = lambda _: None) -> dict[str
     Raises:
         DataError: If a held-out sample is broken, or is one of the experiment's own.
     """
-    held_out = bench.experiment.method.held_out
-    if held_out is None:
+    held_out, method = bench.experiment.method.held_out, bench.method
+    if held_out is None or not isinstance(method, Ensemble):
         return {}
-    method = cast("Ensemble", bench.method)
     dataset = open_dataset(held_out.data(bench.experiment.data, bench.experiment.seed))
     _check_apart(bench, dataset)
     opinions, labels = _opinions(bench, dataset, say)

@@ -78,7 +78,10 @@ def _gradcam(bench: Bench, frame: pd.DataFrame, row: int, item: Prepared) -> Ima
     prediction = int(frame["source.prediction"].iloc[row])
     confidence = float(frame["source.confidence"].iloc[row])
     heats = {"before": _heat(bench, subject, item.label, prediction, confidence)}
-    for name, method in {**bench.method.companions(), main: bench.method}.items():
+    methods = dict(bench.method.companions())
+    if bench.method.leaves_adapted:
+        methods[main] = bench.method
+    for name, method in methods.items():
         with bench.fabric.autocast():
             answer = method.predict(subject).answers[name]
         heats[f"after {name}"] = _heat(

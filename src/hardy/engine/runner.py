@@ -11,11 +11,12 @@ from typing import Any
 
 from hardy.core.errors import HardyError, Interrupted
 from hardy.data.open import open_division
-from hardy.engine.bench import assemble
+from hardy.engine.bench import assemble, features_dir
 from hardy.engine.checkpoint import Checkpoint, Measures
 from hardy.engine.evaluate import evaluate
 from hardy.engine.expectations import aggregated, all_verdicts, announce, judged, note_verdicts
 from hardy.engine.gate import check_source
+from hardy.engine.held_out import learn
 from hardy.engine.journal import Journal, discard
 from hardy.engine.leak import check_leaks
 from hardy.engine.pictures import draw
@@ -29,6 +30,7 @@ from hardy.engine.train import speed_of, train
 from hardy.measure.leaderboard import leaderboard, leaderboard_row
 from hardy.measure.records import read_parquet, write_parquet
 from hardy.measure.summary import summarise
+from hardy.methods.features import clear_oldest
 from hardy.methods.trainer import Trainer
 from hardy.models.weights import state_sha256
 from hardy.plan.measured import work_label
@@ -168,6 +170,7 @@ def _settle(
         result = _run_unit(planned, run, reporter)
     discard(run.run_id)
     Checkpoint(run.run_id, planned.fingerprint).discard()
+    clear_oldest(features_dir())
     reporter.unit_done()
     return result
 
@@ -205,13 +208,14 @@ def _run_unit(planned: PlannedUnit, run: Run, reporter: Reporter) -> UnitResult:
             "hardy.device": bench.fabric.device.type,
         }
     )
+    learned = learn(bench, lambda news: reporter.say(f"{experiment.name}: {news}"))
     epochs: list[Measures] = []
     if isinstance(bench.method, Trainer):
         bench, epochs = train(bench, Checkpoint(run.run_id, planned.fingerprint), run, reporter)
     with Journal(run.run_id, planned.fingerprint) as journal:
         frame = evaluate(bench, journal, reporter, experiment.name)
         metrics = summarise(frame, experiment.method.kind, "source")
-        metrics["skipped"] = float(frame.attrs["skipped"])
+        metrics |= {"skipped": float(frame.attrs["skipped"]), **learned}
         if epochs and planned.samples.count:
             metrics |= speed_of(epochs, planned.samples.count)
         with tempfile.TemporaryDirectory() as folder:

@@ -5,9 +5,10 @@ sees a label, a file or MLflow.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -29,8 +30,6 @@ class Subject:
         seed: The experiment's seed.
         canvas: The image that views are cut from, (h, w, 3) of uint8, where the method's schema
             says that it needs it; None where views are cut from view 0 itself.
-        features: What the method's `features` gave for all views, (V, D), where that was asked
-            before; `views` then may hold the unchanged image alone.
         others: Further sets of views, each (V, 3, H, W) in [0, 255], in the order of the method's
             `view_sets`.
     """
@@ -39,7 +38,6 @@ class Subject:
     id: str = ""
     seed: int = 0
     canvas: np.ndarray | None = None
-    features: Tensor | None = None
     others: tuple[Tensor, ...] = ()
 
 
@@ -69,6 +67,9 @@ class TestTimeMethod(ABC):
 
     __test__ = False  # pytest would take the name for a test class
 
+    leaves_adapted: ClassVar[bool] = True
+    """Whether the classifier is the adapted model between `predict` and `reset`."""
+
     def __init__(self, classifier: Classifier) -> None:
         self.classifier = classifier
         classifier.eval()
@@ -82,13 +83,18 @@ class TestTimeMethod(ABC):
         """Further sets of views that the method wants, as `Subject.others`."""
         return ()
 
-    def features(self, views: Tensor) -> Tensor | None:
-        """Return what the method needs of views (B, 3, H, W) and never changes, (B, D).
+    def remember(self, folder: Path | None, precision: str) -> None:  # noqa: B027 - optional
+        """Keep what is the same for all that a method tunes, such as image features, on disk.
 
-        The engine may ask for several images' views at once, keep the answer on disk, and hand it
-        back as `Subject.features`. None, by default, where a method adapts what it would give.
+        Nothing by default.
+
+        Args:
+            folder: Where to; None for no longer than this method lives.
+            precision: Of the passes to come: what is kept is of use to the same alone.
         """
-        return None
+
+    def prepare(self, subjects: Sequence[Subject]) -> None:  # noqa: B027 - optional
+        """Compute for several images at once what `predict` would for each; nothing by default."""
 
     @abstractmethod
     def reset(self) -> None:

@@ -32,6 +32,9 @@ class MethodBase(Spec):
     needs_canvas: ClassVar[bool] = False
     """Whether the method looks at the image that views are cut from, beside the views."""
 
+    reads_texts: ClassVar[bool] = False
+    """Whether the method needs a model of images and texts."""
+
     @property
     def further_models(self) -> tuple[ModelSpec, ...]:
         """Models beside the experiment's own; the plan finds their weights too."""
@@ -39,7 +42,7 @@ class MethodBase(Spec):
 
     @property
     def held_out(self) -> HeldOut | None:
-        """Labelled samples that the method learns from before it meets the others."""
+        """Samples apart from the experiment's that the method learns from or is measured on."""
         return None
 
     @property

@@ -46,6 +46,11 @@ class TrainerSpec(MethodBase):
         ),
     ] = "best"
 
+    @property
+    def held_out(self) -> HeldOut | None:
+        """The validation samples."""
+        return self.validate_on
+
     def cost(self) -> Passes:
         """Return what one sample costs over all epochs."""
         return Passes(forward=self.epochs, backward=self.epochs, batch=self.batch)

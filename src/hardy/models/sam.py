@@ -3,13 +3,12 @@
 Kirillov et al. 2023, "Segment Anything", arXiv:2304.02643.
 """
 
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from hardy.core.errors import WeightsError
-from hardy.core.hashing import file_sha256
-from hardy.core.paths import project_root
+from hardy.core.variables import stated_path
+from hardy.models.files import content_identity
 
 if TYPE_CHECKING:
     import numpy as np
@@ -34,7 +33,7 @@ def checkpoint_file(text: str, arch: str) -> Path:
     Raises:
         WeightsError: If there is no such file.
     """
-    path = _path(text)
+    path = stated_path(text)
     if not path.is_file():
         message = f"method.segmenter.checkpoint: {text} does not exist (looked for {path})"
         raise WeightsError(
@@ -43,27 +42,6 @@ def checkpoint_file(text: str, arch: str) -> Path:
             "`segmenter: {kind: superpixels}`, which needs no weights.",
         )
     return path
-
-
-def checkpoint_identity(text: str) -> str:
-    """Return `sha256:...` of a checkpoint, or the text itself where there is no such file."""
-    path = _path(text)
-    if not path.is_file():
-        return text
-    state = path.stat()
-    return f"sha256:{_sha256(path, state.st_mtime_ns, state.st_size)}"
-
-
-@lru_cache(maxsize=8)
-def _sha256(path: Path, changed: int, size: int) -> str:
-    return file_sha256(path)
-
-
-def _path(text: str) -> Path:
-    from hardy.spec.variables import expand
-
-    path = Path(expand(text)).expanduser()
-    return path if path.is_absolute() else project_root() / path
 
 
 def load_sam(arch: str, path: Path) -> "nn.Module":
@@ -78,7 +56,7 @@ def load_sam(arch: str, path: Path) -> "nn.Module":
     from hardy.plan.inputs import Located
 
     sam = cast("nn.Module", sam_model_registry[arch](checkpoint=None))
-    load(sam, Located(path, checkpoint_identity(str(path))))
+    load(sam, Located(path, content_identity(str(path))))
     return sam.eval().requires_grad_(False)
 
 

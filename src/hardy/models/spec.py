@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field
 
 from hardy.core.spec import Spec
+from hardy.models.files import content_identity
 
 _WEIGHTS = (
     r"^(random|pretrained|(package|file):\S.*|[A-Z][A-Z0-9_]*|experiment:\S+"
@@ -130,9 +131,9 @@ class OpenClipModel(Spec):
 
     def identity(self) -> dict[str, Any]:
         """Return what numbers follow from; a file of names counts by its content."""
-        from hardy.models.clip.texts import names_identity  # at the top, a circle
-
-        return super().identity() | {"class_names": names_identity(self.class_names)}
+        kind, _, path = self.class_names.partition(":")
+        names = content_identity(path) if path else kind
+        return super().identity() | {"class_names": names}
 
 
 ModelSpec = Annotated[

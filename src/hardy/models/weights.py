@@ -5,8 +5,6 @@
 """
 
 import importlib.util
-import pickle
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,11 +13,11 @@ from typing import TYPE_CHECKING, cast
 from hardy.core.catalog import Catalog
 from hardy.core.errors import WeightsError
 from hardy.core.hashing import file_sha256
-from hardy.core.paths import project_root
+from hardy.core.variables import stated_path
 from hardy.models.clip.texts import check_names
+from hardy.models.files import open_tensors
 from hardy.models.spec import ModelSpec, OpenClipModel
 from hardy.plan.inputs import Located
-from hardy.spec.variables import expand
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -90,8 +88,7 @@ def locate(spec: ModelSpec) -> Located:
 
 
 def _locate_file(text: str) -> Located:
-    path = Path(expand(text)).expanduser()
-    path = path if path.is_absolute() else project_root() / path
+    path = stated_path(text)
     if not path.is_file():
         message = f"weights file {text} does not exist (looked for {path})"
         raise WeightsError(message, hint="Give the path of a .safetensors or .pth file.")
@@ -152,27 +149,9 @@ def load(network: "nn.Module", located: Located) -> None:
 
 
 def _read(path: Path) -> "Mapping[str, Tensor]":
-    import safetensors
     import torch
-    from safetensors.torch import load_file
 
-    if _is_torchscript(path):
-        message = f"{path} is a TorchScript archive, as OpenAI published CLIP: code with tensors"
-        raise WeightsError(
-            message,
-            hint="Where you trust it, convert it once: torch.save(torch.jit.load(FILE, "
-            "map_location='cpu').state_dict(), NEW_FILE); then give file:NEW_FILE.",
-        )
-    try:
-        if path.suffix == ".safetensors":
-            return cast("Mapping[str, Tensor]", load_file(path))
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, safetensors.SafetensorError, RuntimeError, EOFError) as error:
-        reason = (str(error).strip().splitlines() or ["it is empty"])[0]
-        message = f"{path} is not a plain table of tensors: {reason}"
-        raise WeightsError(
-            message, hint="Convert it to .safetensors; hardy never runs a pickle's code."
-        ) from error
+    content = open_tensors(path, convert="Convert it to .safetensors.")
     for key in ("state_dict", "model", "net"):
         if isinstance(content, dict) and isinstance(content.get(key), dict):
             content = content[key]
@@ -180,14 +159,6 @@ def _read(path: Path) -> "Mapping[str, Tensor]":
         message = f"{path} holds {type(content).__name__}, not a table of tensors"
         raise WeightsError(message, hint="Save the model's state_dict() alone.")
     return {key.removeprefix("module."): value for key, value in content.items()}
-
-
-def _is_torchscript(path: Path) -> bool:
-    """Tell by the table of constants that `torch.jit.save` alone writes."""
-    if not zipfile.is_zipfile(path):
-        return False
-    with zipfile.ZipFile(path) as archive:
-        return any(name.endswith("/constants.pkl") for name in archive.namelist())
 
 
 def _in_order(state: "Mapping[str, Tensor]", network: "nn.Module") -> "Mapping[str, Tensor]":

@@ -165,7 +165,18 @@ class _Draft:
         return set(self._prints.values())
 
     def samples(self, unit: Unit) -> Samples:
-        experiment = unit.experiment
+        return self._named(unit.experiment)
+
+    def _digest(self, unit: Unit) -> str:
+        """Return what the fingerprint takes for all samples, those held out included."""
+        experiment, digests = unit.experiment, [self.samples(unit).digest]
+        held_out = experiment.method.held_out
+        if held_out is not None:
+            data = held_out.data(experiment.data, experiment.seed)
+            digests.append(self._named(experiment.model_copy(update={"data": data})).digest)
+        return " ".join(digests)
+
+    def _named(self, experiment: Experiment) -> Samples:
         return _once(
             self._samples,
             experiment.data.model_dump_json(),
@@ -194,7 +205,7 @@ class _Draft:
 
     def fingerprint(self, unit: Unit) -> str:
         if id(unit) not in self._prints:
-            data, weights = self.samples(unit).digest, self.located(unit).identities
+            data, weights = self._digest(unit), self.located(unit).identities
             self._prints[id(unit)] = fingerprint(unit.experiment, data, weights)
         return self._prints[id(unit)]
 

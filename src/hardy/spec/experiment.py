@@ -1,6 +1,7 @@
 """The whole of an experiment: the parts' schemas composed into one."""
 
-from typing import Annotated, Literal, Self
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -8,7 +9,7 @@ from hardy.core.spec import Spec
 from hardy.data.spec import DataSpec
 from hardy.explain.spec import ExplainSpec
 from hardy.methods import MethodSpec
-from hardy.methods.trainer_spec import TrainerSpec
+from hardy.methods.ensemble.spec import EnsembleSpec
 from hardy.models.spec import ModelSpec
 
 Scalar = bool | int | float | str | None
@@ -47,6 +48,22 @@ class Compute(Spec):
             "none: one a core for inputs up to 64 pixels, else one.",
         ),
     ] = None
+    batch: Annotated[
+        int,
+        Field(
+            ge=1,
+            le=256,
+            description="Samples whose views go through a frozen image encoder together; above 1 "
+            "a GPU is kept busier, and numbers differ by rounding.",
+        ),
+    ] = 1
+    keep_features: Annotated[
+        bool,
+        Field(
+            description="Whether features of a frozen image encoder are kept below "
+            "HARDY_HOME/.hardy/features, up to 8 GiB, for other runs on the same views."
+        ),
+    ] = True
     device: Annotated[
         Literal["auto", "cpu", "cuda", "mps"], Field(description="Where the network runs.")
     ] = "auto"
@@ -91,32 +108,25 @@ class Experiment(Spec):
         return self
 
     @model_validator(mode="after")
-    def _prompts_need_an_image_text_model(self) -> Self:
-        if self.method.kind == "tpt" and self.model.kind != "open_clip":
-            message = (
-                f"method tpt tunes a prompt, and a model.kind of {self.model.kind} reads none; set "
-                "model.kind to open_clip"
-            )
-            raise ValueError(message)
-        return self
-
-    @model_validator(mode="after")
-    def _a_trainer_can_begin(self) -> Self:
-        if self.method.kind == "contrastive" and self.model.kind != "open_clip":
-            message = (
-                "method contrastive trains an image tower with a text tower, which model.kind "
-                f"{self.model.kind} has not; set model.kind to open_clip"
-            )
-            raise ValueError(message)
-        if isinstance(self.method, TrainerSpec):
-            fault = self.method.validate_on.fault(self.data)
-            if fault:
-                message = f"method.validate_on must name other samples than data: {fault}"
+    def _texts_need_an_image_text_model(self) -> Self:
+        for method, model in self._pairs():
+            if method.reads_texts and model.kind != "open_clip":
+                message = (
+                    f"method {method.kind} needs a model of images and texts, which model.kind "
+                    f"{model.kind} is not; set model.kind to open_clip"
+                )
                 raise ValueError(message)
         return self
 
+    def _pairs(self) -> Iterator[tuple[Any, Any]]:
+        """Yield the method with its model, and an ensemble's members with theirs."""
+        yield self.method, self.model
+        if isinstance(self.method, EnsembleSpec):
+            for member in self.method.members:
+                yield member.method, member.model or self.model
+
     @model_validator(mode="after")
-    def _an_ensemble_stands_alone(self) -> Self:
+    def _held_out_and_registered(self) -> Self:
         held_out = self.method.held_out
         if held_out is not None and (fault := held_out.fault(self.data)):
             message = f"the method's held-out samples must be others than the experiment's: {fault}"

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from hardy.core.paths import policies_dir
+from hardy.core.variables import ALLOWED, VARIABLE
 from hardy.data.cards import DATASETS
 from hardy.measure.names import EXPECTABLE, METRICS
 from hardy.spec.check import texts
@@ -10,7 +11,6 @@ from hardy.spec.diagnostics import Diagnostic
 from hardy.spec.find import lookup, names
 from hardy.spec.model_names import model_faults, text_at, unknown
 from hardy.spec.node import KeyPath, Node
-from hardy.spec.variables import ALLOWED, VARIABLE
 
 EXPERIMENT = "experiment:"
 """What weights begin with that the run of another experiment yields."""

@@ -1,6 +1,6 @@
 """Schema of the method `contrastive`."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, Field
 
@@ -16,6 +16,8 @@ def _one_place(template: str) -> str:
 
 class ContrastiveSpec(TrainerSpec):
     """Train a CLIP model on images and their captions (arXiv:2103.00020)."""
+
+    reads_texts: ClassVar[bool] = True
 
     kind: Literal["contrastive"] = "contrastive"
     epochs: Annotated[int, Field(ge=1, le=10_000, description="Times each sample is seen.")] = 20

@@ -8,6 +8,7 @@ equations. After DavidC001/MEMO-TPT-DL2024, whose arithmetic the schema can name
 import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from time import perf_counter
 
 import numpy as np
@@ -65,6 +66,8 @@ class Ensemble(TestTimeMethod):
         temperatures: One a member; 1 where they are still to be fitted.
     """
 
+    leaves_adapted = False
+
     def __init__(
         self, classifier: Classifier, spec: EnsembleSpec, further: Sequence[Classifier] = ()
     ) -> None:
@@ -92,6 +95,16 @@ class Ensemble(TestTimeMethod):
                 return place
         self._sets.append(ViewSet(model.preprocess, views, point))
         return len(self._sets) - 1
+
+    def remember(self, folder: Path | None, precision: str) -> None:
+        """Let every member keep what it can."""
+        for part in self.parts:
+            part.adapter.remember(folder, precision)
+
+    def prepare(self, subjects: Sequence[Subject]) -> None:
+        """Let every member compute what it can for several images at once."""
+        for part in self.parts:
+            part.adapter.prepare([part.subject(subject) for subject in subjects])
 
     @property
     def view_sets(self) -> tuple[ViewSet, ...]:

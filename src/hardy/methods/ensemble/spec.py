@@ -42,7 +42,7 @@ class Member(Spec):
         if self.model is not None and self.model.weights.startswith("experiment:"):
             message = (
                 f"model.weights of member {self.name} is {self.model.weights}; only the "
-                "experiment's own model can be trained first. Register it and write models:/NAME@ALIAS"
+                "experiment's own model can be trained first: write models:/NAME@ALIAS"
             )
             raise ValueError(message)
         return self

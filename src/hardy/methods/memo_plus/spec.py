@@ -9,6 +9,7 @@ from hardy.data.view_spec import Operations, ViewSpec
 from hardy.methods.base_spec import Passes
 from hardy.methods.memo.spec import MemoSpec, Rho
 from hardy.methods.optim_spec import AdamW, OptimizerSpec
+from hardy.models.files import content_identity
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -46,9 +47,7 @@ class Sam(Spec):
 
     def identity(self) -> dict[str, Any]:
         """Return values and versions, with the checkpoint's SHA-256 in place of its path."""
-        from hardy.models.sam import checkpoint_identity  # at the top, a circle through hardy.spec
-
-        return super().identity() | {"checkpoint": checkpoint_identity(self.checkpoint)}
+        return super().identity() | {"checkpoint": content_identity(self.checkpoint)}
 
     @property
     def label(self) -> str:

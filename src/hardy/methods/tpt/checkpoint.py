@@ -5,34 +5,18 @@ or a safetensors with the same names. The tokens around the context are those of
 it was trained on; they are left out, as the published code does.
 """
 
-import pickle
-import struct
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
-import safetensors
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 
 from hardy.core.errors import WeightsError
-from hardy.core.paths import project_root
-from hardy.spec.variables import expand
+from hardy.core.variables import stated_path
+from hardy.models.files import open_tensors
 
 _META = tuple(f"meta_net.linear{n}.{part}" for n in (1, 2) for part in ("weight", "bias"))
-# What the readers raise on a file that is no pickle, a shortened one, or one with code in it.
-_DAMAGE = (
-    pickle.UnpicklingError,
-    safetensors.SafetensorError,
-    struct.error,
-    AttributeError,
-    EOFError,
-    LookupError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-)
 _CONVERT = (
     "If you trust who made it, convert it where CoOp runs: "
     '`safetensors.torch.save_file(torch.load(FILE)["state_dict"], "NAME.safetensors")`.'
@@ -54,8 +38,7 @@ def read_checkpoint(text: str, width: int, classes: int, *, meta: bool) -> dict[
     Raises:
         WeightsError: If the file is absent, holds code, or is laid out otherwise.
     """
-    path = Path(expand(text)).expanduser()
-    path = path if path.is_absolute() else project_root() / path
+    path = stated_path(text)
     if not path.is_file():
         message = f"method.context.checkpoint: {text} does not exist (looked for {path})"
         raise WeightsError(message, hint="Give the path of CoOp's .pth.tar or a .safetensors file.")
@@ -72,14 +55,7 @@ def read_checkpoint(text: str, width: int, classes: int, *, meta: bool) -> dict[
 
 
 def _open(path: Path) -> Mapping[Any, Any]:
-    try:
-        if path.suffix == ".safetensors":
-            return cast("Mapping[Any, Any]", load_file(path))
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except _DAMAGE as error:
-        reason = (str(error).strip().splitlines() or ["it is empty"])[0]
-        message = f"{path} is not a plain table of tensors: {reason}"
-        raise WeightsError(message, hint=f"hardy never runs a pickle's code. {_CONVERT}") from error
+    content = open_tensors(path, convert=_CONVERT)
     table = content.get("state_dict", content) if isinstance(content, dict) else content
     if not isinstance(table, dict):
         message = f"{path} holds {type(table).__name__}, not a table of tensors"

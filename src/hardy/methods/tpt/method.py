@@ -6,6 +6,8 @@ p' = p - η ∇_p H( (1/|S|) Σ_{i∈S} P_p(·|x_i) ), P_p(y|x) = softmax_y( exp
 the text feature of class y in prompt p; then ŷ = argmax P_p'(·|x), then p again.
 """
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,6 +16,7 @@ from torch import Tensor, nn
 from hardy.core.errors import SpecError
 from hardy.methods.adapter import Adapter
 from hardy.methods.base import Subject
+from hardy.methods.features import FeatureMemory
 from hardy.methods.marginal import select_confident
 from hardy.methods.optim import build_optimizer
 from hardy.methods.snapshot import Snapshot
@@ -23,6 +26,7 @@ from hardy.methods.tpt.spec import TptSpec
 from hardy.models.classifier import Classifier
 from hardy.models.clip.text import PromptEncoder
 from hardy.models.clip.zero_shot import ZeroShot
+from hardy.models.weights import state_sha256
 
 
 class Tpt(Adapter):
@@ -58,12 +62,18 @@ class Tpt(Adapter):
         self.optimizer = build_optimizer(spec.optimizer, [self.rows])
         self.aligner = Aligner(clip.visual, spec) if spec.align_steps else None
         self.source = Snapshot([self.network.text_features])
+        self.memory = FeatureMemory("this process")
         self._seed: int | None = None
         self._seen: Subject | None = None
 
-    def features(self, views: Tensor) -> Tensor | None:
-        """Return unit-length features (B, D) of views, which no step on a prompt changes."""
-        return None if self.aligner else self._encode(views)
+    def remember(self, folder: Path | None, precision: str) -> None:
+        """Keep the features of views, which no step on a prompt changes, below a folder."""
+        encoder = f"{state_sha256(self.network.clip.visual)} {precision}"  # type: ignore[arg-type]
+        self.memory = FeatureMemory(encoder, folder)
+
+    def prepare(self, subjects: Sequence[Subject]) -> None:
+        """Encode the views of several images in one batch."""
+        self.memory.of([subject.views for subject in subjects], self._encode)
 
     @torch.no_grad()
     def before(self, subject: Subject) -> Tensor:
@@ -125,8 +135,7 @@ class Tpt(Adapter):
     def _look(self, subject: Subject) -> Tensor:
         """Return all views' features (V, D) by the source model, computed once an image."""
         if self._seen is not subject:
-            known = subject.features
-            self._source = self._encode(subject.views) if known is None else known
+            (self._source,) = self.memory.of([subject.views], self._encode)
             self._seen = subject
         return self._source
 
@@ -161,11 +170,12 @@ class Tpt(Adapter):
 
 
 def _zero_shot(classifier: Classifier) -> ZeroShot:
-    """Return the network, if it compares images with texts that are tokenised word by word."""
+    """Return the network, if it compares images with texts, and cuts these up as CLIP does."""
     network = classifier.network
     tokenizer = getattr(network, "tokenizer", None)
     if not isinstance(network, ZeroShot) or not hasattr(tokenizer, "sot_token_id"):
-        message = f"method tpt tunes CLIP's prompts, and {type(network).__name__} has none"
+        got = type(network).__name__ if tokenizer is None else type(tokenizer).__name__
+        message = f"method tpt needs an image-text model with CLIP's tokenizer, got {got}"
         raise SpecError(message, hint="Set model.kind to open_clip, and model.name to ViT-B-16.")
     return network
 

@@ -1,6 +1,6 @@
 """Schema of the method `tpt`; defaults are the paper's for ImageNet and CLIP."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -9,6 +9,7 @@ from hardy.data.view_spec import Cut, ViewSpec
 from hardy.methods.base_spec import Passes
 from hardy.methods.optim_spec import AdamW, OptimizerSpec
 from hardy.methods.select_spec import Marginal, Selection
+from hardy.models.files import content_identity
 
 CLASS = "[CLS]"
 """Where a prompt has the class's name."""
@@ -71,9 +72,7 @@ class _Trained(_Placed):
 
     def identity(self) -> dict[str, Any]:
         """Return values and versions, with the checkpoint's SHA-256 in place of its path."""
-        from hardy.models.sam import checkpoint_identity  # at the top, a circle through hardy.spec
-
-        return super().identity() | {"checkpoint": checkpoint_identity(self.checkpoint)}
+        return super().identity() | {"checkpoint": content_identity(self.checkpoint)}
 
 
 class Coop(_Trained):
@@ -93,6 +92,8 @@ ContextSpec = Annotated[Words | Random | Coop | Cocoop, Field(discriminator="kin
 
 class TptSpec(Selection):
     """Tune a prompt to lower the entropy of the confident views' mean prediction."""
+
+    reads_texts: ClassVar[bool] = True
 
     kind: Literal["tpt"] = "tpt"
     views: Annotated[ViewSpec, Field(description="Augmentation that makes the views.")] = Cut()

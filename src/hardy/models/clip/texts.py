@@ -6,8 +6,7 @@ Nothing here imports torch: a plan reads the file of names for the fingerprint.
 from pathlib import Path
 
 from hardy.core.errors import SpecError
-from hardy.core.hashing import file_sha256
-from hardy.core.paths import project_root
+from hardy.core.variables import stated_path
 from hardy.models.spec import OpenClipModel
 
 _FILE = "file:"
@@ -62,12 +61,6 @@ def check_names(spec: OpenClipModel) -> None:
         _lines(_path(spec.class_names))
 
 
-def names_identity(class_names: str) -> str:
-    """Return `sha256:...` of a file of names; the value itself for others or an absent file."""
-    path = _path(class_names) if class_names.startswith(_FILE) else None
-    return f"sha256:{file_sha256(path)}" if path and path.is_file() else class_names
-
-
 def _imagenet_places(
     classes: tuple[str, ...], model_indices: tuple[int, ...] | None
 ) -> tuple[int, ...] | None:
@@ -103,7 +96,4 @@ def _lines(path: Path) -> list[str]:
 
 
 def _path(class_names: str) -> Path:
-    from hardy.spec.variables import expand
-
-    path = Path(expand(class_names.removeprefix(_FILE))).expanduser()
-    return path if path.is_absolute() else project_root() / path
+    return stated_path(class_names.removeprefix(_FILE))

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from hardy.core.errors import SpecError
-from hardy.spec.variables import expand
+from hardy.core.variables import expand
 
 
 def test_paths_are_expanded_where_they_are_used(

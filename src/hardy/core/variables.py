@@ -22,6 +22,16 @@ def expand(text: str) -> str:
     return VARIABLE.sub(lambda match: _value(match[1]), text)
 
 
+def stated_path(text: str) -> Path:
+    """Return the path that a spec states: variables replaced, relative to the project.
+
+    Raises:
+        SpecError: If a variable is not one of those allowed.
+    """
+    path = Path(expand(text)).expanduser()
+    return path if path.is_absolute() else paths.project_root() / path
+
+
 def _value(name: str) -> str:
     if name == "HARDY_DATA":
         return str(paths.data_dir())
