@@ -261,15 +261,19 @@ def test_a_step_by_gradient_descent_is_taken_too():
 def test_views_seen_before_are_not_encoded_again(tmp_path):
     classifier = small_zero_shot()
     spec = TptSpec(views=FEW, select=0.5, steps=2)
-    whole = build_method(spec, classifier).predict(some_subject())
-    first = build_method(spec, classifier)
+    plain, first = build_method(spec, classifier), build_method(spec, classifier)
+    whole = plain.predict(some_subject())
+    plain.reset()
     first.remember(tmp_path, "32-true")
     first.prepare([some_subject(1), some_subject(2)])
     seen = []
     handle = classifier.network.clip.visual.register_forward_hook(lambda *_: seen.append(1))
     another = build_method(spec.model_copy(update={"steps": 1}), classifier)
     another.remember(tmp_path, "32-true")  # as another run would, with another prompt or schedule
-    outcomes = [first.predict(some_subject(1)), another.predict(some_subject(1))]
+    outcomes = []
+    for method in (first, another):
+        outcomes.append(method.predict(some_subject(1)))
+        method.reset()
     handle.remove()
     assert not seen
     for name in ("source", "zero_shot", "view_ensemble", "majority_vote"):
@@ -282,7 +286,7 @@ def test_features_of_other_weights_are_not_taken(tmp_path):
     seen = []
     for seed in (0, 1):
         classifier = small_zero_shot(clip=small_clip(seed=seed))
-        method = build_method(TptSpec(views=FEW), classifier)
+        method = build_method(TptSpec(views=FEW, select=0.5), classifier)
         method.remember(tmp_path, "32-true")
         classifier.network.clip.visual.register_forward_hook(lambda *_: seen.append(1))
         method.prepare([some_subject()])
