@@ -147,14 +147,21 @@ def test_the_source_model_changes_nothing_to_report() -> None:
     assert list(unit_report(BETTER, "source", CLASSES)) == []
 
 
+def matrix_of(units: list) -> SimpleNamespace:
+    return SimpleNamespace(name="suite", experiments=[SimpleNamespace(name="suite", units=units)])
+
+
 def test_a_parent_reports_the_gain_of_each_unit() -> None:
     units = [
         result(experiment("suite/flip"), WORSE),
         result(experiment("suite/crop"), BETTER),
         result(experiment("other", kind="source"), BETTER),
     ]
-    report = dict(parent_report("suite", units))
+    report = dict(parent_report(matrix_of(units), units))
+    table = report["report/answers.csv"].splitlines()
+    assert table[0].startswith("experiment,answer,answers,images,accuracy,ece,nll,gain,")
+    assert [row.split(",")[:2] for row in table[1:]] == [["suite", "source"], ["suite", "memo"]]
     rows = report["report/gains.csv"].splitlines()
     assert [row.split(",")[0] for row in rows] == ["run", "crop", "flip"]
     assert isinstance(report["report/gains.png"], Image.Image)
-    assert list(parent_report("suite", units[1:])) == []
+    assert set(dict(parent_report(matrix_of(units[1:]), units[1:]))) == {"report/answers.csv"}

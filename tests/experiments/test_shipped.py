@@ -36,7 +36,7 @@ def test_it_validates_and_says_what_it_is(name: str) -> None:
     assert resolved.description
     for unit in resolved.units:
         for expect in unit.experiment.expect:
-            assert expect.metric in EXPECTABLE
+            assert expect.metric in EXPECTABLE or unit.experiment.method.kind == "ensemble"
             assert len(expect.source.strip()) > 5
 
 

@@ -2,7 +2,7 @@
 
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -86,7 +86,8 @@ def carry_out(
 
     run_id, results = run_plan(plan, tracker, Reporter(), resume_command=resume_command)
     console = Console()
-    _print_results(console, plan.resolved, results)
+    for name, part in _tables(plan.resolved, results):
+        _print_results(console, name, part)
     policies = _compete(console, plan.resolved, results, run_id) if compete else []
     _print_next(console, tracker.link(run_id), results, policies)
 
@@ -126,13 +127,30 @@ def _hardy() -> str:
     return str(script.relative_to(here)) if script.is_relative_to(here) else "hardy"
 
 
-def _print_results(console: Console, resolved: Resolved, results: "Sequence[UnitResult]") -> None:
+def _tables(
+    resolved: Resolved, results: "Sequence[UnitResult]"
+) -> Iterator[tuple[str, "list[UnitResult]"]]:
+    """Yield a suite's results by experiment, those of a single run together; else all at once."""
+    from hardy.engine.results import by_experiment
+
+    single: list[UnitResult] = []
+    for experiment, own in by_experiment(resolved, results):
+        if len(own) > 1:
+            yield experiment.name, own
+        else:
+            single += own
+    if single:
+        yield resolved.name, single
+
+
+def _print_results(console: Console, name: str, results: "Sequence[UnitResult]") -> None:
     from hardy.engine.runner import leaderboard_rows
     from hardy.measure.leaderboard import HEADERS, cells
 
-    first = resolved.units[0].experiment
+    experiments = [result.planned.unit.experiment for result in results]
+    about = {f"{e.method.kind} on {e.model.name}, {e.data.dataset}" for e in experiments}
     table = Table(
-        title=f"{resolved.name}: {first.method.kind} on {first.model.name}, {first.data.dataset}",
+        title=f"{name}: {about.pop()}" if len(about) == 1 else name,
         caption="accuracy in % with its 95 % interval (Wilson); flips to right and to wrong",
         title_justify="left",
         caption_justify="left",
@@ -140,8 +158,7 @@ def _print_results(console: Console, resolved: Resolved, results: "Sequence[Unit
         padding=(0, 1, 0, 0),
     )
     rows = [
-        {**row, "name": row["name"].removeprefix(f"{resolved.name}/")}
-        for row in leaderboard_rows(results)
+        {**row, "name": row["name"].removeprefix(f"{name}/")} for row in leaderboard_rows(results)
     ]
     # A single run is named in the title, a matrix over shifts by them: a narrow terminal has no
     # room to say it twice.

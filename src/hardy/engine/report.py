@@ -5,12 +5,14 @@ from collections.abc import Iterator, Sequence
 import pandas as pd
 from PIL import Image
 
-from hardy.engine.results import UnitResult
+from hardy.engine.results import UnitResult, by_experiment
 from hardy.explain.change_charts import class_deltas, class_panels, gain_bars, operation_bars
+from hardy.measure.answer_table import answer_rows
 from hardy.measure.changes import class_changes, flip_rows
 from hardy.measure.gains import gain_rows
 from hardy.measure.operations import OPERATIONS, operation_rows
 from hardy.measure.records import answers
+from hardy.spec import Resolved
 
 SOURCE = "source"
 
@@ -58,15 +60,22 @@ def _by_operation(table: pd.DataFrame) -> Iterator[tuple[str, Content]]:
         yield "report/operations.png", operation_bars(table)
 
 
-def parent_report(name: str, results: Sequence[UnitResult]) -> Iterator[tuple[str, Content]]:
-    """Yield the table of several units' gains and its picture; none where nothing is comparable.
+def parent_report(
+    resolved: Resolved, results: Sequence[UnitResult]
+) -> Iterator[tuple[str, Content]]:
+    """Yield tables of several units' answers and gains; none where nothing is comparable.
 
     Args:
-        name: Name of the parent, which the units' names begin with.
-        results: The units, in order.
+        resolved: The parent: a matrix or a suite.
+        results: Its units, in order.
     """
+    together = [
+        (experiment.name, pd.concat([result.frame for result in own], ignore_index=True))
+        for experiment, own in by_experiment(resolved, results)
+    ]
+    yield "report/answers.csv", _csv(answer_rows(together, SOURCE))
     runs = [
-        (_label(name, result), result.frame, result.planned.unit.experiment.method.kind)
+        (_label(resolved.name, result), result.frame, result.planned.unit.experiment.method.kind)
         for result in results
     ]
     runs = [(label, frame, main) for label, frame, main in runs if _compares(frame, main)]

@@ -1,11 +1,13 @@
 """What is known of a unit once it has run."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import pandas as pd
 
 from hardy.plan.units import PlannedUnit
+from hardy.spec import Resolved
 
 
 @dataclass(frozen=True)
@@ -25,3 +27,12 @@ class UnitResult:
     frame: pd.DataFrame
     metrics: Mapping[str, float]
     reused: bool
+
+
+def by_experiment(
+    resolved: Resolved, results: Sequence[UnitResult]
+) -> Iterator[tuple[Resolved, list[UnitResult]]]:
+    """Yield each experiment of a suite, or the only one, with the results of its units."""
+    rest = iter(results)
+    for experiment in resolved.experiments:
+        yield experiment, list(islice(rest, len(experiment.units)))

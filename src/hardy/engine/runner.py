@@ -288,7 +288,7 @@ def _summarise_parent(parent: Run, resolved: Resolved, results: Sequence[UnitRes
     found = all_verdicts(resolved, results)
     note_verdicts(parent, found, before=leaderboard(leaderboard_rows(results)))
     with tempfile.TemporaryDirectory() as folder:
-        for path, content in parent_report(resolved.name, results):
+        for path, content in parent_report(resolved, results):
             _save(parent, Path(folder), path, content)
     if len(resolved.experiments) == 1:
         parent.metrics(aggregated(results))

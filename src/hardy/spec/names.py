@@ -28,8 +28,9 @@ def experiment_faults(tree: Node) -> Iterator[Diagnostic]:
     yield from _policy_faults(tree)
     yield from _variable_faults(tree)
     expect = tree.child("expect")
+    known = [*EXPECTABLE, *(f"{name}/accuracy" for name in _member_names(tree))]
     for index, _ in enumerate(expect.value if expect and isinstance(expect.value, list) else ()):
-        yield from unknown(tree, ("expect", index, "metric"), "metric", EXPECTABLE)
+        yield from unknown(tree, ("expect", index, "metric"), "metric", known)
 
 
 def policy_faults(tree: Node) -> Iterator[Diagnostic]:
@@ -44,6 +45,12 @@ def policy_faults(tree: Node) -> Iterator[Diagnostic]:
 def policy_names() -> list[str]:
     """Return the names of the policies under registry/, sorted."""
     return sorted(file.stem for file in policies_dir().glob("*.yaml"))
+
+
+def _member_names(tree: Node) -> list[str]:
+    """Return what the members of an ensemble answer as."""
+    names = [text_at(tree, (*path[:-1], "name")) for path in _models(tree)[1:]]
+    return [found[1] for found in names if found]
 
 
 def _models(tree: Node) -> list[KeyPath]:
