@@ -42,7 +42,10 @@ def test_prompts_are_tuned_and_members_pooled_on_a_registered_model(hardy, isola
     kept = list((isolated_home / ".hardy" / "features").rglob("*.safetensors"))
     assert len(kept) == 8
 
-    two = "method.members.0.method.views.count=20 method.members.1.method.views.count=20"
+    two = (
+        "method.members.0.method.views.count=20 method.members.1.method.views.count=20 "
+        "method.temperatures.samples=null"
+    )
     hardy("run", "clip-shapes/ensemble", *flags(FEW, weights, two))
     pooled, metrics = records(isolated_home, "clip-shapes/ensemble/fog")
     assert set(answers(pooled)) == {"source", "tpt", "memo", "simple_ensemble", "ensemble"}

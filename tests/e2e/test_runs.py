@@ -105,11 +105,11 @@ def test_a_failed_run_says_so_and_how_to_go_on(hardy, isolated_home):
     told = hardy(
         "run", "quickstart", *flags(*QUICK, "method.optimizer.lr=1e30", "method.steps=3"), status=1
     )
-    assert "MEMO's loss is" in told.stderr
+    assert "the loss of memo is" in told.stderr
     assert "hardy run quickstart" in told.stderr.rstrip().splitlines()[-1]
     (failed,) = runs(isolated_home)
     assert failed.info.status == "FAILED"
-    assert "MEMO's loss is" in failed.data.tags["hardy.failure"]
+    assert "the loss of memo is" in failed.data.tags["hardy.failure"]
 
 
 @pytest.mark.usefixtures("store")

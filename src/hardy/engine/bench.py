@@ -12,11 +12,11 @@ from hardy.core.paths import state_dir
 from hardy.data.dataset import Dataset
 from hardy.data.open import open_dataset
 from hardy.data.pipeline import SamplePipeline
-from hardy.engine.device import make_fabric
+from hardy.engine.device import make_fabric, spread, use_threads
 from hardy.explain.point import SourcePoint
 from hardy.methods.base import TestTimeMethod
 from hardy.methods.build import build_method, views_of
-from hardy.models.build import build_classifier
+from hardy.models.build import build_classifier, ready
 from hardy.models.classifier import Classifier
 from hardy.models.spec import ModelSpec
 from hardy.plan.inputs import Located
@@ -84,6 +84,10 @@ def assemble(experiment: Experiment, located: Located) -> Bench:
         _classifier(model, each, dataset, experiment.seed, fabric)
         for model, each in zip(models, (located, *located.others), strict=True)
     )
+    # Operations round by the number of threads, so the texts are read by as many as all else.
+    if use_threads(spread(experiment, first.preprocess.size, fabric.device.type)):
+        for classifier in (first, *further):
+            ready(classifier, fabric.device)
     method = build_method(experiment.method, first, *further)
     kept = features_dir() if experiment.compute.keep_features else None
     method.remember(kept, experiment.precision)

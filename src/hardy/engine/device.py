@@ -1,14 +1,18 @@
 """Where and how precisely the network runs, and on how many cores."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
+import torch
 from lightning_fabric import Fabric
 
 from hardy.spec.experiment import Experiment
 
 _MOST_WORKERS = 8
 _SMALL = 64
+_OWN_THREADS = torch.get_num_threads()
 
 
 def make_fabric(experiment: Experiment) -> Fabric:
@@ -55,3 +59,20 @@ def spread(experiment: Experiment, size: int, device: str) -> Cores:
         threads=1 if small else 0,
         workers=workers if stated.workers is None else stated.workers,
     )
+
+
+def use_threads(cores: Cores) -> bool:
+    """Give torch's operations as many threads as a unit has; return whether it had others."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(cores.threads or _OWN_THREADS)
+    return torch.get_num_threads() != before
+
+
+@contextmanager
+def threads_as_before() -> Iterator[None]:
+    """Give torch back, at the end, the number of threads that it has now."""
+    before = torch.get_num_threads()
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

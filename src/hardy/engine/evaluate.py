@@ -6,7 +6,6 @@ from contextlib import closing
 from time import perf_counter
 
 import pandas as pd
-import torch
 
 from hardy.engine.bench import Bench
 from hardy.engine.device import spread
@@ -60,13 +59,8 @@ def _missing(bench: Bench, indices: Sequence[int]) -> Generator[Entry, None, Non
     if divisible and cores.processes > 1 and len(indices) > cores.processes:
         shard = Shard(bench.experiment, bench.located, cores.threads)
         yield from sharded(shard, indices, cores.processes)
-        return
-    before = torch.get_num_threads()
-    torch.set_num_threads(cores.threads or before)
-    try:
+    else:
         yield from entries(bench, indices, cores.workers)
-    finally:
-        torch.set_num_threads(before)
 
 
 def _table(made: list[Entry]) -> pd.DataFrame:

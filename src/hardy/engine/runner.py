@@ -13,6 +13,7 @@ from hardy.core.errors import HardyError, Interrupted
 from hardy.data.open import open_division
 from hardy.engine.bench import assemble, features_dir
 from hardy.engine.checkpoint import Checkpoint, Measures
+from hardy.engine.device import threads_as_before
 from hardy.engine.evaluate import evaluate
 from hardy.engine.expectations import aggregated, all_verdicts, announce, judged, note_verdicts
 from hardy.engine.gate import check_source
@@ -166,7 +167,7 @@ def _settle(
         parent=parent,
         resume=past.run_id if past is not None else None,
     )
-    with _ending(run):
+    with _ending(run), threads_as_before():
         result = _run_unit(planned, run, reporter)
     discard(run.run_id)
     Checkpoint(run.run_id, planned.fingerprint).discard()
