@@ -15,7 +15,7 @@ FOLDER = ROOT / "experiments"
 FILES = sorted(p.relative_to(FOLDER).with_suffix("").as_posix() for p in FOLDER.rglob("*.yaml"))
 NAMED = [name for name in FILES if not name.startswith("base/")]
 PUBLISHED = ("memo-tpt-2024/", "tpt-paper/", "memo-paper/", "memo-plus/", "augmentation-study/")
-PACKAGED = ("imagenet-sample",)
+PACKAGED = ("imagenet-sample", "shapes")
 TWINS = (
     "embedded/memo-topk",
     "memo/imagenet-sample",
@@ -130,7 +130,10 @@ def test_it_is_planned_without_data_and_weights(name: str) -> None:
     assert len({unit.fingerprint for unit in plan.units}) == len(plan.units)
     for unit in plan.units:
         assert bool(unit.samples.absent) == (unit.unit.experiment.data.dataset not in PACKAGED)
-        assert bool(unit.located.absent) == (unit.unit.experiment.model.kind == "hardy")
+        model = unit.unit.experiment.model
+        assert bool(unit.located.absent) == (
+            model.kind == "hardy" or model.weights.startswith("models:")
+        )
 
 
 def test_the_command_says_what_is_absent(store: Path, capsys: pytest.CaptureFixture[str]) -> None:

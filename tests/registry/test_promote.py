@@ -8,6 +8,8 @@ from mlflow.exceptions import MlflowException
 from hardy.core.errors import RegistryError, TrackingError
 from hardy.registry import promote as module
 from hardy.registry.promote import demote, promote, prune
+from hardy.registry.versions import find
+from hardy.tracking.store import connect
 from tests.registry.helpers import POLICY
 
 pytestmark = pytest.mark.usefixtures("stub_package")
@@ -214,3 +216,15 @@ def test_unknown_names_are_met_with_near_ones(shelf):
     with pytest.raises(RegistryError, match="no registered model 'tinny'") as caught:
         promote(POLICY.model_copy(update={"model": "tinny"}))
     assert caught.value.hint == "Did you mean 'tiny'?"
+
+
+def test_a_model_that_a_policy_names_says_who_registers_it(store, tmp_path, monkeypatch):
+    for name in ("experiments", "registry"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "MLproject").touch()
+    text = "model: small\ncandidates: {experiments: [train/*], dataset: shapes}\n"
+    (tmp_path / "registry" / "any.yaml").write_text(text)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(RegistryError, match="no registered model 'small'") as caught:
+        find(connect(), "small")
+    assert caught.value.hint == "A run of train/* registers it: start one with `hardy run`."

@@ -2,7 +2,7 @@
 
 from functools import cache
 
-from hardy.core.errors import WeightsError
+from hardy.core.errors import RegistryError, WeightsError
 from hardy.core.hashing import file_sha256
 from hardy.data.cards import DATASETS
 from hardy.data.open import data_digest, open_dataset
@@ -49,10 +49,11 @@ def _weights_or_absent(experiment: Experiment) -> Located:
     """Find weights, or say which file is missing: a plan is made without it, a run is not."""
     try:
         return _weights(experiment)
-    except WeightsError as error:
-        if not experiment.model.weights.startswith("file:"):
+    except (WeightsError, RegistryError) as error:
+        if not experiment.model.weights.startswith(("file:", "models:")):
             raise
-        return Located(None, f"absent:{experiment.model.weights}", absent=error.message)
+        told = error.message if experiment.model.weights.startswith("file:") else str(error.hint)
+        return Located(None, f"absent:{experiment.model.weights}", absent=told)
 
 
 INPUTS = Inputs(samples=_samples, weights=_weights)

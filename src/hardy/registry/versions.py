@@ -17,6 +17,8 @@ from hardy.core.paths import safe_name, state_dir
 from hardy.measure.records import read_parquet
 from hardy.registry.bundle import CARD, EVIDENCE, Card, read_card
 from hardy.registry.gates import Evidence
+from hardy.spec import load_policy
+from hardy.spec.names import policy_names
 from hardy.tracking.store import translated
 
 FINGERPRINT_TAG = "hardy.fingerprint"
@@ -78,7 +80,17 @@ def _unknown_model(client: MlflowClient, model: str) -> RegistryError:
         return RegistryError(message, hint="Run an experiment with `register:` to make one.")
     listing = f"Registered models: {', '.join(known) or 'none yet'}."
     message = f"there is no registered model {model!r}"
-    return RegistryError(message, hint=did_you_mean(model, known) or listing)
+    return RegistryError(message, hint=_maker(model) or did_you_mean(model, known) or listing)
+
+
+def _maker(model: str) -> str:
+    """Say which experiments register a model, if a policy of the project does."""
+    for name in policy_names():
+        policy = load_policy(name)
+        if policy.model == model:
+            makers = ", ".join(policy.candidates.experiments)
+            return f"A run of {makers} registers it: start one with `hardy run`."
+    return ""
 
 
 def _unknown_reference(
