@@ -131,8 +131,9 @@ def test_it_is_planned_without_data_and_weights(name: str) -> None:
     for unit in plan.units:
         assert bool(unit.samples.absent) == (unit.unit.experiment.data.dataset not in PACKAGED)
         model = unit.unit.experiment.model
+        files = unit.unit.experiment.method.files
         assert bool(unit.located.absent) == (
-            model.kind == "hardy" or model.weights.startswith("models:")
+            model.kind == "hardy" or model.weights.startswith("models:") or bool(files)
         )
 
 

@@ -41,6 +41,11 @@ class MethodBase(Spec):
         return ()
 
     @property
+    def files(self) -> tuple[str, ...]:
+        """Paths of files that the method reads, such as checkpoints, as the spec states them."""
+        return ()
+
+    @property
     def held_out(self) -> HeldOut | None:
         """Samples apart from the experiment's that the method learns from or is measured on."""
         return None

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from hardy.core.hashing import digest
+from hardy.core.variables import stated_path
 from hardy.plan.inputs import Inputs, Located, Samples
 from hardy.plan.tracker import Finder, PastRun
 from hardy.spec import Resolved, Unit
@@ -193,7 +194,12 @@ class _Draft:
         further = experiment.method.further_models
         models = [experiment.model_copy(update={"model": model}) for model in further]
         others = tuple(map(self._found, models))
-        absent = "; ".join(filter(None, (each.absent for each in (own, *others))))
+        files = [f for f in experiment.method.files if not stated_path(f).is_file()]
+        missing = [
+            *(each.absent for each in (own, *others)),
+            *(f"{f} does not exist" for f in files),
+        ]
+        absent = "; ".join(filter(None, missing))
         return replace(own, others=others, absent=absent)
 
     def _found(self, experiment: Experiment) -> Located:

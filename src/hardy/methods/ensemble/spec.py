@@ -104,6 +104,11 @@ class EnsembleSpec(MethodBase):
         return tuple(member.model for member in self.members if member.model is not None)
 
     @property
+    def files(self) -> tuple[str, ...]:
+        """What the members' methods read."""
+        return tuple(file for member in self.members for file in member.method.files)
+
+    @property
     def held_out(self) -> HeldOut | None:
         """The labelled samples that the method learns from before it meets the others."""
         return self.temperatures if isinstance(self.temperatures, HeldOut) else None

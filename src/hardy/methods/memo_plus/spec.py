@@ -156,6 +156,11 @@ class MemoPlusSpec(MemoSpec):
         images = self.views.rows if self.policy.segment == "every_view" else 1
         return images * self.policy.top
 
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Segment Anything's checkpoint."""
+        return (self.segmenter.checkpoint,) if isinstance(self.segmenter, Sam) else ()
+
     def cost(self) -> Passes:
         """Return one sample's passes at most: fewer where fewer masks are found."""
         count = (self.views.count if self.batch == "report" else 1) + self.most_masks

@@ -137,6 +137,11 @@ class TptSpec(Selection):
             return {"select": 1.0, **values}
         return values
 
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The checkpoint of a trained context."""
+        return (self.context.checkpoint,) if isinstance(self.context, Coop | Cocoop) else ()
+
     def cost(self) -> Passes:
         """Return one sample's passes through the image encoder; prompts pass it by."""
         keep = self.keep(self.views.count)
