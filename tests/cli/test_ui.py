@@ -87,7 +87,7 @@ def test_server_answers_and_stops_with_all_its_processes(store: Path, number: in
         status = server.wait(30)
     finally:
         server.terminate()
-        server.communicate(timeout=30)
+        server.communicate(timeout=120)
     assert status == (0 if number == signal.SIGINT else 143)
     deadline = time.monotonic() + 10
     while any(p.is_running() and p.status() != "zombie" for p in family):

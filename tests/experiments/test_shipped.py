@@ -131,6 +131,8 @@ def test_it_is_planned_without_data_and_weights(name: str) -> None:
     for unit in plan.units:
         assert bool(unit.samples.absent) == (unit.unit.experiment.data.dataset not in PACKAGED)
         model = unit.unit.experiment.model
+        if model.weights.startswith("package:"):
+            continue  # the packages of larger networks may be installed, or not
         files = unit.unit.experiment.method.files
         assert bool(unit.located.absent) == (
             model.kind == "hardy" or model.weights.startswith("models:") or bool(files)

@@ -46,14 +46,15 @@ def _artifact(uri: str) -> Located:
 
 
 def _weights_or_absent(experiment: Experiment) -> Located:
-    """Find weights, or say which file is missing: a plan is made without it, a run is not."""
+    """Find weights, or say what is missing: a plan is made without it, a run is not."""
+    weights = experiment.model.weights
     try:
         return _weights(experiment)
     except (WeightsError, RegistryError) as error:
-        if not experiment.model.weights.startswith(("file:", "models:")):
+        if not weights.startswith(("file:", "package:", "models:")):
             raise
-        told = error.message if experiment.model.weights.startswith("file:") else str(error.hint)
-        return Located(None, f"absent:{experiment.model.weights}", absent=told)
+        told = str(error.hint) if weights.startswith("models:") else error.message
+        return Located(None, f"absent:{weights}", absent=told)
 
 
 INPUTS = Inputs(samples=_samples, weights=_weights)
