@@ -217,7 +217,7 @@ def test_a_write_that_fails_leaves_the_checkpoint_before_it(monkeypatch):
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("hardy.engine.checkpoint.os.fsync", broken)
+        patch.setattr("hardy.core.files.os.fsync", broken)
         with pytest.raises(OSError, match="No space left"):
             checkpoint.save(Standing())
     assert checkpoint.load().epochs == STANDING.epochs

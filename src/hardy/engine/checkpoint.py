@@ -5,17 +5,16 @@ absent: a temporary file beside it, fsync, rename.
 """
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from uuid import uuid4
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
 from hardy.core.errors import TrackingError
+from hardy.core.files import write_whole
 from hardy.core.paths import safe_name, state_dir
 
 Measures = dict[str, float]
@@ -82,21 +81,6 @@ class Checkpoint:
     def discard(self) -> None:
         """Delete the file, once the weights are safe in a finished run."""
         self.path.unlink(missing_ok=True)
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{uuid4().hex}.tmp")
-    try:
-        with draft.open("wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        draft.replace(path)
-    except BaseException:
-        draft.unlink(missing_ok=True)
-        raise
 
 
 def _path(run_id: str) -> Path:

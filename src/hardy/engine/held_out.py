@@ -13,9 +13,10 @@ from typing import cast
 import numpy as np
 import torch
 from filelock import FileLock
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file, save
 
 from hardy.core.errors import DataError
+from hardy.core.files import write_whole
 from hardy.core.hashing import digest
 from hardy.core.paths import state_dir
 from hardy.data.dataset import Dataset
@@ -67,9 +68,7 @@ def _opinions(
     with FileLock(f"{file}.lock"):
         if not file.is_file():
             say(f"asks the members for {len(dataset.samples)} held-out samples")
-            draft = file.with_suffix(".draft")
-            save_file(_made(bench, dataset), draft)
-            draft.replace(file)
+            write_whole(file, save(_made(bench, dataset)))
         content = load_file(file)
     return content["opinions"], content["labels"]
 

@@ -5,17 +5,16 @@ views meets them again: another prompt, another temperature, an ensemble, a sear
 """
 
 import hashlib
-import os
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from uuid import uuid4
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
+from hardy.core.files import write_whole
 from hardy.core.hashing import digest
 
 _IN_MEMORY = 64
@@ -73,10 +72,8 @@ class FeatureMemory:
         self._remember(key, features)
         if self.folder is None:
             return
-        self.folder.mkdir(parents=True, exist_ok=True)
-        draft = self.folder / f".{uuid4().hex}"
-        save_file({_EACH: features.cpu().contiguous()}, draft)
-        os.replace(draft, self.folder / f"{key}.safetensors")  # noqa: PTH105 - atomic everywhere
+        content = save({_EACH: features.cpu().contiguous()})
+        write_whole(self.folder / f"{key}.safetensors", content, sync=False)
 
     def _remember(self, key: str, features: Tensor) -> None:
         self._recent[key] = features

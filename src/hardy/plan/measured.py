@@ -1,11 +1,10 @@
 """What a model was measured to cost on this machine, kept between plans."""
 
 import json
-import os
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from uuid import uuid4
 
+from hardy.core.files import write_whole
 from hardy.core.hashing import digest
 from hardy.core.paths import state_dir
 from hardy.plan.machine import machine
@@ -76,11 +75,9 @@ def recall(experiment: Experiment) -> ModelCost | None:
 def remember(experiment: Experiment, cost: ModelCost) -> None:
     """Keep what an experiment's model was measured to cost."""
     file = _file(experiment)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    draft = file.with_name(f".{uuid4().hex}")
     content = {**measured_as(experiment), "cost": asdict(cost)}
-    draft.write_text(json.dumps(content, indent=1, ensure_ascii=False), encoding="utf-8")
-    os.replace(draft, file)  # noqa: PTH105 - atomic on every system
+    text = json.dumps(content, indent=1, ensure_ascii=False)
+    write_whole(file, text.encode(), sync=False)
 
 
 def _file(experiment: Experiment) -> Path:

@@ -5,7 +5,6 @@ model.json            the card: architecture, method, classes, transform, digest
 evidence.parquet      the per-sample records that the version is judged by
 """
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
@@ -17,6 +16,7 @@ from torch import nn
 
 from hardy._version import __version__
 from hardy.core.errors import RegistryError
+from hardy.core.files import write_whole
 from hardy.core.hashing import digest, file_sha256
 from hardy.core.spec import Spec
 from hardy.data.preprocess import Preprocess
@@ -75,13 +75,13 @@ def write_weights(network: nn.Module, folder: Path) -> str:
     state = bare(network).state_dict()
     tensors = {k: v.detach().cpu().contiguous().clone() for k, v in state.items()}
     path = folder / WEIGHTS
-    _write(path, save(tensors))
+    write_whole(path, save(tensors))
     return file_sha256(path)
 
 
 def write_bundle(folder: Path, card: Card, evidence: pd.DataFrame) -> None:
     """Write the card and the evidence beside the weights; each file is whole or absent."""
-    _write(folder / CARD, card.model_dump_json(indent=2).encode())
+    write_whole(folder / CARD, card.model_dump_json(indent=2).encode())
     write_parquet(evidence, folder / EVIDENCE)
 
 
@@ -102,12 +102,3 @@ def read_card(path: Path) -> Card:
         message = f"{path.name} of the registered model: {where}: {first['msg']}"
         hint = f"This is hardy {__version__}; the version may have been written by another one."
         raise RegistryError(message, hint=hint) from error
-
-
-def _write(path: Path, content: bytes) -> None:
-    partial = path.with_name(f".{path.name}.partial")
-    with partial.open("wb") as stream:
-        stream.write(content)
-        stream.flush()
-        os.fsync(stream.fileno())
-    partial.replace(path)

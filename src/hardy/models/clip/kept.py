@@ -1,15 +1,13 @@
 """Text features that took long, kept on disk: 1,000 classes in 80 templates are 80,000 texts."""
 
-import os
 from collections.abc import Callable
-from pathlib import Path
-from uuid import uuid4
 
 import safetensors
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
+from hardy.core.files import write_whole
 from hardy.core.hashing import digest
 from hardy.core.paths import state_dir
 from hardy.models.weights import state_sha256
@@ -35,12 +33,5 @@ def kept_features(
         kept: Tensor = load_file(file, device=str(device))[_NAME]
     except (OSError, safetensors.SafetensorError, KeyError):
         kept = read()  # never read before, or a file that was cut off
-        _keep(kept, file)
+        write_whole(file, save({_NAME: kept.cpu().contiguous()}), sync=False)
     return kept
-
-
-def _keep(features: Tensor, file: Path) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    draft = file.with_name(f".{uuid4().hex}")
-    save_file({_NAME: features.cpu().contiguous()}, draft)
-    os.replace(draft, file)  # noqa: PTH105 - atomic on every system
