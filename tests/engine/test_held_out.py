@@ -82,8 +82,8 @@ def test_what_was_given_is_not_fitted(planned):
 
 def test_the_same_image_in_both_is_refused(planned, monkeypatch):
     bench = bench_of(planned())
-    monkeypatch.setattr("hardy.engine.held_out.open_dataset", lambda _: bench.dataset)
-    with pytest.raises(DataError, match="12 held-out images are among the samples"):
+    monkeypatch.setattr("hardy.engine.leak.open_dataset", lambda _: bench.dataset)
+    with pytest.raises(DataError, match="12 held-out images of pair are among its other samples"):
         learn(bench)
 
 

@@ -168,7 +168,7 @@ def test_a_validation_image_among_the_training_images_is_refused(tmp_path):
         if len(inside & {"class0/0.png", "class1/1.png"}) == 1:
             break
     captioned = replace(bench, dataset=replace(bench.dataset, caption=lambda sample: sample.id))
-    with pytest.raises(DataError, match="1 validation images of trained are among its training"):
+    with pytest.raises(DataError, match="1 held-out images of trained are among its other"):
         trained(spec, "leaky", bench=captioned)
 
 

@@ -20,12 +20,11 @@ from hardy.core.files import write_whole
 from hardy.core.hashing import digest
 from hardy.core.paths import state_dir
 from hardy.data.dataset import Dataset
-from hardy.data.leaks import leaks
-from hardy.data.open import open_dataset
 from hardy.data.pipeline import BadSample, loader
 from hardy.engine.bench import Bench
 from hardy.engine.device import spread
 from hardy.engine.entries import subject_of
+from hardy.engine.leak import open_apart
 from hardy.methods.ensemble.method import Ensemble
 
 
@@ -45,18 +44,9 @@ def learn(bench: Bench, say: Callable[[str], None] = lambda _: None) -> dict[str
     held_out, method = bench.experiment.method.held_out, bench.method
     if held_out is None or not isinstance(method, Ensemble):
         return {}
-    dataset = open_dataset(held_out.data(bench.experiment.data, bench.experiment.seed))
-    _check_apart(bench, dataset)
+    dataset = open_apart(held_out, bench.experiment, bench.dataset)
     opinions, labels = _opinions(bench, dataset, say)
     return method.fit(opinions, labels)
-
-
-def _check_apart(bench: Bench, dataset: Dataset) -> None:
-    found = leaks(dataset, bench.dataset)
-    if found:
-        held, tried = found[0]
-        message = f"{len(found)} held-out images are among the samples, such as {tried} ({held})"
-        raise DataError(message, hint="Give two disjoint parts: data.partition, or another split.")
 
 
 def _opinions(

@@ -1,10 +1,12 @@
-"""Was the model trained on what it is now tried on? Asked along a chain of dependencies."""
+"""Is anything tried on what it was trained or fitted on? Asked by the images' content."""
 
 from hardy.core.errors import DataError
 from hardy.data.dataset import Dataset
 from hardy.data.leaks import leaks
 from hardy.data.open import open_dataset
+from hardy.methods.held_out_spec import HeldOut
 from hardy.plan.units import PlannedUnit
+from hardy.spec.experiment import Experiment
 
 
 def check_leaks(planned: PlannedUnit, dataset: Dataset) -> None:
@@ -30,3 +32,27 @@ def check_leaks(planned: PlannedUnit, dataset: Dataset) -> None:
             hint = "Give the two disjoint parts of the data: data.split or data.partition."
             raise DataError(message, hint=hint)
         source = source.needs
+
+
+def open_apart(held_out: HeldOut, experiment: Experiment, own: Dataset) -> Dataset:
+    """Open an experiment's held-out samples.
+
+    Args:
+        held_out: Which they are.
+        experiment: Whose.
+        own: Its other samples.
+
+    Raises:
+        DataError: If an image is among both; the message names one.
+    """
+    dataset = open_dataset(held_out.data(experiment.data, experiment.seed))
+    found = leaks(own, dataset)
+    if found:
+        used, held = found[0]
+        message = (
+            f"{len(found)} held-out images of {experiment.name} are among its other samples, such "
+            f"as {held} ({used} there)"
+        )
+        hint = "Give another split, or another part of data.partition."
+        raise DataError(message, hint=hint)
+    return dataset

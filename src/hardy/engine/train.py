@@ -14,41 +14,19 @@ from typing import cast
 import torch
 from safetensors.torch import save
 
-from hardy.core.errors import DataError, MethodError
+from hardy.core.errors import MethodError
 from hardy.core.seeding import derive, generator
-from hardy.data.leaks import leaks
-from hardy.data.open import open_dataset
 from hardy.engine.bench import Bench
 from hardy.engine.checkpoint import Checkpoint, Measures, Standing
+from hardy.engine.leak import open_apart
 from hardy.engine.progress import Reporter
 from hardy.engine.stock import Stock, read_stock
 from hardy.engine.supply import WEIGHTS
 from hardy.explain.curves import curves, curves_csv
 from hardy.methods.trainer import Batch, Trainer
-from hardy.methods.trainer_spec import TrainerSpec
 from hardy.plan.tracker import Run
 
 _SECONDS = "seconds"
-
-
-def _held_out(bench: Bench) -> Bench:
-    """Return the bench with the validation samples in place of the training samples.
-
-    Raises:
-        DataError: If an image is among both.
-    """
-    spec = cast("TrainerSpec", bench.experiment.method)
-    dataset = open_dataset(spec.validate_on.data(bench.experiment.data, bench.experiment.seed))
-    found = leaks(bench.dataset, dataset)
-    if found:
-        trained, tried = found[0]
-        message = (
-            f"{len(found)} validation images of {bench.experiment.name} are among its training "
-            f"images, such as {tried} ({trained} there)"
-        )
-        hint = "Give method.validate_on another split, or another part of data.partition."
-        raise DataError(message, hint=hint)
-    return replace(bench, dataset=dataset)
 
 
 def train(
@@ -73,7 +51,8 @@ def train(
     """
     trainer = cast("Trainer", bench.method)
     trainer.check(bench.dataset)
-    held_out = _held_out(bench)
+    samples = open_apart(trainer.spec.validate_on, bench.experiment, bench.dataset)
+    held_out = replace(bench, dataset=samples)
     where = trainer.spec.validate_on.model_dump(exclude_none=True)
     run.dataset(held_out.dataset.name, held_out.dataset.digest, where, "validation")
     standing = checkpoint.load()
