@@ -26,15 +26,15 @@ from torch import nn
 from benchmarks.published_memo import PublishedMemo
 from benchmarks.timing import compare, compare_seconds
 from hardy.data.view_spec import Cut
-from hardy.engine.bench import Bench, assemble
+from hardy.engine.setup import Bench, assemble
 from hardy.engine.device import spread
 from hardy.engine.entries import Entry, Shard, entries
-from hardy.engine.shards import sharded
+from hardy.engine.executor import sharded
 from hardy.methods.base import Subject
 from hardy.methods.memo.method import Memo
 from hardy.methods.memo.spec import MemoSpec
 from hardy.models.build import build_classifier
-from hardy.models.classifier import Classifier
+from hardy.models.model import Classifier
 from hardy.models.spec import TorchvisionModel
 from hardy.models.weights import locate
 from hardy.spec import resolve

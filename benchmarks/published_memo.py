@@ -11,7 +11,7 @@ from torch import Tensor
 from torchvision.transforms import functional as tvf
 
 from hardy.core.seeding import generator
-from hardy.engine.bench import Bench
+from hardy.engine.setup import Bench
 from tests.data.published_augmix import pad_and_flip, published_view
 
 

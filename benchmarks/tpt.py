@@ -29,7 +29,7 @@ from hardy.methods.features import FeatureMemory
 from hardy.methods.marginal import marginal_entropy, select_confident
 from hardy.methods.tpt.method import Tpt
 from hardy.methods.tpt.spec import TptSpec
-from hardy.models.classifier import Classifier
+from hardy.models.model import Classifier
 from hardy.models.clip.zero_shot import ZeroShot
 
 PROMPT = "a photo of a {}."

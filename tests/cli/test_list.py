@@ -8,7 +8,7 @@ import pytest
 from hardy.cli.main import run
 from hardy.data.cards import DATASETS
 from hardy.data.spec import CORRUPTIONS
-from hardy.measure.names import METRICS
+from hardy.tasks.names import METRICS
 
 ROOT = Path(__file__).parents[2]
 
@@ -117,5 +117,5 @@ def test_the_last_runs_are_read_without_mlflow() -> None:
     )
     assert "killed" in done.stdout
     modules = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
-    assert "hardy.tracking.glance" in modules
+    assert "hardy.tracking.recent" in modules
     assert not {"mlflow", "torch", "sqlalchemy"} & modules

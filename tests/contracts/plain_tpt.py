@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from hardy.methods.tpt.spec import TptSpec
-from hardy.models.classifier import Classifier
+from hardy.models.model import Classifier
 from tests.contracts.zero_shot import NAMES, tokenizer
 
 WIDTH = 16

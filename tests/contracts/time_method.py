@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from hardy.data.preprocess import Preprocess
 from hardy.methods.base import Subject, TestTimeMethod
-from hardy.models.classifier import Classifier
+from hardy.models.model import Classifier
 
 PLAIN = Preprocess(
     size=16, resize=16, interpolation="bilinear", mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)

@@ -7,7 +7,7 @@ import torch
 from open_clip.model import CLIP, CustomTextCLIP
 from torch import nn
 
-from hardy.models.classifier import Classifier
+from hardy.models.model import Classifier
 from hardy.models.clip.zero_shot import ZeroShot
 from tests.contracts.time_method import PLAIN
 

@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from hardy.cli.inputs import INPUTS
 from hardy.core.errors import DataError, WeightsError
 from hardy.core.hashing import file_sha256
-from hardy.engine.bench import assemble
+from hardy.engine.setup import assemble
 from hardy.engine.progress import Reporter
 from hardy.engine.runner import run_plan
 from hardy.engine.supply import WEIGHTS

@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 from hardy.data.open import open_dataset
-from hardy.engine.bench import Bench
+from hardy.engine.setup import Bench
 from hardy.engine.device import make_fabric
 from hardy.engine.entries import entries
 from hardy.engine.pictures import draw

@@ -8,7 +8,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from hardy.core.errors import DataError, MethodError, SpecError, TrackingError
-from hardy.engine.bench import assemble
+from hardy.engine.setup import assemble
 from hardy.engine.checkpoint import Checkpoint, Standing
 from hardy.engine.progress import Reporter
 from hardy.engine.signals import Stopped

@@ -6,7 +6,7 @@ import pytest
 
 from hardy.cli.inputs import PLAN_INPUTS
 from hardy.cli.main import run
-from hardy.measure.names import EXPECTABLE
+from hardy.tasks.names import EXPECTABLE
 from hardy.plan.units import make_plan
 from hardy.spec import Resolved, resolve
 

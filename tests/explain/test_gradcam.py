@@ -11,7 +11,7 @@ from torch.nn import functional
 from hardy.core.errors import MethodError
 from hardy.data.preprocess import Preprocess
 from hardy.explain.gradcam import heat_map, target_layer
-from hardy.models.classifier import Classifier
+from hardy.models.model import Classifier
 
 SIZE = 32
 

@@ -9,7 +9,7 @@ from PIL import Image
 
 from hardy.data.pipeline import loader
 from hardy.data.views.memo_plus import crop
-from hardy.engine.bench import assemble
+from hardy.engine.setup import assemble
 from hardy.explain.gradcam import heat_map
 from hardy.explain.point import SourcePoint, point_as_shares, point_of_interest
 from hardy.models.weights import locate

@@ -1,7 +1,7 @@
 import pandas as pd
 import pytest
 
-from hardy.measure.classification import interval
+from hardy.tasks.classify.metrics import interval
 from hardy.measure.expectations import (
     HEADERS,
     Verdict,
@@ -12,7 +12,7 @@ from hardy.measure.expectations import (
     verdict_table,
     verdicts,
 )
-from hardy.measure.names import EXPECTABLE
+from hardy.tasks.names import EXPECTABLE
 from hardy.measure.paired import paired_bootstrap
 from hardy.spec.experiment import Expect
 

@@ -12,8 +12,8 @@ from hardy.data.spec import DataSpec
 from hardy.methods.build import build_method
 from hardy.methods.contrastive.method import contrastive_loss, cropped
 from hardy.methods.contrastive.spec import ContrastiveSpec
-from hardy.methods.trainer import Batch, schedule
-from hardy.models.classifier import Classifier
+from hardy.methods.fitting import Batch, schedule
+from hardy.models.model import Classifier
 from tests.contracts.time_method import PLAIN, TimeMethodContract, small_classifier
 from tests.models.clips import VIT, tiny, zero_shot
 

@@ -13,7 +13,7 @@ from hardy.methods.marginal import marginal_entropy
 from hardy.methods.optim_spec import AdamW, Sgd
 from hardy.methods.tpt.method import Tpt
 from hardy.methods.tpt.spec import Cocoop, Coop, Random, TptSpec, Words
-from hardy.models.classifier import Classifier
+from hardy.models.model import Classifier
 from tests.contracts.plain_tpt import WIDTH, Plain, double, entropy, follow
 from tests.contracts.time_method import TimeMethodContract, some_subject, some_views
 from tests.contracts.zero_shot import NAMES, CustomTextCLIP, small_clip, small_zero_shot, tokenizer

@@ -26,7 +26,7 @@ def complete_run(
     context: click.Context, parameter: click.Parameter, incomplete: str
 ) -> list[CompletionItem[str]]:
     """Complete the ids of the newest runs of a local store."""
-    from hardy.tracking.glance import local_store, recent_runs
+    from hardy.tracking.recent import local_store, recent_runs
 
     database = local_store()
     if database is None or not set(incomplete) <= _HEX:

@@ -56,7 +56,7 @@ def side(reference: str, overrides: Sequence[str] = ()) -> Side:
 
 
 def _run_side(reference: str) -> Side:
-    from hardy.engine.request import is_parent, resolve_run, unit_runs
+    from hardy.results.request import is_parent, resolve_run, unit_runs
     from hardy.tracking.lookup import find_run
     from hardy.tracking.mlflow_tracker import MlflowTracker
     from hardy.tracking.reproduce import facts

@@ -26,7 +26,7 @@ def _weights(experiment: Experiment) -> Located:
     if scheme == "runs":
         return _artifact(experiment.model.weights)
     if scheme == "models":
-        from hardy.registry.weights import locate_version
+        from hardy.registry.stores import locate_version
 
         return locate_version(experiment.model.weights)
     return locate(experiment.model)

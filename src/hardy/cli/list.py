@@ -9,11 +9,11 @@ import click
 
 from hardy.data.cards import DATASETS
 from hardy.data.spec import CORRUPTIONS
-from hardy.measure.names import MEANINGS, METRICS
+from hardy.tasks.names import MEANINGS, METRICS
 from hardy.methods import METHODS
 from hardy.spec import named_experiments, named_suites
 from hardy.spec.merge import Loader
-from hardy.tracking.glance import Glimpse, last_runs, local_store
+from hardy.tracking.recent import Glimpse, last_runs, local_store
 
 Row = tuple[str, ...]
 

@@ -11,7 +11,7 @@ from rich.tree import Tree
 
 from hardy.cli.complete import complete_override, complete_spec
 from hardy.cli.inputs import PLAN_INPUTS
-from hardy.engine.costs import model_cost
+from hardy.engine.model_cost import model_cost
 from hardy.plan.costs import Costs, UnitCost, order, price
 from hardy.plan.units import Plan, PlannedUnit, make_plan
 from hardy.spec import resolve

@@ -56,7 +56,7 @@ def command(context: click.Context, run: str, tolerance: float) -> None:
 
 
 def _finished_units(tracker: "Tracker", run: "PastRun") -> "list[PastRun]":
-    from hardy.engine.request import is_parent, unit_runs
+    from hardy.results.request import is_parent, unit_runs
 
     is_parent(run)  # first of all: is it a run of hardy's?
     if not run.finished:
@@ -71,7 +71,7 @@ def _repeat(
     """Run the units anew, each from the spec that its own run kept; return runs by unit name."""
     from hardy.engine.progress import Reporter
     from hardy.engine.runner import run_plan
-    from hardy.tracking.aside import AsideTracker
+    from hardy.tracking.scratch import AsideTracker
     from hardy.tracking.reproduce import REPRODUCES_TAG
 
     by_name = {first.name: first} | {run.name: run for run in originals}
@@ -89,7 +89,7 @@ def _repeat(
 
 def _plan(tracker: "Tracker", first: "PastRun", originals: "Sequence[PastRun]") -> "Plan":
     from hardy.cli.inputs import INPUTS
-    from hardy.engine.request import resolve_run
+    from hardy.results.request import resolve_run
     from hardy.plan.units import make_plan
 
     specs = [resolve_run(tracker, run) for run in originals]

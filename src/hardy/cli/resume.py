@@ -23,7 +23,7 @@ def command(run: str) -> None:
     Example: hardy resume 3f2a9c
     """
     from hardy.cli.run import carry_out
-    from hardy.engine.request import is_parent
+    from hardy.results.request import is_parent
     from hardy.tracking.lookup import find_run
     from hardy.tracking.mlflow_tracker import MlflowTracker
 
@@ -50,7 +50,7 @@ def _plan(tracker: "Tracker", past: "PastRun") -> "Plan":
             data, weights or code have changed since.
     """
     from hardy.cli.inputs import INPUTS
-    from hardy.engine.request import is_parent, resolve_run
+    from hardy.results.request import is_parent, resolve_run
     from hardy.plan.tracker import FINGERPRINT_TAG
     from hardy.plan.units import make_plan
 

@@ -16,7 +16,7 @@ from hardy.registry.spec import Policy
 from hardy.spec import Resolved, load_policy, resolve
 
 if TYPE_CHECKING:
-    from hardy.engine.results import UnitResult
+    from hardy.results.stored import UnitResult
     from hardy.plan.tracker import Tracker
     from hardy.plan.units import Plan
 
@@ -56,7 +56,7 @@ def command(spec: str, overrides: tuple[str, ...], again: bool, smoke: bool) -> 
     from hardy.cli.inputs import INPUTS
     from hardy.engine.smoke import smoke as cut_down
     from hardy.plan.units import make_plan
-    from hardy.tracking.aside import AsideTracker
+    from hardy.tracking.scratch import AsideTracker
     from hardy.tracking.mlflow_tracker import MlflowTracker
 
     words = [_hardy(), "run", spec, *_set_flags(overrides), *(["--smoke"] if smoke else [])]
@@ -131,7 +131,7 @@ def _tables(
     resolved: Resolved, results: "Sequence[UnitResult]"
 ) -> Iterator[tuple[str, "list[UnitResult]"]]:
     """Yield a suite's results by experiment, those of a single run together; else all at once."""
-    from hardy.engine.results import by_experiment
+    from hardy.results.stored import by_experiment
 
     single: list[UnitResult] = []
     for experiment, own in by_experiment(resolved, results):
@@ -178,7 +178,7 @@ def _print_results(console: Console, name: str, results: "Sequence[UnitResult]")
 
 def _carried(results: "Sequence[UnitResult]") -> list[str]:
     """Say how the answers fared that a method gives beside its own and the source model's."""
-    from hardy.measure.classification import correct
+    from hardy.tasks.classify.metrics import correct
     from hardy.measure.records import answers
 
     methods = {result.planned.unit.experiment.method.kind for result in results}

@@ -10,7 +10,7 @@ import torch
 
 from hardy.core.errors import DataError
 from hardy.data.pipeline import BadSample, Prepared, loader
-from hardy.engine.bench import Bench, assemble
+from hardy.engine.setup import Bench, assemble
 from hardy.measure.records import TIMING, answer_columns
 from hardy.methods.base import Subject
 from hardy.plan.inputs import Located

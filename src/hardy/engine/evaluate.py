@@ -7,14 +7,14 @@ from time import perf_counter
 
 import pandas as pd
 
-from hardy.engine.bench import Bench
+from hardy.engine.setup import Bench
 from hardy.engine.device import spread
 from hardy.engine.entries import SKIPPED, Entry, Shard, entries
 from hardy.engine.journal import Journal
 from hardy.engine.progress import Reporter
-from hardy.engine.shards import sharded
+from hardy.engine.executor import sharded
 from hardy.measure.records import WALL, as_frame
-from hardy.methods.trainer import Trainer
+from hardy.methods.fitting import Trainer
 
 _RANK = ".label_rank"
 

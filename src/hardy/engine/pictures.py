@@ -10,15 +10,15 @@ from PIL import Image
 from torch import Tensor
 
 from hardy.data.pipeline import Prepared
-from hardy.engine.bench import Bench
+from hardy.engine.setup import Bench
 from hardy.engine.entries import subject_of
-from hardy.engine.report import unit_report
-from hardy.explain.charts import confusion_picture, reliability_diagram
+from hardy.results.report import unit_report
+from hardy.tasks.classify.charts import confusion_picture, reliability_diagram
 from hardy.explain.choose import choose
 from hardy.explain.gradcam import heat_map
 from hardy.explain.panels import Heat, gradcam_panel, view_grid
-from hardy.measure.classification import correct
-from hardy.measure.confusion import confusion_rows
+from hardy.tasks.classify.metrics import correct
+from hardy.tasks.classify.confusion import confusion_rows
 from hardy.measure.records import answers, column
 from hardy.methods.base import Subject
 

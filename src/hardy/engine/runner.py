@@ -11,28 +11,28 @@ from typing import Any
 
 from hardy.core.errors import HardyError, Interrupted
 from hardy.data.open import open_division
-from hardy.engine.bench import assemble, features_dir
+from hardy.engine.setup import assemble, features_dir
 from hardy.engine.checkpoint import Checkpoint, Measures
 from hardy.engine.device import threads_as_before
 from hardy.engine.evaluate import evaluate
-from hardy.engine.expectations import aggregated, all_verdicts, announce, judged, note_verdicts
-from hardy.engine.gate import check_source
-from hardy.engine.held_out import learn
+from hardy.results.verdicts import aggregated, all_verdicts, announce, judged, note_verdicts
+from hardy.engine.source_check import check_source
+from hardy.engine.fit import learn
 from hardy.engine.journal import Journal, discard
 from hardy.engine.leak import check_leaks
 from hardy.engine.pictures import draw
 from hardy.engine.progress import Reporter
-from hardy.engine.report import parent_report
-from hardy.engine.request import REQUEST, SPEC, UNITS, request_text, spec_tag, units_text
-from hardy.engine.results import UnitResult
+from hardy.results.report import parent_report
+from hardy.results.request import REQUEST, SPEC, UNITS, request_text, spec_tag, units_text
+from hardy.results.stored import UnitResult
 from hardy.engine.signals import Stopped, stop_on_signals
 from hardy.engine.supply import supplied
 from hardy.engine.train import speed_of, train
 from hardy.measure.leaderboard import leaderboard, leaderboard_row
 from hardy.measure.records import read_parquet, write_parquet
-from hardy.measure.summary import summarise
+from hardy.tasks.summary import summarise
 from hardy.methods.features import clear_oldest
-from hardy.methods.trainer import Trainer
+from hardy.methods.fitting import Trainer
 from hardy.models.weights import state_sha256
 from hardy.plan.measured import work_label
 from hardy.plan.tracker import (

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from hardy.data.spec import Subset
-from hardy.methods.trainer_spec import TrainerSpec
+from hardy.methods.training_spec import TrainerSpec
 from hardy.spec import Resolved, Unit
 from hardy.spec.experiment import Experiment
 

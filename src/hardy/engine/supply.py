@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from hardy.core.errors import TrackingError, WeightsError
-from hardy.engine.results import UnitResult
+from hardy.results.stored import UnitResult
 from hardy.plan.tracker import Tracker
 from hardy.plan.units import PlannedUnit
 

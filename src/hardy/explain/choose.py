@@ -5,7 +5,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from hardy.measure.classification import correct
+from hardy.tasks.classify.metrics import correct
 from hardy.measure.records import column
 
 Rule = Literal["flips", "uncertain", "first"]

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from hardy.core.errors import MethodError
-from hardy.models.classifier import Classifier
+from hardy.models.model import Classifier
 
 # A block's first normalisation. After the last block only the class token reaches the head in
 # many transformers, so the other tokens' gradients are zero there; before its attention they

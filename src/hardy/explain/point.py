@@ -9,7 +9,7 @@ from PIL import Image
 from torch import Tensor
 
 from hardy.explain.gradcam import heat_map
-from hardy.models.classifier import Classifier
+from hardy.models.model import Classifier
 
 
 def point_of_interest(classifier: Classifier, image: Tensor) -> tuple[int, int]:

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from hardy.core.seeding import generator
-from hardy.measure.classification import answer_metrics, correct
+from hardy.tasks.classify.metrics import answer_metrics, correct
 from hardy.measure.paired import flips
 from hardy.measure.records import WALL, answers
 

@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from hardy.measure.classification import correct, interval
+from hardy.tasks.classify.metrics import correct, interval
 from hardy.measure.paired import paired_bootstrap
 from hardy.measure.records import answers
 from hardy.spec.experiment import Expect

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import pandas as pd
 
-from hardy.measure.classification import correct
+from hardy.tasks.classify.metrics import correct
 from hardy.measure.paired import flips, mcnemar, paired_bootstrap
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from hardy.measure.classification import interval
+from hardy.tasks.classify.metrics import interval
 
 HEADERS = ("run", "shift", "n", "before", "after", "flips", "s/sample")
 _NONE = "–"

@@ -5,7 +5,7 @@ from collections import Counter
 import numpy as np
 import pandas as pd
 
-from hardy.measure.changes import flip_masks
+from hardy.tasks.classify.changes import flip_masks
 
 OPERATIONS = "operations"
 """Column of the records: for each view, the operations it went through; none for view 0."""

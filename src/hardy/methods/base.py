@@ -16,7 +16,7 @@ from PIL import Image
 from torch import Tensor
 
 from hardy.data.pipeline import ViewSet
-from hardy.models.classifier import Classifier
+from hardy.models.model import Classifier
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from hardy.core.spec import Spec
-from hardy.methods.held_out_spec import HeldOut
+from hardy.data.held_out_spec import HeldOut
 from hardy.models.spec import ModelSpec
 
 

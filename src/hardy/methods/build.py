@@ -5,7 +5,7 @@ from typing import Any, cast
 
 from hardy.data.view_spec import ViewSpec
 from hardy.methods.base import TestTimeMethod
-from hardy.models.classifier import Classifier
+from hardy.models.model import Classifier
 
 
 def build_method(

@@ -10,7 +10,7 @@ from torch import nn
 from hardy.core.errors import WeightsError
 from hardy.core.seeding import derive
 from hardy.data.preprocess import Preprocess
-from hardy.models.classifier import Classifier
+from hardy.models.model import Classifier
 from hardy.models.spec import HardyModel, ModelSpec, OpenClipModel, TimmModel, TorchvisionModel
 from hardy.models.weights import STORED, bare, load, locate
 from hardy.plan.inputs import Located

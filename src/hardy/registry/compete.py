@@ -5,9 +5,9 @@ from dataclasses import replace
 
 from hardy.core.errors import RegistryError
 from hardy.data.open import open_dataset
-from hardy.engine.results import UnitResult
+from hardy.results.stored import UnitResult
 from hardy.engine.supply import WEIGHTS
-from hardy.methods.trainer_spec import TrainerSpec
+from hardy.methods.training_spec import TrainerSpec
 from hardy.models.build import build_classifier
 from hardy.plan.inputs import Located, Samples
 from hardy.registry.promote import promote, prune

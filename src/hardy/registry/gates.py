@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hardy.measure.classification import correct
+from hardy.tasks.classify.metrics import correct
 from hardy.measure.paired import flips, mcnemar, paired_bootstrap
-from hardy.measure.summary import summarise
+from hardy.tasks.summary import summarise
 from hardy.registry.spec import BetterThan, Policy, Threshold
 
 KEY = ["dataset", "shift", "sample"]

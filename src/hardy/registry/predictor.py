@@ -23,7 +23,7 @@ from hardy.explain.point import point_as_shares
 from hardy.methods.base import Subject, TestTimeMethod, log_probabilities
 from hardy.methods.build import build_method, views_of
 from hardy.models.build import build_network, ready
-from hardy.models.classifier import Classifier
+from hardy.models.model import Classifier
 from hardy.models.weights import bare
 from hardy.registry.bundle import CARD, WEIGHTS, Card, read_card
 from hardy.registry.inputs import content_id

@@ -13,9 +13,9 @@ from mlflow.entities import LoggedModelOutput
 
 from hardy._version import __version__
 from hardy.core.errors import RegistryError
-from hardy.engine.results import UnitResult
-from hardy.measure.summary import summarise
-from hardy.models.classifier import Classifier
+from hardy.results.stored import UnitResult
+from hardy.tasks.summary import summarise
+from hardy.models.model import Classifier
 from hardy.registry.bundle import Card, joint_fingerprint, write_bundle, write_weights
 from hardy.registry.gates import DATA, KEY
 from hardy.registry.package import save_pyfunc

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from hardy.core.paths import policies_dir
 from hardy.core.variables import ALLOWED, VARIABLE
 from hardy.data.cards import DATASETS
-from hardy.measure.names import EXPECTABLE, METRICS
+from hardy.tasks.names import EXPECTABLE, METRICS
 from hardy.spec.check import texts
 from hardy.spec.diagnostics import Diagnostic
 from hardy.spec.find import lookup, names

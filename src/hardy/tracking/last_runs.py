@@ -2,7 +2,7 @@
 
 from mlflow.entities import ViewType
 
-from hardy.tracking.glance import Glimpse
+from hardy.tracking.recent import Glimpse
 from hardy.tracking.store import EXPERIMENT_MARK, connect, is_absent, tracking_uri, translated
 
 _MOST = 1000

@@ -16,7 +16,7 @@ from mlflow.entities import Run as RunRecord
 
 from hardy.core.errors import TrackingError
 from hardy.plan.tracker import FAILURE_TAG, Scalar, Status
-from hardy.tracking.pulse import HEARTBEAT_SECONDS, HEARTBEAT_TAG, Pulse, stamp
+from hardy.tracking.heartbeat import HEARTBEAT_SECONDS, HEARTBEAT_TAG, Pulse, stamp
 from hardy.tracking.store import translated
 from hardy.tracking.system import SystemSampler
 

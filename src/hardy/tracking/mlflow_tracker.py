@@ -18,7 +18,7 @@ from hardy.core.paths import safe_name, state_dir
 from hardy.plan.tracker import FAILURE_TAG, FINGERPRINT_TAG, PastRun, Status
 from hardy.tracking.mlflow_run import MlflowRun, artifact_path
 from hardy.tracking.provenance import environment, source_tags
-from hardy.tracking.pulse import HEARTBEAT_TAG, is_live
+from hardy.tracking.heartbeat import HEARTBEAT_TAG, is_live
 from hardy.tracking.store import (
     EXPERIMENT_MARK,
     connect,

@@ -14,7 +14,7 @@ from hardy.engine.runner import RECORDS
 from hardy.measure.drift import Drift, compare
 from hardy.measure.records import read_parquet
 from hardy.plan.tracker import FINGERPRINT_TAG, PastRun, Tracker
-from hardy.tracking.aside import ASIDE_FINGERPRINT_TAG
+from hardy.tracking.scratch import ASIDE_FINGERPRINT_TAG
 
 REPRODUCES_TAG = "hardy.reproduces"
 

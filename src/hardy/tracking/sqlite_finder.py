@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import quote
 
 from hardy.plan.tracker import FINGERPRINT_TAG, Finder, PastRun, Status
-from hardy.tracking.pulse import HEARTBEAT_TAG, is_live
+from hardy.tracking.heartbeat import HEARTBEAT_TAG, is_live
 from hardy.tracking.store import EXPERIMENT_MARK
 
 _CHUNK = 500

@@ -22,8 +22,8 @@ from hardy.core.errors import SpecError
 from hardy.core.seeding import generator
 from hardy.data.dataset import Dataset
 from hardy.methods.contrastive.spec import ContrastiveSpec
-from hardy.methods.trainer import Batch, Trainer
-from hardy.models.classifier import Classifier
+from hardy.methods.fitting import Batch, Trainer
+from hardy.models.model import Classifier
 from hardy.models.clip.zero_shot import ZeroShot
 
 _HIGHEST_SCALE = math.log(100)

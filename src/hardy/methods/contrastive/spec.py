@@ -4,7 +4,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, Field
 
-from hardy.methods.trainer_spec import TrainerSpec
+from hardy.methods.training_spec import TrainerSpec
 
 
 def _one_place(template: str) -> str:

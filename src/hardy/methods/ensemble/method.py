@@ -28,9 +28,9 @@ from hardy.methods.ensemble.pool import (
     pool,
 )
 from hardy.methods.ensemble.spec import EnsembleSpec, Member
-from hardy.methods.ensemble.still import Still
+from hardy.methods.ensemble.frozen import Still
 from hardy.methods.marginal import entropy, log_marginal
-from hardy.models.classifier import Classifier
+from hardy.models.model import Classifier
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from hardy.methods.memo.spec import MemoSpec
 from hardy.methods.optim import build_optimizer
 from hardy.methods.snapshot import Snapshot
 from hardy.methods.tuned import tuned_parameters
-from hardy.models.classifier import Classifier
+from hardy.models.model import Classifier
 
 
 class Memo(Adapter):

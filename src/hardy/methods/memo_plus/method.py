@@ -23,7 +23,7 @@ from hardy.methods.memo.spec import MemoSpec
 from hardy.methods.memo_plus.masks import Masks, Pixels, Point, kept, masked_images
 from hardy.methods.memo_plus.segmenters import Segmenter, build_segmenter
 from hardy.methods.memo_plus.spec import MemoPlusSpec
-from hardy.models.classifier import Classifier
+from hardy.models.model import Classifier
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import torch
 
 from hardy.methods.base import Outcome, Subject, TestTimeMethod, log_probabilities
 from hardy.methods.source.spec import SourceSpec
-from hardy.models.classifier import Classifier
+from hardy.models.model import Classifier
 
 
 class Source(TestTimeMethod):

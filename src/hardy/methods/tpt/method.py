@@ -23,7 +23,7 @@ from hardy.methods.snapshot import Snapshot
 from hardy.methods.tpt.align import Aligner
 from hardy.methods.tpt.context import prompt_tokens, read_context, start_values
 from hardy.methods.tpt.spec import TptSpec
-from hardy.models.classifier import Classifier
+from hardy.models.model import Classifier
 from hardy.models.clip.text import PromptEncoder
 from hardy.models.clip.zero_shot import ZeroShot
 from hardy.models.weights import state_sha256

@@ -18,7 +18,7 @@ from hardy.methods.base import Outcome, Subject, TestTimeMethod, log_probabiliti
 from hardy.methods.marginal import select_confident
 from hardy.methods.pooling import majority_vote, view_ensemble
 from hardy.methods.view_ensemble.spec import ViewEnsembleSpec
-from hardy.models.classifier import Classifier
+from hardy.models.model import Classifier
 
 
 class ViewEnsemble(TestTimeMethod):

@@ -1,0 +1,118 @@
+"""Measures one model: `python -m hardy.engine.cost_process`, an experiment's JSON in, its costs out.
+
+Weights are random and nothing is downloaded: no value of a weight changes what a pass costs.
+"""
+
+import json
+import resource
+import statistics
+import sys
+from collections.abc import Callable
+from functools import partial
+from time import perf_counter
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode, conv_flop_count
+
+from hardy.engine.device import make_fabric
+from hardy.models.build import build_network, ready
+from hardy.models.model import Classifier
+from hardy.spec.experiment import Experiment
+
+Shape = list[int]
+
+# Two batches: what the larger one adds to the peak is the images', the rest the model's.
+_SMALL, _LARGE = 2, 8
+# The classes of an image-text model: they are read once, and a pass of images hardly sees them.
+_TEXTS = ("one", "two")
+_REPEATS, _ENOUGH_SECONDS = 5, 1.0
+
+
+def probe(experiment: Experiment) -> dict[str, Any]:
+    """Return the fields of `hardy.plan.measured.ModelCost`, but for the machine's name."""
+    fabric = make_fabric(experiment)
+    network, preprocess = build_network(experiment.model, texts=_TEXTS, download=False)
+    ready(Classifier(network, preprocess), fabric.device)
+    network.to(memory_format=torch.channels_last)  # as `assemble` lays it out
+    size = preprocess.size
+
+    def images(count: int) -> Tensor:
+        return torch.zeros(count, 3, size, size, device=fabric.device)
+
+    def backward(count: int) -> None:
+        with fabric.autocast():
+            logits = network(images(count))
+        torch.autograd.backward(logits.float().logsumexp(dim=-1).mean())
+
+    def forward(count: int) -> None:
+        with torch.no_grad(), fabric.autocast():
+            network(images(count))
+
+    flops = count_flops(partial(forward, 1)), count_flops(partial(backward, 1))
+    peaks = [_peak(network, partial(backward, n), fabric.device) for n in (_SMALL, _LARGE)]
+    slope = max(0, peaks[1] - peaks[0]) // (_LARGE - _SMALL)
+    one_way = _seconds(partial(forward, _LARGE), fabric.device) / _LARGE
+    both_ways = _seconds(partial(backward, _LARGE), fabric.device) / _LARGE
+    return {
+        "size": size,
+        "forward_flops": flops[0],
+        "backward_flops": flops[1] - flops[0],
+        "forward_seconds": one_way,
+        "backward_seconds": max(0.0, both_ways - one_way),
+        "base_bytes": max(0, peaks[0] - _SMALL * slope),
+        "image_bytes": slope,
+    }
+
+
+def count_flops(passes: Callable[[], object]) -> int:
+    """Return the floating-point operations of a call, as torch's counter counts them."""
+    formulas = {torch.ops.aten.convolution_backward: _convolution_backward}
+    with FlopCounterMode(display=False, custom_mapping=formulas) as counter:
+        passes()
+    return int(counter.get_total_flops())
+
+
+def _convolution_backward(
+    gradient: Shape,
+    images: Shape,
+    kernel: Shape,
+    *settings: Any,  # noqa: ANN401 - whatever the operator was called with
+    **_: object,
+) -> int:
+    """Count the backward pass of a convolution: as much as forward, for each gradient wanted.
+
+    torch's own formula takes the kernel's gradient for that of a convolution of one group, which
+    makes a depthwise convolution dearer by its number of channels.
+    """
+    transposed, wanted = settings[4], settings[7]
+    forward = conv_flop_count(images, kernel, gradient, transposed=transposed)
+    return int(forward * sum(wanted[:2]))
+
+
+def _peak(network: nn.Module, passes: Callable[[], None], device: torch.device) -> int:
+    """Return the peak memory so far, in bytes: the card's, or that of this whole process."""
+    network.zero_grad(set_to_none=True)
+    passes()
+    if device.type == "cuda":
+        return int(torch.cuda.max_memory_allocated(device))
+    used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return used if sys.platform == "darwin" else used * 1024
+
+
+def _seconds(passes: Callable[[], None], device: torch.device) -> float:
+    """Return the median seconds of a call, after one that is not counted."""
+    passes()
+    times: list[float] = []
+    while len(times) < _REPEATS and sum(times) < _ENOUGH_SECONDS:
+        start = perf_counter()
+        passes()
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        times.append(perf_counter() - start)
+    return statistics.median(times)
+
+
+if __name__ == "__main__":
+    print(json.dumps(probe(Experiment.model_validate_json(sys.stdin.read()))))

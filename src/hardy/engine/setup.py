@@ -1,0 +1,121 @@
+"""Everything a unit needs on the table before the first sample."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from lightning_fabric import Fabric
+
+from hardy.core.errors import SpecError
+from hardy.core.paths import state_dir
+from hardy.data.dataset import Dataset
+from hardy.data.open import open_dataset
+from hardy.data.pipeline import SamplePipeline
+from hardy.engine.device import make_fabric, spread, use_threads
+from hardy.explain.point import SourcePoint
+from hardy.methods.base import TestTimeMethod
+from hardy.methods.build import build_method, views_of
+from hardy.models.build import build_classifier, ready
+from hardy.models.model import Classifier
+from hardy.models.spec import ModelSpec
+from hardy.plan.inputs import Located
+from hardy.spec.experiment import Experiment
+
+
+@dataclass(frozen=True)
+class Bench:
+    """An experiment's parts, built.
+
+    Attributes:
+        experiment: The resolved spec.
+        located: Its weights.
+        fabric: Device and precision.
+        dataset: The samples, sorted.
+        classifier: The source model, on the device.
+        method: Adapts and answers.
+    """
+
+    experiment: Experiment
+    located: Located
+    fabric: Fabric
+    dataset: Dataset
+    classifier: Classifier
+    method: TestTimeMethod
+
+    def pipeline(self, indices: Sequence[int]) -> SamplePipeline:
+        """Return what prepares the views of the samples at these places of the manifest."""
+        views = views_of(self.experiment.method)
+        return SamplePipeline(
+            self.dataset,
+            self.classifier.preprocess,
+            shift=self.experiment.data.shift,
+            views=views,
+            seed=self.experiment.seed,
+            indices=indices,
+            keep_canvas=self.experiment.method.needs_canvas,
+            device=str(self.fabric.device),
+            further=self.method.view_sets,
+            point=SourcePoint(self.classifier) if views and views.at_point else None,
+        )
+
+
+def features_dir() -> Path:
+    """Return where methods keep image features for other runs."""
+    return state_dir() / "features"
+
+
+def assemble(experiment: Experiment, located: Located) -> Bench:
+    """Open the data, build the model and the method.
+
+    Args:
+        experiment: The resolved spec.
+        located: Its weights, where the plan found them; they are not looked for again.
+
+    Raises:
+        SpecError: If the model's outputs cannot be the dataset's classes.
+        DataError: If the dataset is absent or has another layout.
+        WeightsError: If the weights are absent or do not fit.
+    """
+    fabric = make_fabric(experiment)
+    dataset = open_dataset(experiment.data)
+    models = (experiment.model, *experiment.method.further_models)
+    first, *further = (
+        _classifier(model, each, dataset, experiment.seed, fabric)
+        for model, each in zip(models, (located, *located.others), strict=True)
+    )
+    # Operations round by the number of threads, so the texts are read by as many as all else.
+    if use_threads(spread(experiment, first.preprocess.size, fabric.device.type)):
+        for classifier in (first, *further):
+            ready(classifier, fabric.device)
+    method = build_method(experiment.method, first, *further)
+    kept = features_dir() if experiment.compute.keep_features else None
+    method.remember(kept, experiment.precision)
+    return Bench(experiment, located, fabric, dataset, first, method)
+
+
+def _classifier(
+    model: ModelSpec, located: Located, dataset: Dataset, seed: int, fabric: Fabric
+) -> Classifier:
+    classifier = build_classifier(
+        model,
+        dataset.model_indices,
+        classes=dataset.classes,
+        seed=seed,
+        located=located,
+        device=fabric.device,
+    )
+    classifier.to(memory_format=torch.channels_last)  # convolutions' faster layout
+    _check_classes(model, classifier, dataset)
+    return classifier
+
+
+def _check_classes(model: ModelSpec, classifier: Classifier, dataset: Dataset) -> None:
+    outputs, kept = classifier.outputs(), classifier.model_indices
+    needed = max(kept) + 1 if kept else len(dataset.classes)
+    fits = outputs >= needed if kept else outputs == needed
+    if not fits:
+        message = (
+            f"model {model.name} has {outputs} outputs, but dataset {dataset.name} needs {needed}"
+        )
+        raise SpecError(message, hint="Choose weights that were trained on these classes.")

@@ -1,0 +1,150 @@
+"""Pictures of whole runs: the confusion of classes and the reliability of confidences."""
+
+from collections.abc import Mapping, Sequence
+from io import BytesIO
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from PIL import Image
+
+from hardy.tasks.classify.calibration import BINS, Reliability, reliability
+from hardy.tasks.classify.confusion import most_confused
+
+_MATRIX_CLASSES = 30
+_PAIRS = 20
+_NAME = 28
+DPI = 100
+BLUE, ORANGE, INK = "#0072B2", "#D55E00", "#212529"
+
+Row = Mapping[str, int | str]
+
+
+def confusion_picture(rows: Sequence[Row], classes: Sequence[str]) -> Image.Image:
+    """Draw the confusion of the classes that occur, as labels or as predictions.
+
+    Up to 30 classes give a matrix of counts, coloured by their share of the label's samples; more
+    give bars of the most confused pairs.
+
+    Args:
+        rows: Counts by label and prediction, as `measure.confusion.confusion_rows` gives them.
+        classes: Class names by index.
+
+    Returns:
+        RGB, at most 1600 pixels wide.
+    """
+    present = sorted({int(row[key]) for row in rows for key in ("label", "prediction")})
+    if len(present) > _MATRIX_CLASSES:
+        return _pair_bars(rows, classes, len(present))
+    return _matrix(rows, classes, present)
+
+
+def _matrix(rows: Sequence[Row], classes: Sequence[str], present: list[int]) -> Image.Image:
+    place = {label: position for position, label in enumerate(present)}
+    counts = np.zeros((len(present), len(present)), int)
+    for row in rows:
+        counts[place[int(row["label"])], place[int(row["prediction"])]] = int(row["count"])
+    share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    names = [short(classes[label]) for label in present]
+
+    side = min(12.0, 3.5 + 0.4 * len(present))
+    figure = Figure(figsize=(side + 2, side + 1), dpi=DPI, layout="constrained")
+    axes = figure.add_subplot()
+    drawn = axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
+    axes.set_xticks(range(len(names)), names, rotation=90, fontsize=10, parse_math=False)
+    axes.set_yticks(range(len(names)), names, fontsize=10, parse_math=False)
+    axes.set(xlabel="prediction", ylabel="label")
+    size = 11 if len(names) <= 12 else 8
+    for y, x in zip(*np.nonzero(counts), strict=True):
+        ink = "white" if share[y, x] > 0.55 else INK
+        axes.text(x, y, str(counts[y, x]), ha="center", va="center", color=ink, fontsize=size)
+    right, total = int(np.trace(counts)), int(counts.sum())
+    axes.set_title(f"{right} of {total} right", fontsize=13, fontweight="bold")
+    figure.colorbar(drawn, ax=axes, shrink=0.8, label="share of the label's samples")
+    return render(figure)
+
+
+def _pair_bars(rows: Sequence[Row], classes: Sequence[str], present: int) -> Image.Image:
+    pairs = most_confused([dict(row) for row in rows], _PAIRS)
+    counts = [int(row["count"]) for row in pairs]
+    names = [
+        f"{short(classes[int(row['label'])])} → {short(classes[int(row['prediction'])])}"
+        for row in pairs
+    ]
+    figure = Figure(figsize=(11, 1.6 + 0.32 * max(len(pairs), 3)), dpi=DPI, layout="constrained")
+    axes = figure.add_subplot()
+    bars = axes.barh(range(len(pairs)), counts, color=BLUE)
+    axes.bar_label(bars, padding=4, fontsize=10)
+    axes.set_yticks(range(len(pairs)), names, fontsize=10, parse_math=False)
+    axes.invert_yaxis()
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.margins(x=0.08)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.set_xlabel("samples (label → prediction)")
+    wrong = sum(int(row["count"]) for row in rows if row["label"] != row["prediction"])
+    title = f"Most confused pairs: {sum(counts)} of {wrong} errors, {present} classes"
+    axes.set_title(title, fontsize=13, fontweight="bold")
+    return render(figure)
+
+
+def reliability_diagram(
+    confidence: np.ndarray, correct: np.ndarray, bins: int = BINS
+) -> Image.Image:
+    """Draw accuracy against confidence by bin, above the number of samples in each.
+
+    Args:
+        confidence: Largest probabilities (N,), in [0, 1].
+        correct: Whether each prediction is right (N,).
+        bins: Number of equal-width bins.
+
+    Raises:
+        DataError: If there is no sample or a confidence is outside [0, 1].
+    """
+    binned = reliability(confidence, correct, bins)
+    figure = Figure(figsize=(6.4, 7.2), dpi=DPI, layout="constrained")
+    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(4, 1))
+    _accuracy_bars(upper, binned)
+    lower.bar(binned.edges[:-1], binned.counts, 1 / bins, align="edge", color="#868e96")
+    lower.yaxis.set_major_locator(MaxNLocator(4, integer=True))
+    lower.set(xlabel="confidence", ylabel="samples", xlim=(0, 1))
+    title = f"Expected calibration error {100 * binned.ece:.1f} %, {len(correct)} samples"
+    upper.set_title(title, fontsize=13, fontweight="bold")
+    return render(figure)
+
+
+def _accuracy_bars(axes: Axes, binned: Reliability) -> None:
+    width = 1 / len(binned.counts)
+    held = binned.counts > 0
+    left, accuracy = binned.edges[:-1][held], binned.accuracy[held]
+    gap = binned.confidence[held] - accuracy
+    axes.bar(left, accuracy, width, align="edge", color=BLUE, edgecolor="white", label="accuracy")
+    axes.bar(
+        left,
+        gap,
+        width,
+        accuracy,
+        align="edge",
+        color=ORANGE,
+        edgecolor="white",
+        alpha=0.45,
+        hatch="//",
+        label="gap to mean confidence",
+    )
+    axes.plot([0, 1], [0, 1], color=INK, linestyle="--", linewidth=1, label="calibrated")
+    axes.set(ylabel="accuracy", ylim=(0, 1))
+    axes.legend(loc="upper left", frameon=False)
+
+
+def short(name: str) -> str:
+    """Return a class name, cut with an ellipsis where it is long."""
+    return name if len(name) <= _NAME else name[: _NAME - 1].rstrip(" ,") + "…"
+
+
+def render(figure: Figure) -> Image.Image:
+    """Return a figure as an RGB picture."""
+    # Through the figure itself: pyplot would keep it, and choose a backend, for the whole process.
+    buffer = BytesIO()
+    # "tight" keeps long class names, which the layout engine may push over the edge.
+    figure.savefig(buffer, format="png", dpi=DPI, bbox_inches="tight", pad_inches=0.15)
+    return Image.open(buffer).convert("RGB")

@@ -1,0 +1,79 @@
+"""What a model costs: counted by hand, and the estimate of MEMO against MEMO itself."""
+
+import pytest
+import timm
+import torch
+from torch import nn
+
+from hardy.core.errors import MethodError
+from hardy.data.preprocess import Preprocess
+from hardy.engine.model_cost import model_cost
+from hardy.engine.cost_process import count_flops
+from hardy.methods.base import Subject
+from hardy.methods.build import build_method
+from hardy.models.model import Classifier
+from hardy.plan.measured import recall
+from tests.plan.helpers import experiment
+
+TINY = {"kind": "timm", "name": "test_efficientnet", "weights": "random"}
+
+
+def both_ways(network: nn.Module, images: torch.Tensor) -> None:
+    torch.autograd.backward(network(images).sum())
+
+
+@pytest.mark.parametrize("groups", [1, 2, 8])
+def test_a_convolution_forward_and_backward(groups):
+    layer = nn.Conv2d(8, 16, 3, padding=1, groups=groups, bias=False)
+    images = torch.zeros(1, 8, 10, 10, requires_grad=True)
+    forward = 2 * 10 * 10 * 16 * (8 // groups) * 9
+    assert count_flops(lambda: layer(images)) == forward
+    # As much again for the gradient of the kernel, and for that of the images.
+    assert count_flops(lambda: both_ways(layer, images)) == 3 * forward
+    assert count_flops(lambda: both_ways(layer, images.detach())) == 2 * forward
+
+
+@pytest.mark.parametrize("steps", [1, 2])
+def test_memo_does_the_passes_that_it_states(steps):
+    asked = experiment(
+        model=TINY,
+        method={
+            "kind": "memo",
+            "views": {"kind": "cut", "count": 4},
+            "select": 0.5,
+            "steps": steps,
+        },
+    )
+    network = timm.create_model("test_efficientnet").eval()
+    geometry = Preprocess(64, 64, "bilinear", (0.5,) * 3, (0.5,) * 3)
+    method = build_method(asked.method, Classifier(network, geometry))
+    image = torch.zeros(1, 3, 64, 64)
+    forward = count_flops(lambda: network(image).detach())
+    backward = count_flops(lambda: both_ways(network, image)) - forward
+    passes = asked.method.cost()
+    stated = passes.forward * forward + passes.backward * backward
+    counted = count_flops(lambda: method.predict(Subject(torch.rand(4, 3, 64, 64))))
+    assert counted == pytest.approx(stated, rel=1e-3)
+
+
+@pytest.mark.slow
+def test_a_model_is_measured_once(monkeypatch):
+    asked = experiment(model=TINY, compute={"device": "cpu"})
+    cost = model_cost(asked)
+    assert cost.size == 160
+    network = timm.create_model("test_efficientnet").eval()
+    image = torch.zeros(1, 3, 160, 160)
+    assert cost.forward_flops == count_flops(lambda: network(image).detach())
+    assert cost.backward_flops > cost.forward_flops
+    assert 0 < cost.forward_seconds < 10
+    assert cost.base_bytes > 50_000_000  # the interpreter and torch are in it
+    monkeypatch.setattr("subprocess.run", None)
+    assert model_cost(asked) == cost == recall(asked)
+
+
+@pytest.mark.slow
+def test_a_model_that_cannot_be_built_is_told():
+    asked = experiment(model={**TINY, "name": "no_such_model"})
+    with pytest.raises(MethodError, match="no_such_model could not be measured"):
+        model_cost(asked)
+    assert recall(asked) is None

@@ -1,0 +1,51 @@
+"""The weights of a registered version, as an experiment begins with them."""
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from hardy.core.errors import RegistryError
+from hardy.core.hashing import file_sha256
+from hardy.registry.stores import locate_version
+
+
+@pytest.fixture
+def uri(shelf, stub_package) -> str:
+    return shelf.add(20).uri
+
+
+def test_the_file_is_the_registered_one(uri, shelf, classifier, isolated_home):
+    found = locate_version(uri)
+    assert found.path is not None
+    assert found.identity == f"sha256:{file_sha256(found.path)}"
+    assert found.identity == f"sha256:{shelf.tags('1')['hardy.weights_sha256']}"
+    assert found.path.is_relative_to(isolated_home / ".hardy")
+    assert not found.in_order
+    state = load_file(found.path)
+    for name, tensor in classifier.network.state_dict().items():
+        assert torch.equal(state[name], tensor)
+
+
+def test_an_alias_is_followed(uri, shelf):
+    shelf.client.set_registered_model_alias("tiny", "champion", "1")
+    assert locate_version("models:/tiny@champion") == locate_version(uri)
+
+
+def test_it_is_fetched_once_and_again_if_it_was_damaged(uri, monkeypatch):
+    found = locate_version(uri)
+    found.path.write_bytes(b"damaged")
+    assert locate_version(uri) == found
+    assert found.identity == f"sha256:{file_sha256(found.path)}"
+    monkeypatch.setattr("hardy.registry.weights.fetched", None)
+    assert locate_version(uri) == found
+
+
+def test_other_files_than_the_registered_ones_are_refused(uri, shelf):
+    shelf.client.set_model_version_tag("tiny", "1", "hardy.weights_sha256", "0" * 64)
+    with pytest.raises(RegistryError, match="the registry says"):
+        locate_version(uri)
+
+
+def test_a_version_that_is_not_there(uri):
+    with pytest.raises(RegistryError, match="no alias"):
+        locate_version("models:/tiny@champian")

@@ -1,0 +1,167 @@
+from types import SimpleNamespace
+
+import pandas as pd
+import pytest
+from PIL import Image
+
+from hardy.results.verdicts import all_verdicts, announce, judged, note_verdicts, unit_verdicts
+from hardy.results.report import parent_report, unit_report
+from hardy.results.stored import UnitResult
+from hardy.measure.records import answer_columns, as_frame
+from hardy.tasks.summary import summarise
+from hardy.spec.experiment import Experiment
+
+CLASSES = ["cat", "dog"]
+LABELS = [0, 0, 1, 1]
+OPERATIONS = [[[], ["blur"]], [[], ["crop"]], [[], ["blur"]], [[], ["crop"]]]
+
+
+def records(source: list[int], memo: list[int], main: str = "memo") -> pd.DataFrame:
+    log_p = {0: [-0.1053605, -2.3025851], 1: [-2.3025851, -0.1053605]}
+    return as_frame(
+        {"sample": f"{i}.jpg", "dataset": "d", "shift": "none", "label": y, "operations": o}
+        | answer_columns("source", log_p[s], y)
+        | answer_columns(main, log_p[m], y)
+        for i, (y, s, m, o) in enumerate(zip(LABELS, source, memo, OPERATIONS, strict=True))
+    )
+
+
+def experiment(name: str, *expected: tuple[str, float], kind: str = "memo") -> Experiment:
+    rows = [{"metric": m, "value": v, "tolerance": 0.01, "source": "a table"} for m, v in expected]
+    return Experiment.model_validate(
+        {
+            "name": name,
+            "data": {"dataset": "imagenet-sample"},
+            "model": {"kind": "timm", "name": "resnet50"},
+            "method": {"kind": kind},
+            "expect": rows,
+        }
+    )
+
+
+def result(spec: Experiment, frame: pd.DataFrame) -> UnitResult:
+    metrics = summarise(frame, spec.method.kind)
+    planned = SimpleNamespace(unit=SimpleNamespace(experiment=spec))
+    return UnitResult(planned, "run", frame, metrics, reused=False)  # type: ignore[arg-type]
+
+
+class Noted:
+    """Takes what is written to a run."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+        self.tagged: dict[str, str] = {}
+
+    def note(self, markdown: str) -> None:
+        self.notes.append(markdown)
+
+    def tags(self, values: dict[str, str]) -> None:
+        self.tagged |= values
+
+
+def whole(*results: UnitResult) -> SimpleNamespace:
+    units = tuple(r.planned.unit for r in results)
+    return SimpleNamespace(name="suite", units=units, experiments=())
+
+
+BETTER = records([0, 1, 1, 0], [0, 0, 1, 0])
+WORSE = records([0, 1, 1, 0], [1, 1, 1, 0])
+
+
+def test_a_unit_is_judged_in_its_metrics_its_tag_and_its_note() -> None:
+    run = Noted()
+    spec = experiment("memo/a", ("accuracy", 0.75), ("delta/accuracy", 0.5), ("mean/error", 0.1))
+    got = judged(result(spec, BETTER), run)  # type: ignore[arg-type]
+    assert got.metrics["expect/accuracy/difference"] == pytest.approx(0)
+    assert got.metrics["expect/delta/accuracy/difference"] == pytest.approx(-0.25)
+    assert "expect/mean/error/difference" not in got.metrics
+    assert run.tagged == {"hardy.expect": "1 of 2 agree, 1 unclear"}
+    assert "| memo/a | accuracy | 0.75 ± 0.01 | 0.7500 |" in run.notes[0]
+
+
+def test_where_nothing_is_expected_nothing_is_written() -> None:
+    run, spec = Noted(), experiment("memo/a")
+    assert judged(result(spec, BETTER), run).metrics == summarise(BETTER, "memo")  # type: ignore[arg-type]
+    assert (run.notes, run.tagged) == ([], {})
+    note_verdicts(run, [], before="| board |\n")  # type: ignore[arg-type]
+    assert run.notes == ["| board |\n"]
+
+
+def test_a_matrix_is_also_judged_as_one() -> None:
+    first = result(experiment("m/x", ("mean/accuracy", 0.5)), BETTER)
+    second = result(experiment("m/y", ("mean/accuracy", 0.5)), WORSE)
+    matrix = whole(first, second)
+    matrix.experiments = (matrix,)
+    ((name, verdict),) = all_verdicts(matrix, [first, second])  # type: ignore[arg-type]
+    assert (name, verdict.agrees) == ("suite", "yes")
+
+
+def test_each_member_of_a_suite_is_judged_by_its_own_units() -> None:
+    first = result(experiment("a", ("accuracy", 0.75), ("mean/accuracy", 0.1)), BETTER)
+    second = result(experiment("b", ("accuracy", 0.75)), WORSE)
+    suite = whole(first, second)
+    suite.experiments = (whole(first), whole(second))
+    found = all_verdicts(suite, [first, second])  # type: ignore[arg-type]
+    assert [(name, v.expect.metric, v.got) for name, v in found] == [
+        ("a", "accuracy", 0.75),
+        ("b", "accuracy", 0.25),
+    ]
+    said: list[str] = []
+    announce(suite, [first, second], SimpleNamespace(say=said.append))  # type: ignore[arg-type]
+    assert len(said) == 2
+    assert len(unit_verdicts(first)) == 1
+
+
+def test_several_methods_have_no_mean() -> None:
+    first = result(experiment("m/x", ("mean/accuracy", 0.5)), BETTER)
+    plain = experiment("m/y", ("mean/accuracy", 0.5), kind="source")
+    second = result(plain, records([0, 1, 1, 0], [0, 0, 0, 0], main="source"))
+    matrix = whole(first, second)
+    matrix.experiments = (matrix,)
+    assert all_verdicts(matrix, [first, second]) == []  # type: ignore[arg-type]
+
+
+def test_a_unit_report_has_what_says_something() -> None:
+    report = dict(unit_report(BETTER, "memo", CLASSES))
+    assert set(report) == {
+        "report/classes.csv",
+        "report/classes-1.png",
+        "report/class-deltas.png",
+        "report/flips.csv",
+        "report/operations.csv",
+        "report/operations.png",
+    }
+    assert report["report/flips.csv"].splitlines()[1].startswith("1.jpg,to_right,cat,dog,0.9")
+    assert isinstance(report["report/classes-1.png"], Image.Image)
+
+
+def test_without_flips_or_repeated_classes_pictures_are_left_out() -> None:
+    alike = records([0, 0, 1, 1], [0, 0, 1, 1])
+    assert "report/operations.png" not in dict(unit_report(alike, "memo", CLASSES))
+    assert "report/class-deltas.png" not in dict(unit_report(alike, "memo", CLASSES))
+    one_each = BETTER.iloc[1:3]
+    assert "report/classes-1.png" not in dict(unit_report(one_each, "memo", CLASSES))
+
+
+def test_the_source_model_changes_nothing_to_report() -> None:
+    assert list(unit_report(BETTER, "source", CLASSES)) == []
+
+
+def matrix_of(units: list) -> SimpleNamespace:
+    return SimpleNamespace(name="suite", experiments=[SimpleNamespace(name="suite", units=units)])
+
+
+def test_a_parent_reports_the_gain_of_each_unit() -> None:
+    units = [
+        result(experiment("suite/flip"), WORSE),
+        result(experiment("suite/crop"), BETTER),
+        result(experiment("other", kind="source"), BETTER),
+    ]
+    report = dict(parent_report(matrix_of(units), units))
+    table = report["report/answers.csv"].splitlines()
+    assert table[0].startswith("experiment,answer,answers,images,accuracy,ece,nll,gain,")
+    assert [row.split(",")[:2] for row in table[1:]] == [["suite", "source"], ["suite", "memo"]]
+    rows = report["report/gains.csv"].splitlines()
+    assert [row.split(",")[0] for row in rows] == ["run", "crop", "flip"]
+    assert isinstance(report["report/gains.png"], Image.Image)
+    assert set(dict(parent_report(matrix_of(units[1:]), units[1:]))) == {"report/answers.csv"}
