@@ -26,26 +26,26 @@ from torch import nn
 from benchmarks.published_memo import PublishedMemo
 from benchmarks.timing import compare, compare_seconds
 from hardy.data.view_spec import Cut
-from hardy.engine.setup import Bench, assemble
 from hardy.engine.device import spread
 from hardy.engine.entries import Entry, Shard, entries
 from hardy.engine.executor import sharded
+from hardy.engine.setup import Bench, assemble
 from hardy.methods.base import Subject
 from hardy.methods.memo.method import Memo
 from hardy.methods.memo.spec import MemoSpec
-from hardy.models.build import build_classifier
-from hardy.models.model import Classifier
+from hardy.models.build import build_model
+from hardy.models.model import Model
 from hardy.models.spec import TorchvisionModel
 from hardy.models.weights import locate
 from hardy.spec import resolve
 
 
-def _classifier(model: TorchvisionModel) -> Classifier:
-    classifier = build_classifier(model).to(memory_format=torch.channels_last)
+def _classifier(model: TorchvisionModel) -> Model:
+    model = build_model(model).to(memory_format=torch.channels_last)
     # torchvision's transformers begin with a head of zeros, which tells no view from another.
-    head = next(m for m in reversed(list(classifier.modules())) if isinstance(m, nn.Linear))
+    head = next(m for m in reversed(list(model.modules())) if isinstance(m, nn.Linear))
     nn.init.normal_(head.weight, std=0.1, generator=torch.manual_seed(1))
-    return classifier
+    return model
 
 
 def two_pass(name: str, views: int, select: float, rounds: int) -> None:
@@ -96,7 +96,7 @@ class Warm:
 
 def _hardy(bench: Bench, indices: Sequence[int], found: list[Entry]) -> float:
     """Make the entries as `hardy run` does; return the seconds."""
-    cores = spread(bench.experiment, bench.classifier.preprocess.size, "cpu")
+    cores = spread(bench.experiment, bench.model.preprocess.size, "cpu")
     shard = Shard(bench.experiment, bench.located, cores.threads)
     with tempfile.TemporaryDirectory() as folder:
         work = Warm(shard, Path(folder), cores.processes)
@@ -174,10 +174,10 @@ def share(views: int, select: float, samples: int) -> None:
     ]
     experiment = resolve("quickstart", changes).units[0].experiment
     bench = assemble(experiment, locate(experiment.model))
-    workers = spread(experiment, bench.classifier.preprocess.size, "cpu").workers
+    workers = spread(experiment, bench.model.preprocess.size, "cpu").workers
     with closing(entries(bench, range(samples + 1), workers)) as made:
         next(made)  # the first sample waits for its views
-        with _passes(bench.classifier.network) as seconds:
+        with _passes(bench.model.network) as seconds:
             start = time.perf_counter()
             for _ in made:
                 pass

@@ -26,8 +26,8 @@ class PublishedMemo:
 
     def __init__(self, bench: Bench, views: int, rate: float) -> None:
         self.dataset, self.seed, self.views = bench.dataset, bench.experiment.seed, views
-        self.preprocess = bench.classifier.preprocess
-        self.network = deepcopy(bench.classifier).to(memory_format=torch.contiguous_format)
+        self.preprocess = bench.model.preprocess
+        self.network = deepcopy(bench.model).to(memory_format=torch.contiguous_format)
         self.state = deepcopy(self.network.state_dict())
         self.optimizer = torch.optim.SGD(self.network.parameters(), lr=rate)
 

@@ -29,14 +29,14 @@ from hardy.methods.features import FeatureMemory
 from hardy.methods.marginal import marginal_entropy, select_confident
 from hardy.methods.tpt.method import Tpt
 from hardy.methods.tpt.spec import TptSpec
-from hardy.models.model import Classifier
 from hardy.models.clip.zero_shot import ZeroShot
+from hardy.models.model import Model
 
 PROMPT = "a photo of a {}."
 CONTEXT = 4  # its words before the class
 
 
-def _classifier(arch: str, classes: int) -> Classifier:
+def _classifier(arch: str, classes: int) -> Model:
     torch.manual_seed(0)
     clip = open_clip.create_model(arch, pretrained=None).eval()
     nn.init.constant_(clip.logit_scale, math.log(100))  # as trained; else no view is confident
@@ -48,7 +48,7 @@ def _classifier(arch: str, classes: int) -> Classifier:
     preprocess = Preprocess(
         size=size, resize=size, interpolation="bicubic", mean=(0.5,) * 3, std=(0.5,) * 3
     )
-    return Classifier(network, preprocess).eval()
+    return Model(network, preprocess).eval()
 
 
 class Plain:
@@ -115,11 +115,11 @@ def main() -> None:
 
 def run(arch: str, classes: int, views: int, rounds: int, fewer: int) -> None:
     """Print all figures of one architecture and number of classes."""
-    classifier = _classifier(arch, classes)
-    size = classifier.preprocess.size
+    model = _classifier(arch, classes)
+    size = model.preprocess.size
     spec = TptSpec(views=Cut(count=views))
     began = perf_counter()
-    method = Tpt(classifier, spec)
+    method = Tpt(model, spec)
     pixels = torch.randn(views, 3, size, size, generator=torch.manual_seed(0))
     # Noise of one strength would look the same to a random network in every view.
     subject = Subject(
@@ -138,8 +138,8 @@ def run(arch: str, classes: int, views: int, rounds: int, fewer: int) -> None:
     print(f"{arch}, {classes} classes, {views} views, {rounds} rounds")
     print(f"built, and the first sample answered, in {perf_counter() - began:.1f} s")
     print(f"peak memory until here {_peak():.2f} GB")
-    encoding = _median(partial(_encode, classifier.network, subject.views), rounds)
-    plain, keep = Plain(classifier.network, fewer), spec.keep(views)
+    encoding = _median(partial(_encode, model.network, subject.views), rounds)
+    plain, keep = Plain(model.network, fewer), spec.keep(views)
 
     def published() -> Tensor:
         return plain.predict(subject.views, keep)

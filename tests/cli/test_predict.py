@@ -7,7 +7,7 @@ from PIL import Image
 
 from hardy.cli.predict import command
 from hardy.core.errors import DataError, RegistryError
-from tests.registry.conftest import classifier, shelf, stub_package  # noqa: F401
+from tests.registry.conftest import model, shelf, stub_package  # noqa: F401
 from tests.registry.helpers import CLASSES
 
 pytestmark = pytest.mark.usefixtures("stub_package")

@@ -2,7 +2,7 @@ import pytest
 from click.testing import CliRunner
 
 from hardy.cli import promote as module
-from tests.registry.conftest import classifier, shelf, stub_package  # noqa: F401
+from tests.registry.conftest import model, shelf, stub_package  # noqa: F401
 from tests.registry.helpers import POLICY
 
 pytestmark = pytest.mark.usefixtures("stub_package")

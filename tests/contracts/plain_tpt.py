@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from hardy.methods.tpt.spec import TptSpec
-from hardy.models.model import Classifier
+from hardy.models.model import Model
 from tests.contracts.zero_shot import NAMES, tokenizer
 
 WIDTH = 16
@@ -140,5 +140,5 @@ def follow(plain: Plain, views: Tensor, spec: TptSpec) -> Found:
     return Found(p[0].log(), sorted(chosen.tolist()), losses, first, after.log_softmax(-1))
 
 
-def double(classifier: Classifier) -> nn.Module:
-    return copy.deepcopy(classifier.network.clip).double()
+def double(model: Model) -> nn.Module:
+    return copy.deepcopy(model.network.clip).double()

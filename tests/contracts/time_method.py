@@ -8,14 +8,14 @@ from torch import Tensor, nn
 
 from hardy.data.preprocess import Preprocess
 from hardy.methods.base import Subject, TestTimeMethod
-from hardy.models.model import Classifier
+from hardy.models.model import Model
 
 PLAIN = Preprocess(
     size=16, resize=16, interpolation="bilinear", mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)
 )
 
 
-def small_classifier(classes: int = 5, seed: int = 0) -> Classifier:
+def small_model(classes: int = 5, seed: int = 0) -> Model:
     """Return a network with convolutions, batch norm whose statistics are not trivial, a head."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -33,7 +33,7 @@ def small_classifier(classes: int = 5, seed: int = 0) -> Classifier:
         network.train()
         for _ in range(3):
             network(torch.randn(16, 3, 16, 16) * 0.7 + 0.2)
-    return Classifier(network, PLAIN).eval()
+    return Model(network, PLAIN).eval()
 
 
 def some_views(count: int = 6, seed: int = 1) -> Tensor:
@@ -50,15 +50,15 @@ class TimeMethodContract(ABC):
     answer: str
 
     @abstractmethod
-    def build(self, classifier: Classifier) -> TestTimeMethod: ...
+    def build(self, model: Model) -> TestTimeMethod: ...
 
     @pytest.fixture
-    def classifier(self) -> Classifier:
-        return small_classifier()
+    def model(self) -> Model:
+        return small_model()
 
     @pytest.fixture
-    def method(self, classifier: Classifier) -> TestTimeMethod:
-        return self.build(classifier)
+    def method(self, model: Model) -> TestTimeMethod:
+        return self.build(model)
 
     def test_answers_are_log_probabilities(self, method: TestTimeMethod) -> None:
         outcome = method.predict(some_subject())
@@ -72,37 +72,37 @@ class TimeMethodContract(ABC):
             torch.testing.assert_close(answer.exp().sum(), torch.tensor(1.0))
 
     def test_source_answer_is_the_unadapted_models(
-        self, method: TestTimeMethod, classifier: Classifier
+        self, method: TestTimeMethod, model: Model
     ) -> None:
         subject = some_subject()
         with torch.no_grad():
-            expected = classifier(subject.views[:1])[0].log_softmax(-1)
+            expected = model(subject.views[:1])[0].log_softmax(-1)
         torch.testing.assert_close(method.predict(subject).answers["source"], expected)
 
     def test_reset_restores_every_tensor_bit_for_bit(
-        self, method: TestTimeMethod, classifier: Classifier
+        self, method: TestTimeMethod, model: Model
     ) -> None:
-        before = {name: t.clone() for name, t in classifier.state_dict().items()}
-        addresses = [t.data_ptr() for t in classifier.state_dict().values()]
+        before = {name: t.clone() for name, t in model.state_dict().items()}
+        addresses = [t.data_ptr() for t in model.state_dict().values()]
         for seed in range(3):
             method.predict(some_subject(seed))
             method.reset()
-        after = classifier.state_dict()
+        after = model.state_dict()
         assert list(after) == list(before)
         assert all(torch.equal(after[name], before[name]) for name in before)
         assert [t.data_ptr() for t in after.values()] == addresses
 
     def test_reset_leaves_no_gradient_hook_or_mode(
-        self, method: TestTimeMethod, classifier: Classifier
+        self, method: TestTimeMethod, model: Model
     ) -> None:
-        modules = [type(module) for module in classifier.modules()]
+        modules = [type(module) for module in model.modules()]
         method.predict(some_subject())
         method.reset()
-        assert all(p.grad is None for p in classifier.parameters())
-        assert all(p.requires_grad for p in classifier.parameters())
-        assert not classifier.training
-        assert [type(module) for module in classifier.modules()] == modules
-        assert all(not m._forward_hooks and not m._backward_hooks for m in classifier.modules())
+        assert all(p.grad is None for p in model.parameters())
+        assert all(p.requires_grad for p in model.parameters())
+        assert not model.training
+        assert [type(module) for module in model.modules()] == modules
+        assert all(not m._forward_hooks and not m._backward_hooks for m in model.modules())
 
     def test_an_answer_does_not_depend_on_what_came_before(self, method: TestTimeMethod) -> None:
         subject = some_subject(7)

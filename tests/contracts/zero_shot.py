@@ -1,4 +1,4 @@
-"""A small image-text model of open_clip, with the real tokenizer, as a classifier."""
+"""A small image-text model of open_clip, with the real tokenizer, as a model."""
 
 from functools import cache
 
@@ -7,8 +7,8 @@ import torch
 from open_clip.model import CLIP, CustomTextCLIP
 from torch import nn
 
-from hardy.models.model import Classifier
 from hardy.models.clip.zero_shot import ZeroShot
+from hardy.models.model import Model
 from tests.contracts.time_method import PLAIN
 
 NAMES = ("cat", "great white shark", "jack-o'-lantern", "café, table_top", "zebra")
@@ -33,13 +33,13 @@ def small_clip(kind: type = CLIP, seed: int = 0, length: int = 77, **text: objec
     return clip.eval()
 
 
-def small_zero_shot(names: tuple[str, ...] = NAMES, clip: nn.Module | None = None) -> Classifier:
+def small_zero_shot(names: tuple[str, ...] = NAMES, clip: nn.Module | None = None) -> Model:
     clip = clip or small_clip()
     network = ZeroShot(clip, tokenizer(clip.context_length), names, ("a picture of {}.",))
     with torch.no_grad():
         texts = clip.encode_text(network.tokenizer([f"a picture of {name}." for name in names]))
         network.text_features = texts / texts.norm(dim=-1, keepdim=True)
-    return Classifier(network, PLAIN).eval()
+    return Model(network, PLAIN).eval()
 
 
 __all__ = ["NAMES", "CustomTextCLIP", "small_clip", "small_zero_shot", "tokenizer"]

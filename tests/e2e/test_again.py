@@ -152,9 +152,9 @@ def test_a_smoke_run_goes_the_whole_way_apart_from_all_others(hardy, isolated_ho
 
 def packaged(file: Path) -> None:
     """Write the quickstart's weights as a file of tensors under timm's names."""
-    from hardy.models.build import build_classifier
+    from hardy.models.build import build_model
     from hardy.spec import resolve
 
     model = resolve("quickstart").units[0].experiment.model
-    state = build_classifier(model).network.state_dict()
+    state = build_model(model).network.state_dict()
     save_file({key: value.contiguous().to(torch.float32) for key, value in state.items()}, file)

@@ -14,9 +14,9 @@ from safetensors.torch import save_file
 from hardy.cli.inputs import INPUTS
 from hardy.core.errors import DataError, WeightsError
 from hardy.core.hashing import file_sha256
-from hardy.engine.setup import assemble
 from hardy.engine.progress import Reporter
 from hardy.engine.runner import run_plan
+from hardy.engine.setup import assemble
 from hardy.engine.supply import WEIGHTS
 from hardy.methods.source.spec import SourceSpec
 from hardy.models.build import build_network
@@ -116,7 +116,7 @@ def test_the_engine_does_not_look_for_weights_again(trained, monkeypatch):
     for place in ("hardy.models.build.locate", "hardy.tracking.mlflow_tracker.connect"):
         monkeypatch.setattr(place, None)
     bench = assemble(unit.unit.experiment, unit.located)
-    assert state_sha256(bench.classifier.network) == expected
+    assert state_sha256(bench.model.network) == expected
 
 
 def test_a_registered_version(project, shelf_of_one):
@@ -127,7 +127,7 @@ def test_a_registered_version(project, shelf_of_one):
     assert unit.weights == f"sha256:{tags['hardy.weights_sha256']}"
     assert file_sha256(unit.located.path) == tags["hardy.weights_sha256"]
     assert MlflowTracker().get(run_id).tags["hardy.weights"] == unit.weights
-    loaded = assemble(unit.unit.experiment, unit.located).classifier.network.state_dict()
+    loaded = assemble(unit.unit.experiment, unit.located).model.network.state_dict()
     fresh, _ = build_network(unit.unit.experiment.model, seed=unit.unit.experiment.seed)
     assert not all(torch.equal(loaded[k], v) for k, v in fresh.state_dict().items())
 

@@ -7,11 +7,11 @@ from torch import nn
 
 from hardy.core.errors import MethodError
 from hardy.data.preprocess import Preprocess
-from hardy.engine.model_cost import model_cost
 from hardy.engine.cost_process import count_flops
+from hardy.engine.model_cost import model_cost
 from hardy.methods.base import Subject
 from hardy.methods.build import build_method
-from hardy.models.model import Classifier
+from hardy.models.model import Model
 from hardy.plan.measured import recall
 from tests.plan.helpers import experiment
 
@@ -46,7 +46,7 @@ def test_memo_does_the_passes_that_it_states(steps):
     )
     network = timm.create_model("test_efficientnet").eval()
     geometry = Preprocess(64, 64, "bilinear", (0.5,) * 3, (0.5,) * 3)
-    method = build_method(asked.method, Classifier(network, geometry))
+    method = build_method(asked.method, Model(network, geometry))
     image = torch.zeros(1, 3, 64, 64)
     forward = count_flops(lambda: network(image).detach())
     backward = count_flops(lambda: both_ways(network, image)) - forward

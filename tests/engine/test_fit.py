@@ -6,8 +6,8 @@ import pytest
 from hardy.cli.inputs import INPUTS
 from hardy.core.errors import DataError
 from hardy.core.paths import state_dir
-from hardy.engine.setup import assemble
 from hardy.engine.fit import learn
+from hardy.engine.setup import assemble
 from hardy.methods.ensemble.pool import fit_temperature
 from hardy.plan.units import make_plan
 from hardy.spec import resolve

@@ -6,15 +6,15 @@ import torch
 from PIL import Image
 
 from hardy.data.open import open_dataset
-from hardy.engine.setup import Bench
 from hardy.engine.device import make_fabric
 from hardy.engine.entries import entries
 from hardy.engine.pictures import draw
+from hardy.engine.setup import Bench
 from hardy.measure.records import as_frame
 from hardy.methods.build import build_method
 from hardy.plan.inputs import Located
 from hardy.spec.experiment import Experiment
-from tests.contracts.time_method import small_classifier
+from tests.contracts.time_method import small_model
 
 
 @pytest.fixture
@@ -42,20 +42,20 @@ def experiment(tmp_path) -> Experiment:
 
 
 def make_bench(experiment: Experiment) -> Bench:
-    classifier = small_classifier(classes=2)
+    model = small_model(classes=2)
     return Bench(
         experiment,
         Located(None, "random"),
         make_fabric(experiment),
         open_dataset(experiment.data),
-        classifier,
-        build_method(experiment.method, classifier),
+        model,
+        build_method(experiment.method, model),
     )
 
 
 def test_memo_plus_is_drawn_beside_memo(experiment, monkeypatch):
     bench = make_bench(experiment)
-    before = {name: t.clone() for name, t in bench.classifier.state_dict().items()}
+    before = {name: t.clone() for name, t in bench.model.state_dict().items()}
     frame = as_frame(list(entries(bench, range(4), workers=0)))
     drawn = []
     monkeypatch.setattr(
@@ -75,7 +75,7 @@ def test_memo_plus_is_drawn_beside_memo(experiment, monkeypatch):
             assert heats[caption].confidence == pytest.approx(wanted, abs=1e-6)
             label = bench.dataset.classes[frame[f"{answer}.prediction"].iloc[row]]
             assert heats[caption].name == label
-    after = bench.classifier.state_dict()
+    after = bench.model.state_dict()
     assert all(torch.equal(after[name], before[name]) for name in before)
 
 

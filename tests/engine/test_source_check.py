@@ -11,7 +11,7 @@ from hardy.data.pipeline import SamplePipeline
 from hardy.data.preprocess import Preprocess
 from hardy.data.spec import DataSpec, Shapes, SourceAccuracy
 from hardy.engine.source_check import check_source, gate_places
-from hardy.models.model import Classifier
+from hardy.models.model import Model
 
 
 class Knows(nn.Module):
@@ -42,7 +42,7 @@ def bench_of(**expected):
         experiment=SimpleNamespace(data=data, model=SimpleNamespace(name="knows", weights="none")),
         fabric=Fabric(accelerator="cpu", devices=1),
         dataset=dataset,
-        classifier=Classifier(Knows(dataset), PREPROCESS),
+        model=Model(Knows(dataset), PREPROCESS),
         pipeline=lambda places: SamplePipeline(dataset, PREPROCESS, indices=places),
     )
 
@@ -63,7 +63,7 @@ def test_outside_the_band_the_likely_causes_are_named(band):
 
 
 def test_without_a_band_nothing_is_measured():
-    assert check_source(SimpleNamespace(**vars(bench_of()) | {"classifier": None})) is None
+    assert check_source(SimpleNamespace(**vars(bench_of()) | {"model": None})) is None
 
 
 def test_places_are_the_same_each_time_and_nested():

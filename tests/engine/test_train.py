@@ -8,9 +8,9 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from hardy.core.errors import DataError, MethodError, SpecError, TrackingError
-from hardy.engine.setup import assemble
 from hardy.engine.checkpoint import Checkpoint, Standing
 from hardy.engine.progress import Reporter
+from hardy.engine.setup import assemble
 from hardy.engine.signals import Stopped
 from hardy.engine.smoke import smoke
 from hardy.engine.supply import WEIGHTS
@@ -101,11 +101,11 @@ def test_each_epoch_is_a_step_of_the_run_and_all_are_curves(straight):
 def test_the_weights_are_the_trained_network_s_under_its_own_names(straight):
     run, bench, _ = straight
     fresh = bench_of(experiment())
-    own = fresh.classifier.network.clip.state_dict()
+    own = fresh.model.network.clip.state_dict()
     assert run.files[WEIGHTS].keys() == own.keys()
     assert not same(run.files[WEIGHTS], own)
     assert same(run.files[WEIGHTS], bench.method.network.clip.state_dict())
-    assert same(bench.classifier.network.clip.state_dict(), own)  # the source is as it was
+    assert same(bench.model.network.clip.state_dict(), own)  # the source is as it was
 
 
 @pytest.mark.parametrize("stop_at", [2, 3])

@@ -6,9 +6,9 @@ import pytest
 
 from hardy.cli.inputs import PLAN_INPUTS
 from hardy.cli.main import run
-from hardy.tasks.names import EXPECTABLE
 from hardy.plan.units import make_plan
 from hardy.spec import Resolved, resolve
+from hardy.tasks.names import EXPECTABLE
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "experiments"

@@ -11,13 +11,13 @@ from torch.nn import functional
 from hardy.core.errors import MethodError
 from hardy.data.preprocess import Preprocess
 from hardy.explain.gradcam import heat_map, target_layer
-from hardy.models.model import Classifier
+from hardy.models.model import Model
 
 SIZE = 32
 
 
-def classifier(network: nn.Module, indices: tuple[int, ...] | None = None) -> Classifier:
-    return Classifier(network, Preprocess(SIZE, SIZE, "bicubic", (0.5,) * 3, (0.5,) * 3), indices)
+def wrapped(network: nn.Module, indices: tuple[int, ...] | None = None) -> Model:
+    return Model(network, Preprocess(SIZE, SIZE, "bicubic", (0.5,) * 3, (0.5,) * 3), indices)
 
 
 def convnet() -> nn.Sequential:
@@ -55,19 +55,19 @@ def by_hand(network: nn.Sequential, image: Tensor, target: int) -> np.ndarray:
 @pytest.mark.parametrize("target", [0, 3])
 def test_the_map_is_the_papers(image: Tensor, target: int) -> None:
     network = convnet()
-    got = heat_map(classifier(network), image, target)
+    got = heat_map(wrapped(network), image, target)
     assert got.shape == (SIZE, SIZE)
     np.testing.assert_allclose(got, by_hand(network, image, target), atol=1e-4)
 
 
 def test_the_target_counts_within_the_restricted_classes(image: Tensor) -> None:
     network = convnet()
-    got = heat_map(classifier(network, (4, 3)), image, 1)
+    got = heat_map(wrapped(network, (4, 3)), image, 1)
     np.testing.assert_allclose(got, by_hand(network, image, 3), atol=1e-4)
 
 
 def test_frozen_weights_change_nothing(image: Tensor) -> None:
-    open_net, frozen = classifier(convnet()), classifier(convnet()).requires_grad_(False)
+    open_net, frozen = wrapped(convnet()), wrapped(convnet()).requires_grad_(False)
     with torch.inference_mode():
         np.testing.assert_array_equal(heat_map(open_net, image, 2), heat_map(frozen, image, 2))
 
@@ -77,7 +77,7 @@ def hooks(module: nn.Module) -> int:
 
 
 def test_nothing_is_left_behind(image: Tensor) -> None:
-    model = classifier(convnet())
+    model = wrapped(convnet())
     model.train()
     model.network.norm.eval()
     model.network.head.bias.requires_grad_(False)
@@ -99,9 +99,9 @@ def test_nothing_is_left_behind(image: Tensor) -> None:
 
 
 def test_nothing_is_left_behind_by_a_failure(image: Tensor) -> None:
-    model = classifier(convnet())
+    model = wrapped(convnet())
     model.train()
-    with pytest.raises(MethodError, match="class 5 was asked of a classifier with 5 classes"):
+    with pytest.raises(MethodError, match="class 5 was asked of a model with 5 classes"):
         heat_map(model, image, 5)
     assert hooks(model) == 0
     assert model.network.norm.training
@@ -109,7 +109,7 @@ def test_nothing_is_left_behind_by_a_failure(image: Tensor) -> None:
 
 
 def test_diverged_weights_are_an_error(image: Tensor) -> None:
-    model = classifier(convnet())
+    model = wrapped(convnet())
     nn.init.constant_(model.network.conv.weight, float("nan"))
     with pytest.raises(MethodError, match="not finite"):
         heat_map(model, image, 0)
@@ -118,7 +118,7 @@ def test_diverged_weights_are_an_error(image: Tensor) -> None:
 def test_a_network_without_positions_is_an_error(image: Tensor) -> None:
     flat = nn.Sequential(nn.Flatten(), nn.Linear(3 * SIZE**2, 4))
     with pytest.raises(MethodError, match="no layer of Sequential"):
-        heat_map(classifier(flat), image, 0)
+        heat_map(wrapped(flat), image, 0)
 
 
 def test_modules_that_run_twice_are_passed_over(image: Tensor) -> None:
@@ -132,8 +132,8 @@ def test_modules_that_run_twice_are_passed_over(image: Tensor) -> None:
             x = self.relu(self.second(self.relu(self.first(x))))
             return self.head(x.mean(dim=(2, 3)))
 
-    assert target_layer(classifier(Shared()), image).name == "network.second"
-    assert heat_map(classifier(Shared()), image, 0).shape == (SIZE, SIZE)
+    assert target_layer(wrapped(Shared()), image).name == "network.second"
+    assert heat_map(wrapped(Shared()), image, 0).shape == (SIZE, SIZE)
 
 
 def timm_model(name: str, **options: object) -> nn.Module:
@@ -171,7 +171,7 @@ ARCHITECTURES = {
 def test_the_layer_is_found_by_architecture(name: str) -> None:
     make, layer, size = ARCHITECTURES[name]
     torch.manual_seed(0)
-    model = classifier(make())
+    model = wrapped(make())
     image = torch.randn(1, 3, size, size)
     assert target_layer(model, image).name == f"network.{layer}"
     heat = heat_map(model, image, 1)
@@ -182,7 +182,7 @@ def test_the_layer_is_found_by_architecture(name: str) -> None:
 
 def test_tokens_keep_their_places() -> None:
     """A bright patch moves the layer's output at that patch's place in the maps."""
-    model = classifier(timm_model("vit_tiny_patch16_224", **VIT)).eval()
+    model = wrapped(timm_model("vit_tiny_patch16_224", **VIT)).eval()
     dark = torch.zeros(1, 3, SIZE, SIZE)
     lit = dark.clone()
     lit[..., 8:16, 24:32] = 3

@@ -1,7 +1,6 @@
 import pandas as pd
 import pytest
 
-from hardy.tasks.classify.metrics import interval
 from hardy.measure.expectations import (
     HEADERS,
     Verdict,
@@ -12,9 +11,10 @@ from hardy.measure.expectations import (
     verdict_table,
     verdicts,
 )
-from hardy.tasks.names import EXPECTABLE
 from hardy.measure.paired import paired_bootstrap
 from hardy.spec.experiment import Expect
+from hardy.tasks.classify.metrics import interval
+from hardy.tasks.names import EXPECTABLE
 
 
 def expect(metric: str, value: float, tolerance: float = 0.01, **more: object) -> Expect:

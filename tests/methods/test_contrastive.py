@@ -13,8 +13,8 @@ from hardy.methods.build import build_method
 from hardy.methods.contrastive.method import contrastive_loss, cropped
 from hardy.methods.contrastive.spec import ContrastiveSpec
 from hardy.methods.fitting import Batch, schedule
-from hardy.models.model import Classifier
-from tests.contracts.time_method import PLAIN, TimeMethodContract, small_classifier
+from hardy.models.model import Model
+from tests.contracts.time_method import PLAIN, TimeMethodContract, small_model
 from tests.models.clips import VIT, tiny, zero_shot
 
 NAMES = ("circle", "square", "triangle", "cross", "star")
@@ -28,7 +28,7 @@ def spec(**changes):
 
 def clip_classifier():
     network = zero_shot(tiny({**VIT, "image_size": 16}), NAMES)
-    return Classifier(network, PLAIN).eval()
+    return Model(network, PLAIN).eval()
 
 
 @pytest.fixture
@@ -48,18 +48,18 @@ class TestContrastive(TimeMethodContract):
     answer = "contrastive"
 
     @pytest.fixture
-    def classifier(self):
+    def model(self):
         return clip_classifier()
 
-    def build(self, classifier):
-        trainer = build_method(spec(), classifier)
+    def build(self, model):
+        trainer = build_method(spec(), model)
         with torch.no_grad():
             for parameter in trainer.network.parameters():
                 parameter.mul_(1.01)
         trainer.refresh()
         return trainer
 
-    def test_both_networks_answer(self, method, classifier):
+    def test_both_networks_answer(self, method, model):
         pixels = batch().pixels
         with torch.no_grad():
             expected = method.network(PLAIN.normalise(pixels[:1]))[0].log_softmax(-1)
@@ -185,7 +185,7 @@ def test_a_state_goes_on_bit_for_bit(trainer):
     step(other, 2)
     expected = trainer.weights()
     assert all(torch.equal(tensor, expected[name]) for name, tensor in other.weights().items())
-    start = trainer.classifier.network.clip.state_dict()
+    start = trainer.model.network.clip.state_dict()
     assert not all(torch.equal(tensor, start[name]) for name, tensor in expected.items())
 
 
@@ -202,4 +202,4 @@ def test_it_needs_captions_and_a_text_tower(trainer):
     with pytest.raises(SpecError, match="digits has none"):
         trainer.check(open_dataset(DataSpec(dataset="digits")))
     with pytest.raises(SpecError, match="with a text tower"):
-        build_method(spec(), small_classifier())
+        build_method(spec(), small_model())

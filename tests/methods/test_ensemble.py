@@ -20,7 +20,7 @@ from hardy.methods.optim_spec import Sgd
 from hardy.methods.source.spec import SourceSpec
 from hardy.methods.view_ensemble.spec import ViewEnsembleSpec
 from hardy.models.spec import TimmModel
-from tests.contracts.time_method import PLAIN, TimeMethodContract, small_classifier
+from tests.contracts.time_method import PLAIN, TimeMethodContract, small_model
 
 FEW = AugMix(count=6)
 MEMO = MemoSpec(views=FEW, select=0.5, optimizer=Sgd(lr=0.1), bn_prior=None)
@@ -53,12 +53,12 @@ class TestEnsemble(TimeMethodContract):
 
         monkeypatch.setattr(contract, "some_subject", lambda seed=1: subject(seed))
 
-    def build(self, classifier):
+    def build(self, model):
         members = (
             Member(name="memo", method=MEMO),
             Member(name="views", method=ViewEnsembleSpec(views=FEW)),
         )
-        return build_method(EnsembleSpec(members=members), classifier)
+        return build_method(EnsembleSpec(members=members), model)
 
 
 def log_softmax(z: np.ndarray) -> np.ndarray:
@@ -116,7 +116,7 @@ def test_no_gradient_goes_through_the_weights():
 
 
 def built(spec: EnsembleSpec) -> Ensemble:
-    return Ensemble(small_classifier(), spec, [small_classifier(seed=1), small_classifier(seed=2)])
+    return Ensemble(small_model(), spec, [small_model(seed=1), small_model(seed=2)])
 
 
 @pytest.mark.parametrize("steps", [1, 3])
@@ -124,7 +124,7 @@ def test_joint_steps_are_gradient_descent_through_all_members(steps):
     spec = two_models().model_copy(update={"steps": steps})
     outcome = built(spec).predict(subject())
     views = PLAIN.normalise(levels(6, 1))
-    models = [small_classifier(seed=1), small_classifier(seed=2)]
+    models = [small_model(seed=1), small_model(seed=2)]
     with torch.no_grad():
         chosen = []
         for model in models:
@@ -159,7 +159,7 @@ def test_joint_steps_are_gradient_descent_through_all_members(steps):
 def test_a_member_alone_answers_as_its_method_does_alone():
     outcome = built(two_models()).predict(subject())
     for name, seed in (("first", 1), ("second", 2)):
-        alone = build_method(MEMO, small_classifier(seed=seed))
+        alone = build_method(MEMO, small_model(seed=seed))
         expected = alone.predict(Subject(PLAIN.normalise(levels(6, 1)), "sample-1"))
         assert torch.equal(outcome.answers[name], expected.answers["memo"])
 
@@ -180,22 +180,22 @@ def test_members_share_the_views_that_are_the_same():
         Member(name=n, method=SourceSpec() if v is None else MemoSpec(views=v))
         for n, v in views.items()
     )
-    method = build_method(EnsembleSpec(members=members), small_classifier())
+    method = build_method(EnsembleSpec(members=members), small_model())
     assert [part.place for part in method.parts] == [0, 0, 1, 2]
     assert [each.views for each in method.view_sets] == [FEW, Cut(count=6), Identity()]
 
 
 def test_members_on_the_experiments_model_tune_copies_of_their_own():
     members = tuple(Member(name=n, method=MEMO) for n in ("a", "b"))
-    classifier = small_classifier()
-    kept = copy.deepcopy(classifier.state_dict())
-    method = build_method(EnsembleSpec(members=members), classifier)
+    model = small_model()
+    kept = copy.deepcopy(model.state_dict())
+    method = build_method(EnsembleSpec(members=members), model)
     outcome = method.predict(subject())
     # Two members that are one and the same agree with themselves, before and after.
     torch.testing.assert_close(outcome.answers["a"], outcome.answers["b"], atol=0, rtol=0)
-    assert all(torch.equal(v, kept[k]) for k, v in classifier.state_dict().items())
-    networks = {id(part.adapter.classifier.network) for part in method.parts}
-    assert len(networks | {id(classifier.network)}) == 3
+    assert all(torch.equal(v, kept[k]) for k, v in model.state_dict().items())
+    networks = {id(part.adapter.model.network) for part in method.parts}
+    assert len(networks | {id(model.network)}) == 3
 
 
 def test_still_members_alone_take_no_step():
@@ -203,7 +203,7 @@ def test_still_members_alone_take_no_step():
         Member(name="source-model", method=SourceSpec()),
         Member(name="views", method=ViewEnsembleSpec(views=FEW)),
     )
-    method = build_method(EnsembleSpec(members=members, steps=3), small_classifier())
+    method = build_method(EnsembleSpec(members=members, steps=3), small_model())
     answers = method.predict(subject(sets=2)).answers
     torch.testing.assert_close(answers["ensemble"], answers["simple_ensemble"])
 
@@ -245,7 +245,7 @@ def test_the_opinions_that_are_fitted_are_those_of_the_views_before_any_step():
     views = PLAIN.normalise(levels(6, 1))
     for row, seed in zip(found, (1, 2), strict=True):
         with torch.no_grad():
-            p = torch.softmax(small_classifier(seed=seed)(views), -1)
+            p = torch.softmax(small_model(seed=seed)(views), -1)
         best = torch.argsort(-(p * p.log()).sum(-1), stable=True)[:3]
         torch.testing.assert_close(row, p[best].mean(0).log())
 

@@ -24,7 +24,7 @@ from hardy.methods.memo.spec import MemoSpec, Rho
 from hardy.methods.optim_spec import AdamW, Sgd
 from tests.contracts.time_method import (
     TimeMethodContract,
-    small_classifier,
+    small_model,
     some_subject,
     some_views,
 )
@@ -35,8 +35,8 @@ FEW = AugMix(count=6)
 class TestMemo(TimeMethodContract):
     answer = "memo"
 
-    def build(self, classifier):
-        return build_method(MemoSpec(views=FEW, optimizer=Sgd(lr=0.1)), classifier)
+    def build(self, model):
+        return build_method(MemoSpec(views=FEW, optimizer=Sgd(lr=0.1)), model)
 
 
 class TestMemoWithMoments(TimeMethodContract):
@@ -44,9 +44,9 @@ class TestMemoWithMoments(TimeMethodContract):
 
     answer = "memo"
 
-    def build(self, classifier):
+    def build(self, model):
         spec = MemoSpec(views=FEW, optimizer=AdamW(lr=0.01), steps=2, select=0.5, bn_prior=None)
-        return build_method(spec, classifier)
+        return build_method(spec, model)
 
 
 def entropy_of_mean(logits: np.ndarray) -> float:
@@ -119,8 +119,8 @@ def forward_by_hand(network: nn.Sequential, x: torch.Tensor, rho: float) -> torc
 @pytest.mark.parametrize("select", [1.0, 0.5])
 @pytest.mark.parametrize("steps", [1, 3])
 def test_adaptation_is_gradient_descent_on_the_marginal_entropy(strength, select, steps):
-    classifier = small_classifier()
-    oracle = copy.deepcopy(classifier.network).double()
+    model = small_model()
+    oracle = copy.deepcopy(model.network).double()
     views, lr = some_views(), 0.05
     rho = 1.0 if strength is None else strength / (strength + 1)
 
@@ -138,33 +138,33 @@ def test_adaptation_is_gradient_descent_on_the_marginal_entropy(strength, select
     expected = forward_by_hand(oracle, views[:1].double(), rho)[0].log_softmax(-1)
 
     spec = MemoSpec(views=FEW, select=select, steps=steps, optimizer=Sgd(lr=lr), bn_prior=strength)
-    outcome = build_method(spec, classifier).predict(Subject(views))
+    outcome = build_method(spec, model).predict(Subject(views))
     torch.testing.assert_close(
         outcome.answers["memo"].double(), expected.detach(), atol=1e-5, rtol=1e-5
     )
     assert outcome.details["selected_views"] == sorted(chosen.tolist())
-    for parameter, reference in zip(classifier.parameters(), oracle.parameters(), strict=True):
+    for parameter, reference in zip(model.parameters(), oracle.parameters(), strict=True):
         torch.testing.assert_close(parameter.double(), reference, atol=1e-5, rtol=1e-4)
 
 
 def test_a_step_lowers_the_loss_that_it_descends():
-    classifier = small_classifier()
+    model = small_model()
     spec = MemoSpec(views=FEW, optimizer=Sgd(lr=0.01), bn_prior=None)
     views = some_views()
-    before = marginal_entropy(classifier(views)).item()
-    outcome = build_method(spec, classifier).predict(Subject(views))
+    before = marginal_entropy(model(views)).item()
+    outcome = build_method(spec, model).predict(Subject(views))
     assert outcome.details["loss"] == pytest.approx(before, rel=1e-6)
-    assert marginal_entropy(classifier(views)).item() < before
+    assert marginal_entropy(model(views)).item() < before
 
 
 def test_a_diverging_step_is_an_error_and_reset_still_restores():
-    classifier = small_classifier()
-    kept = [p.clone() for p in classifier.parameters()]
-    method = build_method(MemoSpec(views=FEW, optimizer=Sgd(lr=1e30), steps=3), classifier)
+    model = small_model()
+    kept = [p.clone() for p in model.parameters()]
+    method = build_method(MemoSpec(views=FEW, optimizer=Sgd(lr=1e30), steps=3), model)
     with pytest.raises(MethodError, match="loss of memo is"):
         method.predict(some_subject())
     method.reset()
-    assert all(torch.equal(p, k) for p, k in zip(classifier.parameters(), kept, strict=True))
+    assert all(torch.equal(p, k) for p, k in zip(model.parameters(), kept, strict=True))
 
 
 def test_prior_works_on_timms_fused_layers():
@@ -240,9 +240,9 @@ def test_two_passes_give_the_plain_paths_numbers(prior, reselect, steps):
     )
     outcomes, weights = [], []
     for two_pass in (True, False):
-        classifier = small_classifier()
-        outcomes.append(Memo(classifier, spec, two_pass=two_pass).predict(some_subject()))
-        weights.append(list(classifier.parameters()))
+        model = small_model()
+        outcomes.append(Memo(model, spec, two_pass=two_pass).predict(some_subject()))
+        weights.append(list(model.parameters()))
     fast, plain = outcomes
     assert fast.details["selected_views"] == plain.details["selected_views"]
     assert fast.details["loss"] == pytest.approx(plain.details["loss"], rel=1e-5)
@@ -254,15 +254,15 @@ def test_two_passes_give_the_plain_paths_numbers(prior, reselect, steps):
 
 def test_two_passes_without_the_first_passs_statistics_would_be_wrong():
     """Statistics of the selected views are not those of all views: the replay matters."""
-    classifier = small_classifier()
+    model = small_model()
     views = some_views()
-    with torch.no_grad(), batch_norm_prior(classifier, 0.5) as phase:
+    with torch.no_grad(), batch_norm_prior(model, 0.5) as phase:
         phase.name = "record"
-        all_views = classifier(views)
+        all_views = model(views)
         phase.name = "replay"
-        torch.testing.assert_close(classifier(views[:2]), all_views[:2])
+        torch.testing.assert_close(model(views[:2]), all_views[:2])
         phase.name = "blend"
-        assert not torch.allclose(classifier(views[:2]), all_views[:2], atol=1e-3)
+        assert not torch.allclose(model(views[:2]), all_views[:2], atol=1e-3)
 
 
 @pytest.mark.parametrize(
@@ -274,24 +274,24 @@ def test_two_passes_without_the_first_passs_statistics_would_be_wrong():
     ],
 )
 def test_only_the_tuned_parameters_move(tune, moved):
-    classifier = small_classifier()
-    before = {n: p.clone() for n, p in classifier.network.named_parameters()}
+    model = small_model()
+    before = {n: p.clone() for n, p in model.network.named_parameters()}
     spec = MemoSpec(views=FEW, tune=tune, optimizer=Sgd(lr=0.5))
-    build_method(spec, classifier).predict(some_subject())
-    changed = {n for n, p in classifier.network.named_parameters() if not torch.equal(p, before[n])}
+    build_method(spec, model).predict(some_subject())
+    changed = {n for n, p in model.network.named_parameters() if not torch.equal(p, before[n])}
     assert changed == moved
 
 
 @pytest.mark.parametrize("tune", [("nothing.*",), ("8.*", "typo"), ()])
 def test_a_glob_that_matches_nothing_is_refused(tune):
     with pytest.raises(SpecError, match=r"method\.tune"):
-        build_method(MemoSpec(views=FEW, tune=tune), small_classifier())
+        build_method(MemoSpec(views=FEW, tune=tune), small_model())
 
 
 def test_carried_moments_make_the_second_sample_depend_on_the_first():
     def second_answer(state: str, first_seed: int) -> torch.Tensor:
         spec = MemoSpec(views=FEW, optimizer=AdamW(lr=0.01), optimizer_state=state)
-        method = build_method(spec, small_classifier())
+        method = build_method(spec, small_model())
         for seed in (first_seed, 9):
             answer = method.predict(some_subject(seed)).answers["memo"]
             method.reset()
@@ -325,13 +325,13 @@ def test_rho_and_strength_are_the_same_prior():
 
 
 def test_ensembles_are_carried_along_from_the_selected_views():
-    classifier = small_classifier()
+    model = small_model()
     views = some_views()
     with torch.no_grad():
-        p = classifier(views).softmax(-1)
+        p = model(views).softmax(-1)
     order = (-(p * p.log()).sum(1)).argsort()[:3]
     spec = MemoSpec(views=FEW, select=0.5, bn_prior=None)
-    answers = build_method(spec, classifier).predict(Subject(views)).answers
+    answers = build_method(spec, model).predict(Subject(views)).answers
     torch.testing.assert_close(answers["view_ensemble"].exp(), p[order].mean(0))
     votes = torch.bincount(p[order].argmax(1), minlength=5) / 3
     torch.testing.assert_close(answers["majority_vote"].exp(), votes, atol=0.01, rtol=0)
@@ -349,10 +349,10 @@ def test_ensembles_are_carried_along_from_the_selected_views():
 def test_the_stated_cost_is_what_a_run_pays(settings, forward, backward):
     spec = MemoSpec(**settings)
     assert (spec.cost().forward, spec.cost().backward) == (forward, backward)
-    classifier = small_classifier()
+    model = small_model()
     seen = []
-    classifier.network.register_forward_pre_hook(lambda _, x: seen.append(len(x[0])))
-    build_method(spec, classifier).predict(Subject(some_views(64)))
+    model.network.register_forward_pre_hook(lambda _, x: seen.append(len(x[0])))
+    build_method(spec, model).predict(Subject(some_views(64)))
     assert sum(seen) == forward
 
 
@@ -361,11 +361,11 @@ def test_the_original_may_stay_out_of_the_loss_and_still_be_answered_for():
     views = some_views(7)
     apart = MemoSpec(views=AugMix(count=6, include_original=False), optimizer=Sgd(lr=0.05))
     within = MemoSpec(views=AugMix(count=6), optimizer=Sgd(lr=0.05))
-    classifier, twin = small_classifier(), small_classifier()
-    outcome = build_method(apart, classifier).predict(Subject(views))
+    model, twin = small_model(), small_model()
+    outcome = build_method(apart, model).predict(Subject(views))
     build_method(within, twin).predict(Subject(views[1:]))
-    for a, b in zip(classifier.parameters(), twin.parameters(), strict=True):
+    for a, b in zip(model.parameters(), twin.parameters(), strict=True):
         assert torch.equal(a, b)
     assert outcome.details["selected_views"] == [1, 2, 3, 4, 5, 6]
-    source = small_classifier()(views[:1])[0].log_softmax(-1).detach()
+    source = small_model()(views[:1])[0].log_softmax(-1).detach()
     torch.testing.assert_close(outcome.answers["source"], source)

@@ -21,7 +21,7 @@ from hardy.methods.optim_spec import AdamW, Sgd
 from tests.contracts.time_method import (
     PLAIN,
     TimeMethodContract,
-    small_classifier,
+    small_model,
     some_subject,
     some_views,
 )
@@ -34,20 +34,20 @@ SMALL = MaskPolicy(min_area=4)
 class TestMemoPlus(TimeMethodContract):
     answer = "memo_plus"
 
-    def build(self, classifier):
+    def build(self, model):
         spec = MemoPlusSpec(views=FEW, segmenter=SLIC, policy=SMALL)
-        return build_method(spec, classifier)
+        return build_method(spec, model)
 
 
 class TestMemoPlusOnEveryView(TimeMethodContract):
     answer = "memo_plus"
 
-    def build(self, classifier):
+    def build(self, model):
         policy = MaskPolicy(segment="every_view", keep="largest", show="blurred", min_area=4, top=2)
         spec = MemoPlusSpec(
             views=FEW, segmenter=SLIC, policy=policy, optimizer=Sgd(lr=0.1), bn_prior=16
         )
-        return build_method(spec, classifier)
+        return build_method(spec, model)
 
 
 def quarters(image: np.ndarray) -> np.ndarray:
@@ -61,7 +61,7 @@ def quarters(image: np.ndarray) -> np.ndarray:
 
 def plus(masks_of=quarters, **settings) -> MemoPlus:
     settings = {"views": FEW, "segmenter": SLIC, "policy": SMALL} | settings
-    return MemoPlus(small_classifier(), MemoPlusSpec(**settings), masks_of)
+    return MemoPlus(small_model(), MemoPlusSpec(**settings), masks_of)
 
 
 def canvas(width: int = 40, height: int = 24, seed: int = 0) -> np.ndarray:
@@ -88,15 +88,15 @@ def test_the_step_is_memos_on_the_same_batch(settings, batch):
     images = method.batch(subject, method.regions(subject))
     outcome = method.predict(subject)
 
-    classifier = small_classifier()
+    model = small_model()
     views = AugMix(count=len(images))
-    memo = Memo(classifier, MemoSpec(**({"views": views, "bn_prior": None} | settings)))
-    memo = Memo(classifier, memo.spec.model_copy(update={"optimizer": Sgd(lr=0.05)}))
+    memo = Memo(model, MemoSpec(**({"views": views, "bn_prior": None} | settings)))
+    memo = Memo(model, memo.spec.model_copy(update={"optimizer": Sgd(lr=0.05)}))
     expected = memo.predict(Subject(images))
     assert torch.equal(outcome.answers["memo_plus"], expected.answers["memo"])
     assert torch.equal(outcome.answers["source"], expected.answers["source"])
     assert outcome.details["loss"] == expected.details["loss"]
-    for a, b in zip(method.classifier.parameters(), classifier.parameters(), strict=True):
+    for a, b in zip(method.model.parameters(), model.parameters(), strict=True):
         assert torch.equal(a, b)
     plain = 6 if batch == "report" else 1
     chosen = outcome.details["selected_views"] + [
@@ -127,7 +127,7 @@ def test_without_a_canvas_view_0_is_segmented_and_not_resized_again():
     views = some_views()
     views[0] = normalised(pixels)
     method = plus(policy=MaskPolicy(min_area=4, keep="largest", show="box", top=3))
-    method.classifier.preprocess = replace(PLAIN, resize=20)
+    method.model.preprocess = replace(PLAIN, resize=20)
     seen = []
     method.segmenter = lambda image: seen.append(image) or quarters(image)
     batch = method.batch(Subject(views), method.regions(Subject(views)))
@@ -167,7 +167,7 @@ def test_no_mask_leaves_the_views_alone():
     assert outcome.details["masks"] == 0
     assert outcome.details["selected_masks"] == []
     expected = Memo(
-        small_classifier(), MemoSpec(views=FEW, optimizer=AdamW(lr=2.5e-4), bn_prior=None)
+        small_model(), MemoSpec(views=FEW, optimizer=AdamW(lr=2.5e-4), bn_prior=None)
     ).predict(subject)
     assert torch.equal(outcome.answers["memo_plus"], expected.answers["memo"])
 
@@ -212,7 +212,7 @@ def test_the_companion_is_memo_on_the_views_alone():
     spec = {"optimizer": Sgd(lr=0.1), "bn_prior": 16, "steps": 2, "select": 0.5}
     subject = with_canvas(canvas())
     (memo,) = plus(**spec).companions().values()
-    expected = Memo(small_classifier(), MemoSpec(views=FEW, **spec)).predict(subject)
+    expected = Memo(small_model(), MemoSpec(views=FEW, **spec)).predict(subject)
     assert torch.equal(memo.predict(subject).answers["memo"], expected.answers["memo"])
 
 
@@ -244,7 +244,7 @@ def test_the_stated_cost_is_what_a_run_pays(settings):
     at_point = "policy" not in settings
     method = plus((lambda image: quarters(image)[:4]) if at_point else quarters, **settings)
     seen = []
-    method.classifier.network.register_forward_pre_hook(lambda _, x: seen.append(len(x[0])))
+    method.model.network.register_forward_pre_hook(lambda _, x: seen.append(len(x[0])))
     method.predict(some_subject())
     assert sum(seen) == method.spec.cost().forward
 
@@ -270,7 +270,7 @@ def test_defaults_are_the_reports():
 def test_an_absent_checkpoint_says_what_to_do(monkeypatch, tmp_path):
     monkeypatch.setenv("HARDY_DATA", str(tmp_path))
     with pytest.raises(WeightsError, match=r"sam_vit_b_01ec64\.pth does not exist") as error:
-        build_method(MemoPlusSpec(views=Identity(count=2)), small_classifier())
+        build_method(MemoPlusSpec(views=Identity(count=2)), small_model())
     assert "375 MB" in error.value.hint
     assert "kind: superpixels" in error.value.hint
 

@@ -6,8 +6,8 @@ from tests.contracts.time_method import TimeMethodContract
 class TestSource(TimeMethodContract):
     answer = "source"
 
-    def build(self, classifier):
-        return build_method(SourceSpec(), classifier)
+    def build(self, model):
+        return build_method(SourceSpec(), model)
 
 
 def test_needs_no_views_but_the_image():

@@ -13,7 +13,7 @@ from hardy.methods.marginal import marginal_entropy
 from hardy.methods.optim_spec import AdamW, Sgd
 from hardy.methods.tpt.method import Tpt
 from hardy.methods.tpt.spec import Cocoop, Coop, Random, TptSpec, Words
-from hardy.models.model import Classifier
+from hardy.models.model import Model
 from tests.contracts.plain_tpt import WIDTH, Plain, double, entropy, follow
 from tests.contracts.time_method import TimeMethodContract, some_subject, some_views
 from tests.contracts.zero_shot import NAMES, CustomTextCLIP, small_clip, small_zero_shot, tokenizer
@@ -26,25 +26,25 @@ class TestTpt(TimeMethodContract):
     answer = "tpt"
 
     @pytest.fixture
-    def classifier(self):
+    def model(self):
         return small_zero_shot()
 
-    def build(self, classifier):
-        return build_method(TptSpec(views=FEW, select=0.5), classifier)
+    def build(self, model):
+        return build_method(TptSpec(views=FEW, select=0.5), model)
 
 
 class TestTptWithAlignment(TestTpt):
-    def build(self, classifier):
+    def build(self, model):
         spec = TptSpec(views=FEW, select=0.5, steps=2, context=Random(), align_steps=2)
-        return build_method(spec, classifier)
+        return build_method(spec, model)
 
 
 def noise(*shape: int, seed: int = 3) -> Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
-def words_of(classifier: Classifier, before: str, after: str, stop: bool) -> Plain:
-    clip = double(classifier)
+def words_of(model: Model, before: str, after: str, stop: bool) -> Plain:
+    clip = double(model)
     embedding = getattr(clip, "text", clip).token_embedding.weight
 
     def embedded(text: str) -> Tensor:
@@ -57,9 +57,7 @@ def close(got: Tensor, expected: Tensor) -> None:
     torch.testing.assert_close(got.double(), expected.double(), rtol=1e-4, atol=1e-4)
 
 
-def agree(
-    classifier: Classifier, spec: TptSpec, plain: Plain, seed: int = 0, rounding: float = 1e-4
-) -> None:
+def agree(model: Model, spec: TptSpec, plain: Plain, seed: int = 0, rounding: float = 1e-4) -> None:
     """Check loss, selection, gradient and its signs, and the answers against the reference.
 
     Args:
@@ -67,7 +65,7 @@ def agree(
     """
     subject = replace(some_subject(), seed=seed)
     expected = follow(plain, subject.views, spec)
-    method = build_method(spec, classifier)
+    method = build_method(spec, model)
     assert isinstance(method, Tpt)
     method.begin(subject)
     loss = marginal_entropy(method.logits())
@@ -101,9 +99,9 @@ def agree(
     ],
 )
 def test_words_are_tuned_as_the_paper_says(prompt, before, after, stop, steps):
-    classifier = small_zero_shot()
+    model = small_zero_shot()
     spec = TptSpec(views=FEW, select=0.5, steps=steps, context=Words(prompt=prompt))
-    agree(classifier, spec, words_of(classifier, before, after, stop))
+    agree(model, spec, words_of(model, before, after, stop))
 
 
 def test_a_text_tower_of_its_own_and_another_activation_agree():
@@ -112,25 +110,25 @@ def test_a_text_tower_of_its_own_and_another_activation_agree():
     clip = small_clip(CustomTextCLIP, pool_type="eos", eos_id=49407, ls_init_value=0.5)
     for block in clip.text.transformer.resblocks:
         block.mlp.gelu = QuickGELU()
-    classifier = small_zero_shot(clip=clip)
+    model = small_zero_shot(clip=clip)
     spec = TptSpec(views=FEW, select=0.5, context=Words(prompt="this [CLS] here."))
-    plain = words_of(classifier, "this", "here", True)
+    plain = words_of(model, "this", "here", True)
     plain.clip.token_embedding = plain.clip.text.token_embedding
-    agree(classifier, spec, plain)
+    agree(model, spec, plain)
 
 
 @pytest.mark.parametrize(("position", "before"), [("end", 4), ("middle", 2), ("front", 0)])
 def test_a_random_context_begins_at_the_seeds_noise(position, before):
-    classifier = small_zero_shot()
+    model = small_zero_shot()
     spec = TptSpec(views=FEW, select=0.5, steps=3, context=Random(position=position))
-    method = Tpt(classifier, spec)
+    method = Tpt(model, spec)
     method.begin(replace(some_subject(), seed=11))
     start = method.rows.detach().clone()
     method.begin(replace(some_subject(), seed=12))
     assert not torch.equal(method.rows, start)
     assert 0.01 < start.std() < 0.03
-    plain = Plain(double(classifier), start[:before], start[before:], stop=True)
-    agree(classifier, spec, plain, seed=11)
+    plain = Plain(double(model), start[:before], start[before:], stop=True)
+    agree(model, spec, plain, seed=11)
 
 
 def saved(path, **tensors: Tensor) -> str:
@@ -145,24 +143,24 @@ def saved(path, **tensors: Tensor) -> str:
 @pytest.mark.parametrize("shape", [(4, WIDTH), (len(NAMES), 4, WIDTH)])
 @pytest.mark.parametrize(("position", "before"), [("end", 4), ("middle", 2), ("front", 0)])
 def test_coops_contexts_are_tuned(tmp_path, position, before, shape, steps):
-    classifier, ctx = small_zero_shot(), noise(*shape)
+    model, ctx = small_zero_shot(), noise(*shape)
     context = Coop(checkpoint=saved(tmp_path, ctx=ctx.half()), position=position)
     spec = TptSpec(views=FEW, select=0.5, steps=steps, context=context)
     ctx = ctx.half().float()
-    plain = Plain(double(classifier), ctx[..., :before, :], ctx[..., before:, :], stop=True)
-    agree(classifier, spec, plain)
+    plain = Plain(double(model), ctx[..., :before, :], ctx[..., before:, :], stop=True)
+    agree(model, spec, plain)
 
 
 @pytest.mark.parametrize("steps", [1, 3])
 def test_cocoops_network_makes_the_context_of_each_image(tmp_path, steps):
-    classifier = small_zero_shot()
+    model = small_zero_shot()
     sizes = {"linear1.weight": (2, IMAGE), "linear1.bias": (2,)}
     sizes |= {"linear2.weight": (WIDTH, 2), "linear2.bias": (WIDTH,)}
     meta = {f"meta_net.{name}": noise(*shape, seed=len(name)) for name, shape in sizes.items()}
     ctx = noise(4, WIDTH)
     context = Cocoop(checkpoint=saved(tmp_path, ctx=ctx, **meta))
     spec = TptSpec(views=FEW, select=0.5, steps=steps, context=context)
-    clip = double(classifier)
+    clip = double(model)
     for seed in (1, 2):  # the second image must not begin where the first ended
         image = clip.encode_image(some_views(seed=seed)[:1].double())
         image = image / image.norm()
@@ -172,44 +170,44 @@ def test_cocoops_network_makes_the_context_of_each_image(tmp_path, steps):
         start = ctx.double() + shift + weights["meta_net.linear2.bias"]
         expected = follow(Plain(clip, start, start[:0], stop=True), some_views(seed=seed), spec)
         if seed == 1:
-            method = build_method(spec, classifier)
+            method = build_method(spec, model)
         close(method.predict(some_subject(seed)).answers["tpt"], expected.tuned)
         method.reset()
 
 
 @pytest.mark.parametrize("steps", [1, 3])
 def test_learned_classes_stand_for_the_names(steps):
-    classifier = small_zero_shot()
+    model = small_zero_shot()
     context = Words(prompt="a photo of [CLS] here.")
     spec = TptSpec(views=FEW, select=0.5, steps=steps, context=context, learn_classes=True)
-    method = Tpt(classifier, spec)
+    method = Tpt(model, spec)
     method.begin(some_subject())
     names = method.rows.detach()[-len(NAMES) :].clone()
     assert 0.01 < names.std() < 0.03
-    plain = words_of(classifier, "a photo of", "here", True)
+    plain = words_of(model, "a photo of", "here", True)
     plain = Plain(plain.clip, plain.before, plain.after, True, names)
-    agree(classifier, spec, plain, rounding=1e-3)  # noise tells classes little apart
+    agree(model, spec, plain, rounding=1e-3)  # noise tells classes little apart
 
 
 def test_alignment_draws_the_selected_views_together_first():
-    classifier = small_zero_shot()
+    model = small_zero_shot()
     spec = TptSpec(views=FEW, select=0.5, align_steps=1, align_optimizer=AdamW(lr=1e-3))
     subject = some_subject()
-    plain = words_of(classifier, "a photo of a", "", True)
+    plain = words_of(model, "a photo of a", "", True)
     expected = follow(plain, subject.views, spec)
     unaligned = follow(
-        words_of(classifier, "a photo of a", "", True),
+        words_of(model, "a photo of a", "", True),
         subject.views,
         TptSpec(views=FEW, select=0.5),
     )
-    method = build_method(spec, classifier)
+    method = build_method(spec, model)
     outcome = method.predict(subject)
     close(outcome.answers["tpt"], expected.tuned)
     close(outcome.answers["zero_shot"], unaligned.untuned)
     assert outcome.details["loss"] == pytest.approx(expected.losses[0], rel=1e-4)
     assert not torch.allclose(expected.tuned, unaligned.tuned, atol=1e-3)
     reference = dict(plain.clip.visual.named_parameters())
-    for name, tensor in classifier.network.clip.visual.named_parameters():
+    for name, tensor in model.network.clip.visual.named_parameters():
         moved = torch.stack([tensor.double(), reference[name]])
         if name.endswith("in_proj_bias"):  # a bias of the keys has no gradient but rounding
             moved = moved[:, [*range(24), *range(48, 72)]]
@@ -219,10 +217,10 @@ def test_alignment_draws_the_selected_views_together_first():
 def test_alignment_puts_batch_norm_back_and_leaves_the_attention_pool():
     vision = {"image_size": 32, "layers": (1, 1, 1, 1), "width": 8, "patch_size": None}
     clip = small_clip_of(vision)
-    classifier = small_zero_shot(clip=clip)
+    model = small_zero_shot(clip=clip)
     before = {name: tensor.clone() for name, tensor in clip.state_dict().items()}
     spec = TptSpec(views=FEW, select=0.5, align_steps=1)
-    method = build_method(spec, classifier)
+    method = build_method(spec, model)
     views = noise(6, 3, 32, 32)
     method.predict(Subject(views))
     moved = {name for name, tensor in clip.state_dict().items() if not tensor.equal(before[name])}
@@ -245,9 +243,9 @@ def small_clip_of(vision: dict[str, object]) -> nn.Module:
 
 
 def test_a_step_by_gradient_descent_is_taken_too():
-    classifier = small_zero_shot()
+    model = small_zero_shot()
     spec = TptSpec(views=FEW, select=0.5, optimizer=Sgd(lr=0.1))
-    method = Tpt(classifier, spec)
+    method = Tpt(model, spec)
     method.begin(some_subject())
     start = method.rows.detach().clone()
     loss = marginal_entropy(method.logits())
@@ -259,16 +257,16 @@ def test_a_step_by_gradient_descent_is_taken_too():
 
 
 def test_views_seen_before_are_not_encoded_again(tmp_path):
-    classifier = small_zero_shot()
+    model = small_zero_shot()
     spec = TptSpec(views=FEW, select=0.5, steps=2)
-    plain, first = build_method(spec, classifier), build_method(spec, classifier)
+    plain, first = build_method(spec, model), build_method(spec, model)
     whole = plain.predict(some_subject())
     plain.reset()
     first.remember(tmp_path, "32-true")
     first.prepare([some_subject(1), some_subject(2)])
     seen = []
-    handle = classifier.network.clip.visual.register_forward_hook(lambda *_: seen.append(1))
-    another = build_method(spec.model_copy(update={"steps": 1}), classifier)
+    handle = model.network.clip.visual.register_forward_hook(lambda *_: seen.append(1))
+    another = build_method(spec.model_copy(update={"steps": 1}), model)
     another.remember(tmp_path, "32-true")  # as another run would, with another prompt or schedule
     outcomes = []
     for method in (first, another):
@@ -285,31 +283,31 @@ def test_views_seen_before_are_not_encoded_again(tmp_path):
 def test_features_of_other_weights_are_not_taken(tmp_path):
     seen = []
     for seed in (0, 1):
-        classifier = small_zero_shot(clip=small_clip(seed=seed))
-        method = build_method(TptSpec(views=FEW, select=0.5), classifier)
+        model = small_zero_shot(clip=small_clip(seed=seed))
+        method = build_method(TptSpec(views=FEW, select=0.5), model)
         method.remember(tmp_path, "32-true")
-        classifier.network.clip.visual.register_forward_hook(lambda *_: seen.append(1))
+        model.network.clip.visual.register_forward_hook(lambda *_: seen.append(1))
         method.prepare([some_subject()])
     assert len(seen) == 2
 
 
 def test_the_network_answers_as_adapted_until_reset():
-    """Grad-CAM of the adapted model asks the classifier itself."""
-    classifier = small_zero_shot()
-    method = build_method(TptSpec(views=FEW, select=0.5), classifier)
+    """Grad-CAM of the adapted model asks the model itself."""
+    model = small_zero_shot()
+    method = build_method(TptSpec(views=FEW, select=0.5), model)
     subject = some_subject()
     answers = method.predict(subject).answers
     with torch.no_grad():
-        close(classifier(subject.views[:1])[0].log_softmax(-1), answers["tpt"])
+        close(model(subject.views[:1])[0].log_softmax(-1), answers["tpt"])
         method.reset()
-        close(classifier(subject.views[:1])[0].log_softmax(-1), answers["source"])
+        close(model(subject.views[:1])[0].log_softmax(-1), answers["source"])
 
 
 def test_it_runs_in_bfloat16_and_compares_in_float32():
-    classifier = small_zero_shot()
-    method = build_method(TptSpec(views=FEW, select=0.5, steps=2), classifier)
+    model = small_zero_shot()
+    method = build_method(TptSpec(views=FEW, select=0.5, steps=2), model)
     exact = method.predict(some_subject()).answers
-    method = build_method(TptSpec(views=FEW, select=0.5, steps=2), classifier)
+    method = build_method(TptSpec(views=FEW, select=0.5, steps=2), model)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         method.begin(some_subject())
         assert method.logits().dtype == torch.float32
@@ -318,10 +316,10 @@ def test_it_runs_in_bfloat16_and_compares_in_float32():
 
 
 def test_original_outside_the_views_is_answered_for_and_not_in_the_loss():
-    classifier = small_zero_shot()
+    model = small_zero_shot()
     spec = TptSpec(views=Cut(count=5, include_original=False), select=0.4)
-    outcome = build_method(spec, classifier).predict(some_subject())
-    plain = words_of(classifier, "a photo of a", "", True)
+    outcome = build_method(spec, model).predict(some_subject())
+    plain = words_of(model, "a photo of a", "", True)
     with torch.no_grad():
         p = plain.logits(some_subject().views).softmax(-1)
     chosen = entropy(p[1:]).argsort()[:2]

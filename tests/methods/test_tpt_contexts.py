@@ -15,7 +15,7 @@ from hardy.methods.build import build_method
 from hardy.methods.tpt.context import prompt_tokens, read_context
 from hardy.methods.tpt.spec import Cocoop, ContextSpec, Coop, Random, TptSpec, Words
 from hardy.models.clip.text import learned
-from tests.contracts.time_method import small_classifier, some_subject
+from tests.contracts.time_method import small_model, some_subject
 from tests.contracts.zero_shot import NAMES, small_clip, small_zero_shot, tokenizer
 
 FEW = Cut(count=6)
@@ -119,7 +119,7 @@ def test_a_count_of_views_replaces_the_share():
 
 def test_a_model_without_texts_is_refused():
     with pytest.raises(SpecError, match="CLIP's tokenizer, got Sequential"):
-        build_method(spec(Words()), small_classifier())
+        build_method(spec(Words()), small_model())
 
 
 class Harm:

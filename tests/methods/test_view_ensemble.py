@@ -12,22 +12,22 @@ from hardy.data.view_spec import Cut, Identity
 from hardy.methods.build import build_method
 from hardy.methods.pooling import majority_vote, view_ensemble
 from hardy.methods.view_ensemble.spec import ViewEnsembleSpec
-from tests.contracts.time_method import TimeMethodContract, small_classifier, some_subject
+from tests.contracts.time_method import TimeMethodContract, small_model, some_subject
 
 
 class TestViewEnsemble(TimeMethodContract):
     answer = "view_ensemble"
 
-    def build(self, classifier):
-        return build_method(ViewEnsembleSpec(views=Cut(count=6), select=0.5), classifier)
+    def build(self, model):
+        return build_method(ViewEnsembleSpec(views=Cut(count=6), select=0.5), model)
 
 
 class TestDropoutEnsemble(TimeMethodContract):
     answer = "view_ensemble"
 
-    def build(self, classifier):
+    def build(self, model):
         spec = ViewEnsembleSpec(views=Identity(count=6), dropout=0.5)
-        return build_method(spec, classifier)
+        return build_method(spec, model)
 
 
 tables = arrays(
@@ -61,9 +61,9 @@ def test_a_tied_vote_goes_to_the_class_of_higher_mean_probability():
 
 
 def test_dropout_masks_differ_by_view_and_by_sample_and_come_from_the_seed():
-    classifier = small_classifier()
+    model = small_model()
     spec = ViewEnsembleSpec(views=Identity(count=6), dropout=0.5)
-    method = build_method(spec, classifier)
+    method = build_method(spec, model)
     a, b = some_subject(1), some_subject(2)
     same_image = type(b)(a.views, b.id)
     first, other = (method.predict(s).answers["view_ensemble"] for s in (a, same_image))
@@ -73,14 +73,14 @@ def test_dropout_masks_differ_by_view_and_by_sample_and_come_from_the_seed():
 
 def test_dropout_keeps_the_mean_of_the_feature_map():
     """Inverted dropout: over many masks the mean logit is the plain one."""
-    classifier = small_classifier()
+    model = small_model()
     subject = some_subject()
     many = type(subject)(subject.views[:1].expand(4000, -1, -1, -1), "x")
-    method = build_method(ViewEnsembleSpec(views=Identity(count=4000), dropout=0.3), classifier)
+    method = build_method(ViewEnsembleSpec(views=Identity(count=4000), dropout=0.3), model)
     with torch.no_grad():
-        plain = classifier(subject.views[:1])[0]
+        plain = model(subject.views[:1])[0]
         with method._dropout(many):
-            masked = classifier(many.views)
+            masked = model(many.views)
     error = masked.std(0) / 4000**0.5
     assert torch.all((masked.mean(0) - plain).abs() < 5 * error)
     assert masked.std(0).min() > 0
@@ -90,10 +90,10 @@ def test_dropout_needs_a_feature_map():
     import timm
 
     network = timm.create_model("vit_tiny_patch16_224", img_size=32, num_classes=5)
-    classifier = small_classifier()
-    classifier.network = network.eval()
+    model = small_model()
+    model.network = network.eval()
     spec = ViewEnsembleSpec(views=Identity(count=2), dropout=0.5)
     subject = some_subject()
     views = torch.nn.functional.interpolate(subject.views, size=32)
     with pytest.raises(MethodError, match="4-D"):
-        build_method(spec, classifier).predict(type(subject)(views))
+        build_method(spec, model).predict(type(subject)(views))

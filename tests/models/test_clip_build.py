@@ -9,7 +9,7 @@ from pydantic import TypeAdapter, ValidationError
 from safetensors.torch import save_file
 
 from hardy.core.errors import SpecError, WeightsError
-from hardy.models.build import build_classifier, build_network
+from hardy.models.build import build_model, build_network
 from hardy.models.names import open_clip_tags
 from hardy.models.spec import ModelSpec, OpenClipModel
 from hardy.models.weights import bare, state_sha256
@@ -36,18 +36,18 @@ def test_random_weights_come_from_the_seed_and_leave_the_global_generator_alone(
     torch.manual_seed(5)
     expected = torch.rand(1)
     torch.manual_seed(5)
-    a, b, c = (build_classifier(OWN, classes=CLASSES, seed=s).network for s in (0, 0, 1))
+    a, b, c = (build_model(OWN, classes=CLASSES, seed=s).network for s in (0, 0, 1))
     assert torch.equal(torch.rand(1), expected)
     assert state_sha256(a) == state_sha256(b) != state_sha256(c)
     assert torch.equal(a.text_features, b.text_features)
 
 
 def test_a_classifier_has_an_output_a_class_and_its_texts_read():
-    classifier = build_classifier(OWN, (7, 3), classes=CLASSES)
-    assert classifier.outputs() == 2
-    assert classifier.model_indices is None
-    assert classifier.class_texts == tuple(open_clip.IMAGENET_CLASSNAMES[n] for n in (7, 3))
-    assert not classifier.training
+    model = build_model(OWN, (7, 3), classes=CLASSES)
+    assert model.outputs() == 2
+    assert model.model_indices is None
+    assert model.class_texts == tuple(open_clip.IMAGENET_CLASSNAMES[n] for n in (7, 3))
+    assert not model.training
 
 
 def test_nothing_is_said_of_random_weights(capfd):
@@ -111,7 +111,7 @@ def test_weights_that_cannot_be_had_are_named(monkeypatch):
     monkeypatch.setattr(open_clip.factory, "download_pretrained", fail)
     spec = OpenClipModel(name="ViT-B-32", weights="openai")
     with pytest.raises(WeightsError, match=r"ViT-B-32 could not be had: .*no route to host"):
-        build_classifier(spec, classes=CLASSES)
+        build_model(spec, classes=CLASSES)
 
 
 @pytest.fixture(scope="module")
@@ -120,7 +120,7 @@ def state():
 
 
 def matches(spec: OpenClipModel, state) -> bool:
-    loaded = bare(build_classifier(spec, classes=CLASSES).network).state_dict()
+    loaded = bare(build_model(spec, classes=CLASSES).network).state_dict()
     assert loaded.keys() == state.keys()
     return all(torch.equal(loaded[name], state[name].float()) for name in state)
 
@@ -140,7 +140,7 @@ def test_openais_layout_loads_and_asks_for_its_activation(state, tmp_path):
     torch.save(halves | {name: torch.tensor(n) for name, n in notes.items()}, path)
     assert matches(own(weights=f"file:{path}", quick_gelu=True), halves)
     with pytest.raises(WeightsError, match="QuickGELU, not GELU") as caught:
-        build_classifier(own(weights=f"file:{path}"), classes=CLASSES)
+        build_model(own(weights=f"file:{path}"), classes=CLASSES)
     assert "quick_gelu" in caught.value.hint
 
 
@@ -149,7 +149,7 @@ def test_a_torchscript_archive_is_refused_by_name(tmp_path):
     path = tmp_path / "ViT-B-32.pt"
     torch.jit.save(torch.jit.script(torch.nn.Linear(2, 2)), path)
     with pytest.raises(WeightsError, match=r"ViT-B-32\.pt is a TorchScript archive") as caught:
-        build_classifier(own(weights=f"file:{path}"), classes=CLASSES)
+        build_model(own(weights=f"file:{path}"), classes=CLASSES)
     assert "torch.jit.load" in caught.value.hint
 
 
@@ -158,11 +158,11 @@ def test_every_misfit_is_named_by_open_clips_own_key(state, tmp_path):
         {k: v for k, v in state.items() if k != "text_projection"}, tmp_path / "a.safetensors"
     )
     with pytest.raises(WeightsError, match=r"missing text_projection"):
-        build_classifier(own(weights=f"file:{tmp_path}/a.safetensors"), classes=CLASSES)
+        build_model(own(weights=f"file:{tmp_path}/a.safetensors"), classes=CLASSES)
 
 
 def test_written_weights_have_open_clips_own_keys(state, tmp_path):
-    network = build_classifier(OWN, classes=CLASSES, seed=9).network
+    network = build_model(OWN, classes=CLASSES, seed=9).network
     write_weights(network, tmp_path)
     assert matches(own(weights=f"file:{tmp_path / WEIGHTS}"), state)
     assert state_sha256(network) == state_sha256(network.clip)
@@ -191,8 +191,8 @@ def test_a_slash_is_a_dash():
 @pytest.mark.slow
 @torch.no_grad()
 def test_a_whole_vit_b_32():
-    classifier = build_classifier(OpenClipModel(name="ViT-B-32", weights="random"), classes=CLASSES)
-    network, images = classifier.network, torch.randn(2, 3, 224, 224)
+    model = build_model(OpenClipModel(name="ViT-B-32", weights="random"), classes=CLASSES)
+    network, images = model.network, torch.randn(2, 3, 224, 224)
     texts = network.tokenizer([f"a photo of a {name}." for name in CLASSES])
     features, words, scale = network.clip(images, texts)
-    torch.testing.assert_close(classifier(images), scale * features @ words.T, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(model(images), scale * features @ words.T, rtol=1e-4, atol=1e-5)

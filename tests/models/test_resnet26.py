@@ -2,7 +2,7 @@ import torch
 from safetensors.torch import save_file
 from torch.nn import functional
 
-from hardy.models.build import build_classifier, build_network
+from hardy.models.build import build_model, build_network
 from hardy.models.resnet26 import Block, ResNet26
 from hardy.models.spec import HardyModel
 
@@ -35,10 +35,10 @@ def test_a_block_is_the_papers_equation():
 def test_the_spec_builds_it_with_its_own_transform(tmp_path):
     path = tmp_path / "weights.safetensors"
     save_file(ResNet26(3).state_dict(), path)
-    classifier = build_classifier(HardyModel(weights=f"file:{path}", classes=3))
-    preprocess = classifier.preprocess
+    model = build_model(HardyModel(weights=f"file:{path}", classes=3))
+    preprocess = model.preprocess
     assert (preprocess.size, preprocess.resize) == (32, 32)
     assert preprocess.mean == preprocess.std == (0.5, 0.5, 0.5)
-    assert classifier.outputs() == 3
+    assert model.outputs() == 3
     one, two = (build_network(HardyModel(), seed=seed)[0].fc.weight for seed in (0, 0))
     assert torch.equal(one, two)

@@ -20,7 +20,7 @@ from hardy.methods.memo_plus.spec import MaskPolicy, MemoPlusSpec
 from hardy.methods.memo_plus.spec import Sam as SamSpec
 from hardy.models.files import content_identity
 from hardy.models.sam import all_masks, checkpoint_file, load_sam
-from tests.contracts.time_method import small_classifier, some_subject
+from tests.contracts.time_method import small_model, some_subject
 
 SIDE, WIDTH = 64, 32
 LOOSE = {"points_per_side": 4, "pred_iou_thresh": 0.0, "stability_score_thresh": 0.0}
@@ -137,7 +137,7 @@ def test_memo_plus_runs_through_it(checkpoint):
         segmenter=SamSpec(checkpoint=str(checkpoint), **LOOSE),
         policy=MaskPolicy(min_area=1, keep="largest", top=2, show="blurred"),
     )
-    details = build_method(spec, small_classifier()).predict(some_subject()).details
+    details = build_method(spec, small_model()).predict(some_subject()).details
     assert 1 <= details["masks"] <= 2
     assert details["segmenter"] == f"sam vit_b sha256:{file_sha256(checkpoint)}"
 

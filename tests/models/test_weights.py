@@ -7,7 +7,7 @@ from torch import nn
 
 from hardy.core.errors import WeightsError
 from hardy.core.hashing import file_sha256
-from hardy.models.build import build_classifier, build_network
+from hardy.models.build import build_model, build_network
 from hardy.models.spec import TimmModel, TorchvisionModel
 from hardy.models.weights import Located, load, locate, state_sha256
 
@@ -102,7 +102,7 @@ def test_packaged_weights_land_in_the_tensors_of_the_same_meaning():
     assert torch.equal(
         state["blocks.0.0.conv_dw.weight"], source["_blocks.0._depthwise_conv.weight"]
     )
-    assert torch.equal(state["classifier.weight"], source["_fc.weight"])
+    assert torch.equal(state["model.weight"], source["_fc.weight"])
     assert torch.equal(state["bn2.running_var"], source["_bn1.running_var"])
     assert (preprocess.size, preprocess.resize, preprocess.interpolation) == (224, 256, "bicubic")
     assert preprocess.mean == preprocess.std == (0.5, 0.5, 0.5)
@@ -117,13 +117,13 @@ def test_random_weights_come_from_the_seed_and_leave_the_global_generator_alone(
     torch.manual_seed(5)
     expected = torch.rand(1)
     torch.manual_seed(5)
-    a, b, c = (build_classifier(spec, seed=s) for s in (0, 0, 1))
+    a, b, c = (build_model(spec, seed=s) for s in (0, 0, 1))
     assert torch.equal(torch.rand(1), expected)
     assert state_sha256(a) == state_sha256(b) != state_sha256(c)
 
 
 def test_state_digest_sees_one_changed_bit():
-    network = build_classifier(TimmModel(name="resnet10t", weights="random"))
+    network = build_model(TimmModel(name="resnet10t", weights="random"))
     before = state_sha256(network)
     with torch.no_grad():
         next(network.parameters()).view(-1)[0] += 1e-6
@@ -146,7 +146,7 @@ def test_an_unknown_torchvision_tag_lists_the_known_ones():
 
 def test_restriction_keeps_the_given_outputs_in_order():
     spec = TimmModel(name="resnet10t", weights="random")
-    whole, part = build_classifier(spec), build_classifier(spec, (7, 3))
+    whole, part = build_model(spec), build_model(spec, (7, 3))
     x = torch.randn(2, 3, 64, 64)
     with torch.no_grad():
         torch.testing.assert_close(part(x), whole(x)[:, [7, 3]])

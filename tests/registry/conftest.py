@@ -2,19 +2,19 @@ from collections.abc import Callable
 
 import pytest
 
-from hardy.models.build import build_classifier
+from hardy.models.build import build_model
 from hardy.registry import register as register_module
 from tests.registry.helpers import INDICES, MODEL, Shelf
 
 
 @pytest.fixture(scope="session")
-def classifier():
-    return build_classifier(MODEL, INDICES, seed=3)
+def model():
+    return build_model(MODEL, INDICES, seed=3)
 
 
 @pytest.fixture
-def shelf(store, classifier) -> Shelf:
-    return Shelf(classifier)
+def shelf(store, model) -> Shelf:
+    return Shelf(model)
 
 
 @pytest.fixture

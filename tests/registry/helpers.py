@@ -77,7 +77,7 @@ def result(
 class Shelf:
     """Registers versions by the number of right answers."""
 
-    classifier: object
+    model: object
     client: object = field(default_factory=connect)
 
     def run(self) -> str:
@@ -85,7 +85,7 @@ class Shelf:
 
     def add(self, right: int, **options: object) -> Registered:
         results = [result(records(right), f"{right:032}", **options)]
-        return register(results, self.classifier, CLASSES, POLICY, main="memo", run_id=self.run())
+        return register(results, self.model, CLASSES, POLICY, main="memo", run_id=self.run())
 
     def aliases(self) -> dict[str, str]:
         names = self.client.get_registered_model("tiny").aliases

@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from hardy.models.build import build_classifier
+from hardy.models.build import build_model
 from hardy.models.spec import OpenClipModel
 from hardy.registry import versions
 from hardy.registry.bundle import CARD, read_card
@@ -36,21 +36,21 @@ def image() -> Image.Image:
 @pytest.mark.parametrize("from_file", [False, True])
 def test_a_registered_clip_predicts_the_same(shelf, names, tmp_path, from_file):
     spec = model(class_names=f"file:{names}") if from_file else model()
-    classifier = build_classifier(spec, INDICES, classes=CLASSES, seed=3)
+    built = build_model(spec, INDICES, classes=CLASSES, seed=3)
     runs = [result(records(10), "f", experiment(model=spec))]
-    registered = register(runs, classifier, CLASSES, POLICY, main="memo", run_id=shelf.run())
+    registered = register(runs, built, CLASSES, POLICY, main="memo", run_id=shelf.run())
     names.unlink()
     version = versions.find(shelf.client, "tiny", registered.version)
     with versions.fetched(shelf.client, version) as folder:
         card = read_card(folder / CARD)
         predictor = load_predictor(folder, device="cpu")
         row = predictor.predict([image()]).to_dict("records")[0]
-    assert card.class_texts == classifier.class_texts
+    assert card.class_texts == built.class_texts
     assert card.class_texts[0] == ("an ant" if from_file else "ant")
     assert card.model_indices is None
-    pixels = np.asarray(classifier.preprocess.geometry(image())).transpose(2, 0, 1)
+    pixels = np.asarray(built.preprocess.geometry(image())).transpose(2, 0, 1)
     with torch.no_grad():
-        logits = classifier(classifier.preprocess.normalise(torch.tensor(pixels.copy())[None]))[0]
+        logits = built(built.preprocess.normalise(torch.tensor(pixels.copy())[None]))[0]
     assert row["label"] == CLASSES[int(logits.argmax())]
     assert row["confidence"] == pytest.approx(float(logits.softmax(0).max()), rel=1e-5)
-    assert torch.equal(predictor.classifier.network.text_features, classifier.network.text_features)
+    assert torch.equal(predictor.model.network.text_features, built.network.text_features)

@@ -12,7 +12,7 @@ from tests.registry.helpers import CLASSES, INDICES, METHOD, MODEL, records
 
 
 @pytest.fixture
-def bundle(classifier, tmp_path):
+def bundle(model, tmp_path):
     def make(**changes):
         folder = tmp_path / "bundle"
         folder.mkdir(exist_ok=True)
@@ -23,10 +23,10 @@ def bundle(classifier, tmp_path):
             "main": "memo",
             "classes": CLASSES,
             "model_indices": INDICES,
-            "preprocess": classifier.preprocess,
+            "preprocess": model.preprocess,
             "seed": 3,
             "precision": "32-true",
-            "weights_sha256": write_weights(classifier.network, folder),
+            "weights_sha256": write_weights(model.network, folder),
             "data_digests": ("d",),
             "fingerprints": ("f",),
         }
@@ -43,14 +43,14 @@ def images():
     return [Image.fromarray(rng.integers(0, 256, (*s, 3), dtype=np.uint8)) for s in shapes]
 
 
-def test_plain_answers_are_the_classifiers_own(bundle, classifier, images):
+def test_plain_answers_are_the_classifiers_own(bundle, model, images):
     table = load_predictor(bundle()).predict(images, top_k=2)
     for row, image in zip(table.to_dict("records"), images, strict=True):
-        plain = np.asarray(classifier.preprocess.geometry(image)).transpose(2, 0, 1)
+        plain = np.asarray(model.preprocess.geometry(image)).transpose(2, 0, 1)
         with torch.no_grad():
-            logits = classifier.network(
-                classifier.preprocess.normalise(torch.tensor(plain.copy())[None])
-            )[0, list(INDICES)]
+            logits = model.network(model.preprocess.normalise(torch.tensor(plain.copy())[None]))[
+                0, list(INDICES)
+            ]
         p = torch.softmax(logits.double(), 0)
         assert row["class_index"] == int(p.argmax())
         assert row["label"] == CLASSES[int(p.argmax())]
@@ -63,13 +63,13 @@ def test_plain_answers_are_the_classifiers_own(bundle, classifier, images):
 
 def test_adapting_is_episodic_and_does_something(bundle, images):
     predictor = load_predictor(bundle())
-    before = {k: v.clone() for k, v in predictor.classifier.state_dict().items()}
+    before = {k: v.clone() for k, v in predictor.model.state_dict().items()}
     plain = predictor.predict(images)
     together = predictor.predict(images, adapt=True)
     alone = [predictor.predict([image], adapt=True) for image in images[::-1]][::-1]
     assert [a["confidence"][0] for a in alone] == list(together["confidence"])
     assert list(together["confidence"]) != list(plain["confidence"])
-    after = predictor.classifier.state_dict()
+    after = predictor.model.state_dict()
     assert all(torch.equal(before[k], after[k]) for k in before)
     assert predictor.predict(images).equals(plain)
 
@@ -116,7 +116,7 @@ def test_a_card_of_another_layout_is_refused(bundle):
         load_predictor(folder)
 
 
-def test_weights_that_do_not_fit_are_refused(bundle, classifier):
+def test_weights_that_do_not_fit_are_refused(bundle, model):
     folder = bundle(model=MODEL.model_copy(update={"name": "test_resnet.r160_in1k"}))
     with pytest.raises(WeightsError, match="does not fit"):
         load_predictor(folder)

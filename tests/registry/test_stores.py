@@ -14,7 +14,7 @@ def uri(shelf, stub_package) -> str:
     return shelf.add(20).uri
 
 
-def test_the_file_is_the_registered_one(uri, shelf, classifier, isolated_home):
+def test_the_file_is_the_registered_one(uri, shelf, model, isolated_home):
     found = locate_version(uri)
     assert found.path is not None
     assert found.identity == f"sha256:{file_sha256(found.path)}"
@@ -22,7 +22,7 @@ def test_the_file_is_the_registered_one(uri, shelf, classifier, isolated_home):
     assert found.path.is_relative_to(isolated_home / ".hardy")
     assert not found.in_order
     state = load_file(found.path)
-    for name, tensor in classifier.network.state_dict().items():
+    for name, tensor in model.network.state_dict().items():
         assert torch.equal(state[name], tensor)
 
 
@@ -36,7 +36,7 @@ def test_it_is_fetched_once_and_again_if_it_was_damaged(uri, monkeypatch):
     found.path.write_bytes(b"damaged")
     assert locate_version(uri) == found
     assert found.identity == f"sha256:{file_sha256(found.path)}"
-    monkeypatch.setattr("hardy.registry.weights.fetched", None)
+    monkeypatch.setattr("hardy.registry.stores.fetched", None)
     assert locate_version(uri) == found
 
 

@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 
 from hardy.core.errors import TrackingError
-from hardy.results.request import is_parent, read_request, read_units, request_text, spec_tag
 from hardy.plan.tracker import PastRun
+from hardy.results.request import is_parent, read_request, read_units, request_text, spec_tag
 from hardy.spec import resolve
 
 ROOT = Path(__file__).parents[2]

@@ -4,12 +4,12 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from hardy.results.verdicts import all_verdicts, announce, judged, note_verdicts, unit_verdicts
+from hardy.measure.records import answer_columns, as_frame
 from hardy.results.report import parent_report, unit_report
 from hardy.results.stored import UnitResult
-from hardy.measure.records import answer_columns, as_frame
-from hardy.tasks.summary import summarise
+from hardy.results.verdicts import all_verdicts, announce, judged, note_verdicts, unit_verdicts
 from hardy.spec.experiment import Experiment
+from hardy.tasks.summary import summarise
 
 CLASSES = ["cat", "dog"]
 LABELS = [0, 0, 1, 1]

@@ -4,10 +4,10 @@ import pytest
 from mlflow.utils.validation import _validate_metric_name
 
 from hardy.core.errors import DataError
-from hardy.tasks.classify.metrics import interval
 from hardy.measure.leaderboard import cells, leaderboard, leaderboard_row, ranked
-from hardy.tasks.names import METRICS
 from hardy.measure.records import answer_columns, as_frame
+from hardy.tasks.classify.metrics import interval
+from hardy.tasks.names import METRICS
 from hardy.tasks.summary import summarise
 
 LABELS = [0, 0, 0, 0, 1, 1]

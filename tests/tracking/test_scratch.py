@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 
 from hardy.plan.tracker import FINGERPRINT_TAG, Status, Tracker
-from hardy.tracking.scratch import AsideTracker
 from hardy.tracking.mlflow_tracker import MlflowTracker
+from hardy.tracking.scratch import AsideTracker
 
 MARK = "0123456789abcdef0123456789abcdef"
 

@@ -9,10 +9,10 @@ import click
 
 from hardy.data.cards import DATASETS
 from hardy.data.spec import CORRUPTIONS
-from hardy.tasks.names import MEANINGS, METRICS
 from hardy.methods import METHODS
 from hardy.spec import named_experiments, named_suites
 from hardy.spec.merge import Loader
+from hardy.tasks.names import MEANINGS, METRICS
 from hardy.tracking.recent import Glimpse, last_runs, local_store
 
 Row = tuple[str, ...]

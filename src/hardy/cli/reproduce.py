@@ -71,8 +71,8 @@ def _repeat(
     """Run the units anew, each from the spec that its own run kept; return runs by unit name."""
     from hardy.engine.progress import Reporter
     from hardy.engine.runner import run_plan
-    from hardy.tracking.scratch import AsideTracker
     from hardy.tracking.reproduce import REPRODUCES_TAG
+    from hardy.tracking.scratch import AsideTracker
 
     by_name = {first.name: first} | {run.name: run for run in originals}
 
@@ -89,8 +89,8 @@ def _repeat(
 
 def _plan(tracker: "Tracker", first: "PastRun", originals: "Sequence[PastRun]") -> "Plan":
     from hardy.cli.inputs import INPUTS
-    from hardy.results.request import resolve_run
     from hardy.plan.units import make_plan
+    from hardy.results.request import resolve_run
 
     specs = [resolve_run(tracker, run) for run in originals]
     units = tuple(unit for spec in specs for unit in spec.units)

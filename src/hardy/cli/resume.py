@@ -50,9 +50,9 @@ def _plan(tracker: "Tracker", past: "PastRun") -> "Plan":
             data, weights or code have changed since.
     """
     from hardy.cli.inputs import INPUTS
-    from hardy.results.request import is_parent, resolve_run
     from hardy.plan.tracker import FINGERPRINT_TAG
     from hardy.plan.units import make_plan
+    from hardy.results.request import is_parent, resolve_run
 
     if past.busy:
         message = f"the run {past.run_id} ({past.name}) is being written by another process"

@@ -16,9 +16,9 @@ from hardy.registry.spec import Policy
 from hardy.spec import Resolved, load_policy, resolve
 
 if TYPE_CHECKING:
-    from hardy.results.stored import UnitResult
     from hardy.plan.tracker import Tracker
     from hardy.plan.units import Plan
+    from hardy.results.stored import UnitResult
 
 SET = click.option(
     "--set",
@@ -56,8 +56,8 @@ def command(spec: str, overrides: tuple[str, ...], again: bool, smoke: bool) -> 
     from hardy.cli.inputs import INPUTS
     from hardy.engine.smoke import smoke as cut_down
     from hardy.plan.units import make_plan
-    from hardy.tracking.scratch import AsideTracker
     from hardy.tracking.mlflow_tracker import MlflowTracker
+    from hardy.tracking.scratch import AsideTracker
 
     words = [_hardy(), "run", spec, *_set_flags(overrides), *(["--smoke"] if smoke else [])]
     if smoke:
@@ -178,8 +178,8 @@ def _print_results(console: Console, name: str, results: "Sequence[UnitResult]")
 
 def _carried(results: "Sequence[UnitResult]") -> list[str]:
     """Say how the answers fared that a method gives beside its own and the source model's."""
-    from hardy.tasks.classify.metrics import correct
     from hardy.measure.records import answers
+    from hardy.tasks.classify.metrics import correct
 
     methods = {result.planned.unit.experiment.method.kind for result in results}
     if len(methods) > 1:

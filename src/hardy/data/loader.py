@@ -9,9 +9,9 @@ from torch import Tensor
 
 from hardy.core.errors import DataError
 from hardy.data.pipeline import Prepared, loader
-from hardy.engine.setup import Bench
 from hardy.engine.device import spread
 from hardy.engine.progress import Reporter
+from hardy.engine.setup import Bench
 from hardy.methods.fitting import Batch
 
 
@@ -59,7 +59,7 @@ def read_stock(bench: Bench, reporter: Reporter, title: str) -> Stock:
         DataError: If a sample is broken and the spec does not say `on_bad_sample: skip`.
     """
     dataset, say, total = bench.dataset, bench.dataset.caption, len(bench.dataset.samples)
-    cores = spread(bench.experiment, bench.classifier.preprocess.size, bench.fabric.device.type)
+    cores = spread(bench.experiment, bench.model.preprocess.size, bench.fabric.device.type)
     items: list[Prepared] = []
     reporter.unit(title, total)
     with closing(loader(bench.pipeline(range(total)), cores.workers)) as samples:

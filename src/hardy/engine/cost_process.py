@@ -1,4 +1,4 @@
-"""Measures one model: `python -m hardy.engine.cost_process`, an experiment's JSON in, its costs out.
+"""Measures one model in a process of its own: an experiment's JSON in, its costs out.
 
 Weights are random and nothing is downloaded: no value of a weight changes what a pass costs.
 """
@@ -18,7 +18,7 @@ from torch.utils.flop_counter import FlopCounterMode, conv_flop_count
 
 from hardy.engine.device import make_fabric
 from hardy.models.build import build_network, ready
-from hardy.models.model import Classifier
+from hardy.models.model import Model
 from hardy.spec.experiment import Experiment
 
 Shape = list[int]
@@ -34,7 +34,7 @@ def probe(experiment: Experiment) -> dict[str, Any]:
     """Return the fields of `hardy.plan.measured.ModelCost`, but for the machine's name."""
     fabric = make_fabric(experiment)
     network, preprocess = build_network(experiment.model, texts=_TEXTS, download=False)
-    ready(Classifier(network, preprocess), fabric.device)
+    ready(Model(network, preprocess), fabric.device)
     network.to(memory_format=torch.channels_last)  # as `assemble` lays it out
     size = preprocess.size
 

@@ -70,7 +70,7 @@ class Shard:
 
 def subject_of(bench: Bench, item: Prepared) -> Subject:
     """Return a prepared sample as a method sees it: normalised, on the device, without a label."""
-    views = bench.classifier.preprocess.normalise(item.pixels.to(bench.fabric.device))
+    views = bench.model.preprocess.normalise(item.pixels.to(bench.fabric.device))
     return Subject(views, item.id, bench.experiment.seed, item.canvas, others=item.others)
 
 

@@ -7,12 +7,12 @@ from time import perf_counter
 
 import pandas as pd
 
-from hardy.engine.setup import Bench
 from hardy.engine.device import spread
 from hardy.engine.entries import SKIPPED, Entry, Shard, entries
+from hardy.engine.executor import sharded
 from hardy.engine.journal import Journal
 from hardy.engine.progress import Reporter
-from hardy.engine.executor import sharded
+from hardy.engine.setup import Bench
 from hardy.measure.records import WALL, as_frame
 from hardy.methods.fitting import Trainer
 
@@ -52,7 +52,7 @@ def evaluate(bench: Bench, journal: Journal, reporter: Reporter, title: str) -> 
 
 def _missing(bench: Bench, indices: Sequence[int]) -> Generator[Entry, None, None]:
     """Make entries in this process, or in several where that is the faster way."""
-    size, device = bench.classifier.preprocess.size, bench.fabric.device.type
+    size, device = bench.model.preprocess.size, bench.fabric.device.type
     cores = spread(bench.experiment, size, device)
     # What was trained here is in this process alone.
     divisible = not isinstance(bench.method, Trainer)

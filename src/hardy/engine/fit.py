@@ -21,10 +21,10 @@ from hardy.core.hashing import digest
 from hardy.core.paths import state_dir
 from hardy.data.dataset import Dataset
 from hardy.data.pipeline import BadSample, loader
-from hardy.engine.setup import Bench
 from hardy.engine.device import spread
 from hardy.engine.entries import subject_of
 from hardy.engine.leak import open_apart
+from hardy.engine.setup import Bench
 from hardy.methods.ensemble.method import Ensemble
 
 
@@ -83,7 +83,7 @@ def _file(bench: Bench, dataset: Dataset) -> Path:
 def _made(bench: Bench, dataset: Dataset) -> dict[str, np.ndarray]:
     method = cast("Ensemble", bench.method)
     other = replace(bench, dataset=dataset)
-    workers = spread(bench.experiment, bench.classifier.preprocess.size, bench.fabric.device.type)
+    workers = spread(bench.experiment, bench.model.preprocess.size, bench.fabric.device.type)
     opinions, labels = [], []
     pipeline = other.pipeline(range(len(dataset.samples)))
     with closing(loader(pipeline, workers.workers)) as samples:

@@ -2,9 +2,9 @@
 
 from hardy.core.errors import DataError
 from hardy.data.dataset import Dataset
+from hardy.data.held_out_spec import HeldOut
 from hardy.data.leaks import leaks
 from hardy.data.open import open_dataset
-from hardy.data.held_out_spec import HeldOut
 from hardy.plan.units import PlannedUnit
 from hardy.spec.experiment import Experiment
 

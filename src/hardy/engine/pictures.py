@@ -10,17 +10,17 @@ from PIL import Image
 from torch import Tensor
 
 from hardy.data.pipeline import Prepared
-from hardy.engine.setup import Bench
 from hardy.engine.entries import subject_of
-from hardy.results.report import unit_report
-from hardy.tasks.classify.charts import confusion_picture, reliability_diagram
+from hardy.engine.setup import Bench
 from hardy.explain.choose import choose
 from hardy.explain.gradcam import heat_map
 from hardy.explain.panels import Heat, gradcam_panel, view_grid
-from hardy.tasks.classify.metrics import correct
-from hardy.tasks.classify.confusion import confusion_rows
 from hardy.measure.records import answers, column
 from hardy.methods.base import Subject
+from hardy.results.report import unit_report
+from hardy.tasks.classify.charts import confusion_picture, reliability_diagram
+from hardy.tasks.classify.confusion import confusion_rows
+from hardy.tasks.classify.metrics import correct
 
 Content = Image.Image | str
 
@@ -95,7 +95,7 @@ def _gradcam(bench: Bench, frame: pd.DataFrame, row: int, item: Prepared) -> Ima
 
 def _heat(bench: Bench, subject: Subject, label: int, prediction: int, confidence: float) -> Heat:
     with torch.enable_grad():
-        heat = heat_map(bench.classifier, subject.views[:1], prediction)
+        heat = heat_map(bench.model, subject.views[:1], prediction)
     return Heat(heat, bench.dataset.classes[prediction], confidence, prediction == label)
 
 

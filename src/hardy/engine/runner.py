@@ -11,26 +11,21 @@ from typing import Any
 
 from hardy.core.errors import HardyError, Interrupted
 from hardy.data.open import open_division
-from hardy.engine.setup import assemble, features_dir
 from hardy.engine.checkpoint import Checkpoint, Measures
 from hardy.engine.device import threads_as_before
 from hardy.engine.evaluate import evaluate
-from hardy.results.verdicts import aggregated, all_verdicts, announce, judged, note_verdicts
-from hardy.engine.source_check import check_source
 from hardy.engine.fit import learn
 from hardy.engine.journal import Journal, discard
 from hardy.engine.leak import check_leaks
 from hardy.engine.pictures import draw
 from hardy.engine.progress import Reporter
-from hardy.results.report import parent_report
-from hardy.results.request import REQUEST, SPEC, UNITS, request_text, spec_tag, units_text
-from hardy.results.stored import UnitResult
+from hardy.engine.setup import assemble, features_dir
 from hardy.engine.signals import Stopped, stop_on_signals
+from hardy.engine.source_check import check_source
 from hardy.engine.supply import supplied
 from hardy.engine.train import speed_of, train
 from hardy.measure.leaderboard import leaderboard, leaderboard_row
 from hardy.measure.records import read_parquet, write_parquet
-from hardy.tasks.summary import summarise
 from hardy.methods.features import clear_oldest
 from hardy.methods.fitting import Trainer
 from hardy.models.weights import state_sha256
@@ -45,8 +40,13 @@ from hardy.plan.tracker import (
     Tracker,
 )
 from hardy.plan.units import Plan, PlannedUnit
+from hardy.results.report import parent_report
+from hardy.results.request import REQUEST, SPEC, UNITS, request_text, spec_tag, units_text
+from hardy.results.stored import UnitResult
+from hardy.results.verdicts import aggregated, all_verdicts, announce, judged, note_verdicts
 from hardy.spec import Resolved, dump
 from hardy.spec.experiment import Experiment
+from hardy.tasks.summary import summarise
 
 RECORDS = "records/records.parquet"
 _WAIT_SECONDS = 3.0
@@ -205,7 +205,7 @@ def _run_unit(planned: PlannedUnit, run: Run, reporter: Reporter) -> UnitResult:
     )
     run.tags(
         {
-            "hardy.state_sha256": state_sha256(bench.classifier.network),
+            "hardy.state_sha256": state_sha256(bench.model.network),
             "hardy.device": bench.fabric.device.type,
         }
     )

@@ -16,8 +16,8 @@ from hardy.engine.device import make_fabric, spread, use_threads
 from hardy.explain.point import SourcePoint
 from hardy.methods.base import TestTimeMethod
 from hardy.methods.build import build_method, views_of
-from hardy.models.build import build_classifier, ready
-from hardy.models.model import Classifier
+from hardy.models.build import build_model, ready
+from hardy.models.model import Model
 from hardy.models.spec import ModelSpec
 from hardy.plan.inputs import Located
 from hardy.spec.experiment import Experiment
@@ -32,7 +32,7 @@ class Bench:
         located: Its weights.
         fabric: Device and precision.
         dataset: The samples, sorted.
-        classifier: The source model, on the device.
+        model: The source model, on the device.
         method: Adapts and answers.
     """
 
@@ -40,7 +40,7 @@ class Bench:
     located: Located
     fabric: Fabric
     dataset: Dataset
-    classifier: Classifier
+    model: Model
     method: TestTimeMethod
 
     def pipeline(self, indices: Sequence[int]) -> SamplePipeline:
@@ -48,7 +48,7 @@ class Bench:
         views = views_of(self.experiment.method)
         return SamplePipeline(
             self.dataset,
-            self.classifier.preprocess,
+            self.model.preprocess,
             shift=self.experiment.data.shift,
             views=views,
             seed=self.experiment.seed,
@@ -56,7 +56,7 @@ class Bench:
             keep_canvas=self.experiment.method.needs_canvas,
             device=str(self.fabric.device),
             further=self.method.view_sets,
-            point=SourcePoint(self.classifier) if views and views.at_point else None,
+            point=SourcePoint(self.model) if views and views.at_point else None,
         )
 
 
@@ -81,41 +81,39 @@ def assemble(experiment: Experiment, located: Located) -> Bench:
     dataset = open_dataset(experiment.data)
     models = (experiment.model, *experiment.method.further_models)
     first, *further = (
-        _classifier(model, each, dataset, experiment.seed, fabric)
-        for model, each in zip(models, (located, *located.others), strict=True)
+        _model(spec, each, dataset, experiment.seed, fabric)
+        for spec, each in zip(models, (located, *located.others), strict=True)
     )
     # Operations round by the number of threads, so the texts are read by as many as all else.
     if use_threads(spread(experiment, first.preprocess.size, fabric.device.type)):
-        for classifier in (first, *further):
-            ready(classifier, fabric.device)
+        for model in (first, *further):
+            ready(model, fabric.device)
     method = build_method(experiment.method, first, *further)
     kept = features_dir() if experiment.compute.keep_features else None
     method.remember(kept, experiment.precision)
     return Bench(experiment, located, fabric, dataset, first, method)
 
 
-def _classifier(
-    model: ModelSpec, located: Located, dataset: Dataset, seed: int, fabric: Fabric
-) -> Classifier:
-    classifier = build_classifier(
-        model,
+def _model(spec: ModelSpec, located: Located, dataset: Dataset, seed: int, fabric: Fabric) -> Model:
+    model = build_model(
+        spec,
         dataset.model_indices,
         classes=dataset.classes,
         seed=seed,
         located=located,
         device=fabric.device,
     )
-    classifier.to(memory_format=torch.channels_last)  # convolutions' faster layout
-    _check_classes(model, classifier, dataset)
-    return classifier
+    model.to(memory_format=torch.channels_last)  # convolutions' faster layout
+    _check_classes(spec, model, dataset)
+    return model
 
 
-def _check_classes(model: ModelSpec, classifier: Classifier, dataset: Dataset) -> None:
-    outputs, kept = classifier.outputs(), classifier.model_indices
+def _check_classes(spec: ModelSpec, model: Model, dataset: Dataset) -> None:
+    outputs, kept = model.outputs(), model.model_indices
     needed = max(kept) + 1 if kept else len(dataset.classes)
     fits = outputs >= needed if kept else outputs == needed
     if not fits:
         message = (
-            f"model {model.name} has {outputs} outputs, but dataset {dataset.name} needs {needed}"
+            f"model {spec.name} has {outputs} outputs, but dataset {dataset.name} needs {needed}"
         )
         raise SpecError(message, hint="Choose weights that were trained on these classes.")

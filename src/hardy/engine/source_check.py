@@ -60,14 +60,14 @@ def _batches(bench: Bench, places: Sequence[int]) -> Iterator[list[Prepared]]:
 def _answers(bench: Bench, batch: Sequence[Prepared]) -> list[bool]:
     pixels = torch.stack([item.pixels[0] for item in batch]).to(bench.fabric.device)
     with bench.fabric.autocast():
-        logits = bench.classifier(bench.classifier.preprocess.normalise(pixels))
+        logits = bench.model(bench.model.preprocess.normalise(pixels))
     labels = torch.tensor([item.label for item in batch], device=logits.device)
     return [bool(correct) for correct in (logits.argmax(1) == labels).tolist()]
 
 
 def _outside(bench: Bench, expected: SourceAccuracy, accuracy: float, count: int) -> DataError:
-    spec, preprocess = bench.experiment, bench.classifier.preprocess
-    restricted, texts = bench.classifier.model_indices, bench.classifier.class_texts
+    spec, preprocess = bench.experiment, bench.model.preprocess
+    restricted, texts = bench.model.model_indices, bench.model.class_texts
     message = (
         f"data.expect_source_accuracy: {spec.model.name} has {accuracy:.1%} on {count} samples of "
         f"{bench.dataset.name} (shift {spec.data.shift_label}), expected {expected.at_least:.1%} "

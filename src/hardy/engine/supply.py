@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from hardy.core.errors import TrackingError, WeightsError
-from hardy.results.stored import UnitResult
 from hardy.plan.tracker import Tracker
 from hardy.plan.units import PlannedUnit
+from hardy.results.stored import UnitResult
 
 WEIGHTS = "weights/weights.safetensors"
 """Where the run of a method that yields weights leaves them."""

@@ -16,11 +16,11 @@ from safetensors.torch import save
 
 from hardy.core.errors import MethodError
 from hardy.core.seeding import derive, generator
-from hardy.engine.setup import Bench
+from hardy.data.loader import Stock, read_stock
 from hardy.engine.checkpoint import Checkpoint, Measures, Standing
 from hardy.engine.leak import open_apart
 from hardy.engine.progress import Reporter
-from hardy.data.loader import Stock, read_stock
+from hardy.engine.setup import Bench
 from hardy.engine.supply import WEIGHTS
 from hardy.explain.curves import curves, curves_csv
 from hardy.methods.fitting import Batch, Trainer

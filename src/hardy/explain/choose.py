@@ -5,8 +5,8 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from hardy.tasks.classify.metrics import correct
 from hardy.measure.records import column
+from hardy.tasks.classify.metrics import correct
 
 Rule = Literal["flips", "uncertain", "first"]
 

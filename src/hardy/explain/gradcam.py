@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from hardy.core.errors import MethodError
-from hardy.models.model import Classifier
+from hardy.models.model import Model
 
 # A block's first normalisation. After the last block only the class token reaches the head in
 # many transformers, so the other tokens' gradients are zero there; before its attention they
@@ -33,7 +33,7 @@ class Layer:
     """The layer whose output Grad-CAM weighs.
 
     Attributes:
-        name: Dotted name in the classifier.
+        name: Dotted name in the model.
         module: The layer.
         maps: Makes its output feature maps (B, C, h, w) in float32.
     """
@@ -50,15 +50,15 @@ class _Call:
     shape: tuple[int, ...]
 
 
-def heat_map(classifier: Classifier, image: Tensor, target: int) -> np.ndarray:
+def heat_map(model: Model, image: Tensor, target: int) -> np.ndarray:
     """Return where the evidence for a class lies, as (H, W) in [0, 1].
 
-    The classifier is left as it was: hooks, gradients, modes and `requires_grad`.
+    The model is left as it was: hooks, gradients, modes and `requires_grad`.
 
     Args:
-        classifier: Any network with a spatial feature map or patch tokens.
+        model: Any network with a spatial feature map or patch tokens.
         image: Normalised image (1, 3, H, W).
-        target: Class to explain, an index into the classifier's outputs.
+        target: Class to explain, an index into the model's outputs.
 
     Raises:
         MethodError: If the network has no such layer, there is no such class, or the gradients are
@@ -68,11 +68,11 @@ def heat_map(classifier: Classifier, image: Tensor, target: int) -> np.ndarray:
     from pytorch_grad_cam import GradCAM
     from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 
-    with _untouched(classifier), torch.inference_mode(False), torch.enable_grad():
-        layer = target_layer(classifier, image, target)
+    with _untouched(model), torch.inference_mode(False), torch.enable_grad():
+        layer = target_layer(model, image, target)
         # With every weight frozen, only an input that wants gradients makes a graph.
         pixels = image.detach().clone().requires_grad_()
-        with GradCAM(classifier, [layer.module], layer.maps) as cam:
+        with GradCAM(model, [layer.module], layer.maps) as cam:
             heat = np.asarray(cam(pixels, [ClassifierOutputTarget(target)])[0])
     if not np.isfinite(heat).all():
         message = f"the Grad-CAM of class {target} at layer {layer.name!r} is not finite"
@@ -80,7 +80,7 @@ def heat_map(classifier: Classifier, image: Tensor, target: int) -> np.ndarray:
     return np.asarray(np.clip(heat, 0, 1))
 
 
-def target_layer(classifier: Classifier, image: Tensor, target: int = 0) -> Layer:
+def target_layer(model: Model, image: Tensor, target: int = 0) -> Layer:
     """Find the last layer that still has positions, by a dry run on an image (1, 3, H, W).
 
     It is the last in order of execution among the modules that give a feature map larger than
@@ -88,29 +88,29 @@ def target_layer(classifier: Classifier, image: Tensor, target: int = 0) -> Laye
     blocks. Modules that run more than once are passed over: which run is meant is not clear.
 
     Raises:
-        MethodError: If there is none, or the classifier has no output `target`.
+        MethodError: If there is none, or the model has no output `target`.
     """
-    calls, classes = _dry_run(classifier, image)
+    calls, classes = _dry_run(model, image)
     if not 0 <= target < classes:
-        message = f"Grad-CAM of class {target} was asked of a classifier with {classes} classes"
+        message = f"Grad-CAM of class {target} was asked of a model with {classes} classes"
         raise MethodError(message, hint="Give an index into the dataset's classes.")
     grid: tuple[int, int] | None = None
     found: Layer | None = None
     for call in calls:
         if len(call.shape) == 4:
-            channels_last = _channels_last(classifier.network, call.shape)
+            channels_last = _channels_last(model.network, call.shape)
             grid = call.shape[1:3] if channels_last else call.shape[2:4]
             found = Layer(call.name, call.module, _from_nhwc if channels_last else _copied)
         elif grid is not None and call.shape[1] >= grid[0] * grid[1]:
             found = Layer(call.name, call.module, _tokens_to_maps(*grid))
     if found is None:
-        kind = type(classifier.network).__name__
+        kind = type(model.network).__name__
         message = f"no layer of {kind} gives a feature map larger than 1 x 1 for this image"
         raise MethodError(message, hint="Set `explain: {gradcam: null}`, or use larger images.")
     return found
 
 
-def _dry_run(classifier: Classifier, image: Tensor) -> tuple[list[_Call], int]:
+def _dry_run(model: Model, image: Tensor) -> tuple[list[_Call], int]:
     calls: list[_Call] = []
 
     def watch(name: str) -> Callable[[nn.Module, object, object], None]:
@@ -121,10 +121,10 @@ def _dry_run(classifier: Classifier, image: Tensor) -> tuple[list[_Call], int]:
         return note
 
     with ExitStack() as hooks, torch.no_grad():
-        for name, module in classifier.named_modules():
+        for name, module in model.named_modules():
             if name:
                 hooks.callback(module.register_forward_hook(watch(name)).remove)
-        classes = classifier(image).shape[-1]
+        classes = model(image).shape[-1]
     runs = Counter(call.name for call in calls)
     return [call for call in calls if runs[call.name] == 1 and _has_positions(call)], classes
 

@@ -1,4 +1,4 @@
-"""The point of an image that matters most to a classifier: where Grad-CAM is highest."""
+"""The point of an image that matters most to a model: where Grad-CAM is highest."""
 
 from copy import deepcopy
 from threading import Lock
@@ -9,14 +9,14 @@ from PIL import Image
 from torch import Tensor
 
 from hardy.explain.gradcam import heat_map
-from hardy.models.model import Classifier
+from hardy.models.model import Model
 
 
-def point_of_interest(classifier: Classifier, image: Tensor) -> tuple[int, int]:
+def point_of_interest(model: Model, image: Tensor) -> tuple[int, int]:
     """Return where Grad-CAM of the predicted class is highest.
 
     Args:
-        classifier: The source model.
+        model: The source model.
         image: Normalised (1, 3, H, W).
 
     Returns:
@@ -24,8 +24,8 @@ def point_of_interest(classifier: Classifier, image: Tensor) -> tuple[int, int]:
         middle where there is no evidence anywhere.
     """
     with torch.no_grad():
-        prediction = int(classifier(image)[0].argmax())
-    heat = heat_map(classifier, image, prediction)
+        prediction = int(model(image)[0].argmax())
+    heat = heat_map(model, image, prediction)
     height, width = heat.shape
     if not heat.any():
         return width // 2, height // 2
@@ -33,26 +33,26 @@ def point_of_interest(classifier: Classifier, image: Tensor) -> tuple[int, int]:
     return x, y
 
 
-def point_as_shares(classifier: Classifier, plain: Image.Image) -> tuple[float, float]:
+def point_as_shares(model: Model, plain: Image.Image) -> tuple[float, float]:
     """Return the point of interest of a network's input, RGB (S, S), as shares of its sides."""
-    device = next(classifier.parameters()).device
+    device = next(model.parameters()).device
     pixels = torch.from_numpy(np.array(plain)).permute(2, 0, 1)[None].to(device)
-    x, y = point_of_interest(classifier, classifier.preprocess.normalise(pixels))
+    x, y = point_of_interest(model, model.preprocess.normalise(pixels))
     return (x + 0.5) / plain.width, (y + 0.5) / plain.height
 
 
 class SourcePoint:
-    """Finds points of interest of images that are prepared while the classifier is adapted.
+    """Finds points of interest of images that are prepared while the model is adapted.
 
     Args:
-        classifier: The source model, which is copied now.
+        model: The source model, which is copied now.
     """
 
-    def __init__(self, classifier: Classifier) -> None:
-        self._classifier = deepcopy(classifier).eval()
+    def __init__(self, model: Model) -> None:
+        self._model = deepcopy(model).eval()
         self._lock = Lock()  # Grad-CAM hangs hooks into the network for as long as it runs
 
     def __call__(self, plain: Image.Image) -> tuple[float, float]:
         """Return the point of a network's input, RGB (S, S), as shares (x, y) of its sides."""
         with self._lock:
-            return point_as_shares(self._classifier, plain)
+            return point_as_shares(self._model, plain)

@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 
 from hardy.core.seeding import generator
-from hardy.tasks.classify.metrics import answer_metrics, correct
 from hardy.measure.paired import flips
 from hardy.measure.records import WALL, answers
+from hardy.tasks.classify.metrics import answer_metrics, correct
 
 _DRAWS = 2000
 _METRICS = ("accuracy", "ece", "nll")

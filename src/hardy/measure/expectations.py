@@ -7,10 +7,10 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from hardy.tasks.classify.metrics import correct, interval
 from hardy.measure.paired import paired_bootstrap
 from hardy.measure.records import answers
 from hardy.spec.experiment import Expect
+from hardy.tasks.classify.metrics import correct, interval
 
 Agreement = Literal["yes", "unclear", "no"]
 HEADERS = ("run", "metric", "expected", "got", "95 % interval", "agrees", "source")

@@ -4,8 +4,8 @@ from collections.abc import Iterable
 
 import pandas as pd
 
-from hardy.tasks.classify.metrics import correct
 from hardy.measure.paired import flips, mcnemar, paired_bootstrap
+from hardy.tasks.classify.metrics import correct
 
 
 def gain_rows(runs: Iterable[tuple[str, pd.DataFrame, str]], before: str) -> pd.DataFrame:

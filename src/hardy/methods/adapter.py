@@ -62,7 +62,7 @@ class Adapter(TestTimeMethod):
         Asked before any step.
         """
         with torch.no_grad():
-            logits: Tensor = self.classifier(subject.views[:1])[0]
+            logits: Tensor = self.model(subject.views[:1])[0]
         return logits
 
     def further(self) -> dict[str, Tensor]:

@@ -16,7 +16,7 @@ from PIL import Image
 from torch import Tensor
 
 from hardy.data.pipeline import ViewSet
-from hardy.models.model import Classifier
+from hardy.models.model import Model
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Subject:
     """One image as a method sees it.
 
     Attributes:
-        views: Normalised views (V, 3, H, W) on the classifier's device; view 0 is the unchanged
+        views: Normalised views (V, 3, H, W) on the model's device; view 0 is the unchanged
             image.
         id: The sample's stable name; with the seed it derives every random number.
         seed: The experiment's seed.
@@ -61,22 +61,22 @@ class TestTimeMethod(ABC):
     """A method that answers for one image at a time, given its views.
 
     Args:
-        classifier: The source model; the method may change its weights between `predict` and
+        model: The source model; the method may change its weights between `predict` and
             `reset`, and nothing else of it.
     """
 
     __test__ = False  # pytest would take the name for a test class
 
     leaves_adapted: ClassVar[bool] = True
-    """Whether the classifier is the adapted model between `predict` and `reset`."""
+    """Whether the model is the adapted model between `predict` and `reset`."""
 
-    def __init__(self, classifier: Classifier) -> None:
-        self.classifier = classifier
-        classifier.eval()
+    def __init__(self, model: Model) -> None:
+        self.model = model
+        model.eval()
 
     @abstractmethod
     def predict(self, subject: Subject) -> Outcome:
-        """Answer for one image; leaves the classifier as adapted to it, until `reset`."""
+        """Answer for one image; leaves the model as adapted to it, until `reset`."""
 
     @property
     def view_sets(self) -> tuple[ViewSet, ...]:
@@ -101,16 +101,16 @@ class TestTimeMethod(ABC):
         """Restore every weight, buffer and optimizer state, in place and bit for bit."""
 
     def companions(self) -> Mapping[str, "TestTimeMethod"]:
-        """Return methods on the same classifier, by name, whose Grad-CAM stands beside this one's.
+        """Return methods on the same model, by name, whose Grad-CAM stands beside this one's.
 
-        They are asked for where a picture is drawn, with the classifier as the source model.
+        They are asked for where a picture is drawn, with the model as the source model.
         """
         return {}
 
     def illustrate(self, subject: Subject) -> Mapping[str, Image.Image]:
         """Return pictures of one sample that only this method can draw, by folder name.
 
-        The classifier is the source model.
+        The model is the source model.
         """
         return {}
 

@@ -1,7 +1,7 @@
 """What a method that trains is to the engine that runs it.
 
-It is built like every other method, from a classifier and its schema, and trains a copy of the
-classifier's network. It also answers for one image, as the source model and as trained, so that
+It is built like every other method, from a model and its schema, and trains a copy of the
+model's network. It also answers for one image, as the source model and as trained, so that
 records and pictures are made as for every other method.
 """
 
@@ -19,7 +19,7 @@ from hardy.data.dataset import Dataset
 from hardy.methods.base import Outcome, Subject, TestTimeMethod, log_probabilities
 from hardy.methods.optim import build_optimizer
 from hardy.methods.training_spec import TrainerSpec
-from hardy.models.model import Classifier
+from hardy.models.model import Model
 from hardy.models.weights import bare
 
 _WEIGHTS, _OPTIMIZER = "weights", "optimizer"
@@ -30,7 +30,7 @@ class Batch:
     """Samples as a trainer sees them.
 
     Attributes:
-        pixels: Images (B, 3, S, S) in [0, 255], on the classifier's device.
+        pixels: Images (B, 3, S, S) in [0, 255], on the model's device.
         labels: Indices (B,) into the dataset's classes, on the same device.
         ids: The samples' stable names; with the seed and the epoch, they derive every random
             number.
@@ -51,19 +51,19 @@ class Trainer(TestTimeMethod):
     """Trains a network, an epoch at a time.
 
     Args:
-        classifier: The source model, which stays as it is.
+        model: The source model, which stays as it is.
         spec: The schedule.
 
     Attributes:
-        network: The copy of the classifier's network that is trained.
+        network: The copy of the model's network that is trained.
         optimizer: Over all parameters of `learners`.
     """
 
-    def __init__(self, classifier: Classifier, spec: TrainerSpec) -> None:
-        super().__init__(classifier)
+    def __init__(self, model: Model, spec: TrainerSpec) -> None:
+        super().__init__(model)
         self.spec = spec
-        self._source = classifier.network
-        self.network = copy.deepcopy(classifier.network)
+        self._source = model.network
+        self.network = copy.deepcopy(model.network)
         self.optimizer = self._optimizer()
 
     @abstractmethod
@@ -146,9 +146,9 @@ class Trainer(TestTimeMethod):
         """Answer from the unchanged image, untrained and trained."""
         start = perf_counter()
         with torch.no_grad():
-            source = self.classifier(subject.views[:1])[0]
-            self.classifier.network = self.network
-            trained = self.classifier(subject.views[:1])[0]
+            source = self.model(subject.views[:1])[0]
+            self.model.network = self.network
+            trained = self.model(subject.views[:1])[0]
         answers = {
             "source": log_probabilities(source),
             self.spec.kind: log_probabilities(trained),
@@ -156,8 +156,8 @@ class Trainer(TestTimeMethod):
         return Outcome(answers, milliseconds={"predict": 1e3 * (perf_counter() - start)})
 
     def reset(self) -> None:
-        """Give the classifier its untrained network back."""
-        self.classifier.network = self._source
+        """Give the model its untrained network back."""
+        self.model.network = self._source
 
 
 def schedule(step: int, steps: int, warmup: float) -> float:

@@ -4,8 +4,8 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field
 
-from hardy.methods.base_spec import MethodBase, Passes
 from hardy.data.held_out_spec import HeldOut
+from hardy.methods.base_spec import MethodBase, Passes
 from hardy.methods.optim_spec import AdamW, OptimizerSpec
 
 

@@ -1,4 +1,4 @@
-"""Builds a classifier from its spec: architecture, weights, and the transform of the weights."""
+"""Builds a model from its spec: architecture, weights, and the transform of the weights."""
 
 import math
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from torch import nn
 from hardy.core.errors import WeightsError
 from hardy.core.seeding import derive
 from hardy.data.preprocess import Preprocess
-from hardy.models.model import Classifier
+from hardy.models.model import Model
 from hardy.models.spec import HardyModel, ModelSpec, OpenClipModel, TimmModel, TorchvisionModel
 from hardy.models.weights import STORED, bare, load, locate
 from hardy.plan.inputs import Located
@@ -18,7 +18,7 @@ from hardy.plan.inputs import Located
 T = TypeVar("T")
 
 
-def build_classifier(
+def build_model(
     spec: ModelSpec,
     model_indices: tuple[int, ...] | None = None,
     *,
@@ -26,7 +26,7 @@ def build_classifier(
     seed: int = 0,
     located: Located | None = None,
     device: torch.device | str = "cpu",
-) -> Classifier:
+) -> Model:
     """Build a model in evaluation mode with its weights and their own transform.
 
     Args:
@@ -53,17 +53,17 @@ def build_classifier(
         raise WeightsError(message, hint="The run that yielded them is gone: run it again.")
     network, preprocess = build_network(spec, texts=texts, seed=seed, download=located.path is None)
     load(bare(network), located)
-    return ready(Classifier(network, preprocess, model_indices), device)
+    return ready(Model(network, preprocess, model_indices), device)
 
 
-def ready(classifier: Classifier, device: torch.device | str) -> Classifier:
-    """Move a classifier that has its weights, set it to evaluation, let it read its texts."""
+def ready(model: Model, device: torch.device | str) -> Model:
+    """Move a model that has its weights, set it to evaluation, let it read its texts."""
     from hardy.models.clip.zero_shot import ZeroShot
 
-    classifier.to(device).eval()
-    if isinstance(classifier.network, ZeroShot):
-        classifier.network.read_texts()
-    return classifier
+    model.to(device).eval()
+    if isinstance(model.network, ZeroShot):
+        model.network.read_texts()
+    return model
 
 
 def build_network(

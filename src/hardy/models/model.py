@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from hardy.data.preprocess import Preprocess
 
 
-class Classifier(nn.Module):
+class Model(nn.Module):
     """A network, the record of its input, and the classes that its outputs are restricted to.
 
     Args:

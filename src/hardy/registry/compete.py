@@ -5,14 +5,14 @@ from dataclasses import replace
 
 from hardy.core.errors import RegistryError
 from hardy.data.open import open_dataset
-from hardy.results.stored import UnitResult
 from hardy.engine.supply import WEIGHTS
 from hardy.methods.training_spec import TrainerSpec
-from hardy.models.build import build_classifier
+from hardy.models.build import build_model
 from hardy.plan.inputs import Located, Samples
 from hardy.registry.promote import promote, prune
 from hardy.registry.register import Registered, known, register
 from hardy.registry.spec import Policy
+from hardy.results.stored import UnitResult
 from hardy.tracking import default_tracker
 
 
@@ -43,8 +43,8 @@ def _register(policy: Policy, results: Sequence[UnitResult], run_id: str) -> Reg
         located = _trained(results)
         results = [_as_measured(result, experiment.method) for result in results]
     dataset = open_dataset(experiment.data)
-    # Built anew: what the run's own classifier holds now is the method's business.
-    classifier = build_classifier(
+    # Built anew: what the run's own model holds now is the method's business.
+    model = build_model(
         experiment.model,
         dataset.model_indices,
         classes=dataset.classes,
@@ -52,7 +52,7 @@ def _register(policy: Policy, results: Sequence[UnitResult], run_id: str) -> Reg
         located=located,
     )
     main = experiment.method.kind
-    return register(results, classifier, dataset.classes, policy, main=main, run_id=run_id)
+    return register(results, model, dataset.classes, policy, main=main, run_id=run_id)
 
 
 def _trained(results: Sequence[UnitResult]) -> Located:

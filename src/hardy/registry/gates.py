@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hardy.tasks.classify.metrics import correct
 from hardy.measure.paired import flips, mcnemar, paired_bootstrap
-from hardy.tasks.summary import summarise
 from hardy.registry.spec import BetterThan, Policy, Threshold
+from hardy.tasks.classify.metrics import correct
+from hardy.tasks.summary import summarise
 
 KEY = ["dataset", "shift", "sample"]
 DATA = "data_digest"

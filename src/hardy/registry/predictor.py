@@ -23,7 +23,7 @@ from hardy.explain.point import point_as_shares
 from hardy.methods.base import Subject, TestTimeMethod, log_probabilities
 from hardy.methods.build import build_method, views_of
 from hardy.models.build import build_network, ready
-from hardy.models.model import Classifier
+from hardy.models.model import Model
 from hardy.models.weights import bare
 from hardy.registry.bundle import CARD, WEIGHTS, Card, read_card
 from hardy.registry.inputs import content_id
@@ -44,8 +44,8 @@ def load_predictor(folder: Path, *, device: str = "auto") -> "Predictor":
     inner = bare(network)
     inner.load_state_dict(_tensors(folder / WEIGHTS, card.weights_sha256, inner.state_dict()))
     where = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
-    classifier = ready(Classifier(network, card.preprocess, card.model_indices), where)
-    return Predictor(card, classifier, torch.device(where))
+    model = ready(Model(network, card.preprocess, card.model_indices), where)
+    return Predictor(card, model, torch.device(where))
 
 
 def _tensors(path: Path, sha256: str, own: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -72,9 +72,9 @@ class Predictor:
     Calls are taken one at a time: adapting changes the weights until the image is answered.
     """
 
-    def __init__(self, card: Card, classifier: Classifier, device: torch.device) -> None:
+    def __init__(self, card: Card, model: Model, device: torch.device) -> None:
         self.card = card
-        self.classifier = classifier
+        self.model = model
         self.device = device
         self._built: tuple[Spec, TestTimeMethod] | None = None
         self._lock = threading.Lock()
@@ -124,7 +124,7 @@ class Predictor:
         for start in range(0, len(images), _BATCH):
             pixels = torch.stack([self._pixels(image) for image in images[start : start + _BATCH]])
             with torch.no_grad(), self._autocast():
-                logits = self.classifier(self._normalised(pixels))
+                logits = self.model(self._normalised(pixels))
             answers.extend(log_probabilities(logits))
         return answers
 
@@ -134,7 +134,7 @@ class Predictor:
         if asked is not None:
             plain = self.card.preprocess.geometry(image)
             size = self.card.preprocess.size
-            point = point_as_shares(self.classifier, plain) if asked.at_point else None
+            point = point_as_shares(self.model, plain) if asked.at_point else None
             pixels = make_views(image, asked, size, seed, name, plain, point=point).pixels
         subject = Subject(self._normalised(pixels), name, seed, np.asarray(image))
         try:
@@ -160,7 +160,7 @@ class Predictor:
 
     def _method(self, spec: Spec) -> TestTimeMethod:
         if self._built is None or self._built[0] != spec:
-            self._built = (spec, build_method(spec, self.classifier))
+            self._built = (spec, build_method(spec, self.model))
         return self._built[1]
 
     def _pixels(self, image: Image.Image) -> Tensor:

@@ -13,15 +13,15 @@ from mlflow.entities import LoggedModelOutput
 
 from hardy._version import __version__
 from hardy.core.errors import RegistryError
-from hardy.results.stored import UnitResult
-from hardy.tasks.summary import summarise
-from hardy.models.model import Classifier
+from hardy.models.model import Model
 from hardy.registry.bundle import Card, joint_fingerprint, write_bundle, write_weights
 from hardy.registry.gates import DATA, KEY
 from hardy.registry.package import save_pyfunc
 from hardy.registry.spec import Policy
 from hardy.registry.versions import FINGERPRINT_TAG, WEIGHTS_TAG, lock, versions
+from hardy.results.stored import UnitResult
 from hardy.spec.experiment import Experiment
+from hardy.tasks.summary import summarise
 from hardy.tracking.store import connect, translated
 
 _METRICS = ("accuracy", "top5", "nll", "ece", "samples", "seconds_per_sample")
@@ -55,7 +55,7 @@ def known(results: Sequence[UnitResult], policy: Policy) -> Registered | None:
 
 def register(
     results: Sequence[UnitResult],
-    classifier: Classifier,
+    model: Model,
     classes: tuple[str, ...],
     policy: Policy,
     *,
@@ -66,7 +66,7 @@ def register(
 
     Args:
         results: Finished units of one model and one method.
-        classifier: The source model, unadapted.
+        model: The source model, unadapted.
         classes: Class names in label order.
         policy: Names the registered model, and who may compete.
         main: The answer of the records that counts, such as `memo`.
@@ -92,12 +92,12 @@ def register(
             method=experiment.method,
             main=main,
             classes=classes,
-            model_indices=classifier.model_indices,
-            class_texts=classifier.class_texts,
-            preprocess=classifier.preprocess,
+            model_indices=model.model_indices,
+            class_texts=model.class_texts,
+            preprocess=model.preprocess,
             seed=experiment.seed,
             precision=experiment.precision,
-            weights_sha256=write_weights(classifier.network, folder),
+            weights_sha256=write_weights(model.network, folder),
             data_digests=tuple(sorted({r.planned.data_digest for r in results})),
             fingerprints=tuple(sorted(r.planned.fingerprint for r in results)),
         )

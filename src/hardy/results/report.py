@@ -5,14 +5,14 @@ from collections.abc import Iterator, Sequence
 import pandas as pd
 from PIL import Image
 
-from hardy.results.stored import UnitResult, by_experiment
 from hardy.explain.bars import class_deltas, class_panels, gain_bars, operation_bars
 from hardy.measure.answer_table import answer_rows
-from hardy.tasks.classify.changes import class_changes, flip_rows
 from hardy.measure.gains import gain_rows
 from hardy.measure.operations import OPERATIONS, operation_rows
 from hardy.measure.records import answers
+from hardy.results.stored import UnitResult, by_experiment
 from hardy.spec import Resolved
+from hardy.tasks.classify.changes import class_changes, flip_rows
 
 SOURCE = "source"
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from hardy.core.errors import TrackingError
 from hardy.core.paths import experiments_dir, project_root
-from hardy.results.stored import UnitResult
 from hardy.plan.tracker import PastRun, Tracker
+from hardy.results.stored import UnitResult
 from hardy.spec import Resolved, resolve
 
 SPEC = "spec.yaml"

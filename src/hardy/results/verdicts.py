@@ -5,7 +5,6 @@ from dataclasses import replace
 
 from hardy.data.spec import Corruption
 from hardy.engine.progress import Reporter
-from hardy.results.stored import UnitResult
 from hardy.measure.aggregate import Shift, aggregate
 from hardy.measure.expectations import (
     Verdict,
@@ -17,6 +16,7 @@ from hardy.measure.expectations import (
     verdicts,
 )
 from hardy.plan.tracker import Run
+from hardy.results.stored import UnitResult
 from hardy.spec.experiment import Experiment
 from hardy.spec.resolved import Resolved
 

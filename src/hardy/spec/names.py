@@ -5,12 +5,12 @@ from collections.abc import Iterator
 from hardy.core.paths import policies_dir
 from hardy.core.variables import ALLOWED, VARIABLE
 from hardy.data.cards import DATASETS
-from hardy.tasks.names import EXPECTABLE, METRICS
 from hardy.spec.check import texts
 from hardy.spec.diagnostics import Diagnostic
 from hardy.spec.find import lookup, names
 from hardy.spec.model_names import model_faults, text_at, unknown
 from hardy.spec.node import KeyPath, Node
+from hardy.tasks.names import EXPECTABLE, METRICS
 
 EXPERIMENT = "experiment:"
 """What weights begin with that the run of another experiment yields."""

@@ -3,9 +3,9 @@
 import numpy as np
 import pandas as pd
 
-from hardy.tasks.classify.metrics import answer_metrics, correct, interval
 from hardy.measure.paired import flips, mcnemar
 from hardy.measure.records import WALL, answers
+from hardy.tasks.classify.metrics import answer_metrics, correct, interval
 
 
 def summarise(frame: pd.DataFrame, main: str, baseline: str | None = "source") -> dict[str, float]:

@@ -16,9 +16,9 @@ from hardy.core.errors import TrackingError
 from hardy.core.hashing import canonical_json
 from hardy.core.paths import safe_name, state_dir
 from hardy.plan.tracker import FAILURE_TAG, FINGERPRINT_TAG, PastRun, Status
+from hardy.tracking.heartbeat import HEARTBEAT_TAG, is_live
 from hardy.tracking.mlflow_run import MlflowRun, artifact_path
 from hardy.tracking.provenance import environment, source_tags
-from hardy.tracking.heartbeat import HEARTBEAT_TAG, is_live
 from hardy.tracking.store import (
     EXPERIMENT_MARK,
     connect,

@@ -4,7 +4,7 @@ from matplotlib import pyplot as plt
 from PIL import Image
 
 from hardy.core.errors import DataError
-from hardy.explain import charts
+from hardy.tasks.classify import charts
 from hardy.tasks.classify.charts import confusion_picture, reliability_diagram
 
 CLASSES = [f"class {i}, with a $rather$ long name" for i in range(300)]

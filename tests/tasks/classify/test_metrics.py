@@ -9,6 +9,7 @@ from sklearn.metrics import log_loss, top_k_accuracy_score
 from torchmetrics.functional.classification import multiclass_calibration_error
 
 from hardy.core.errors import DataError
+from hardy.measure.records import answer_columns, as_frame
 from hardy.tasks.classify.calibration import ece, reliability
 from hardy.tasks.classify.metrics import (
     accuracy,
@@ -18,7 +19,6 @@ from hardy.tasks.classify.metrics import (
     nll,
     per_class,
 )
-from hardy.measure.records import answer_columns, as_frame
 
 N, C = 200, 8
 

@@ -23,8 +23,8 @@ from hardy.core.seeding import generator
 from hardy.data.dataset import Dataset
 from hardy.methods.contrastive.spec import ContrastiveSpec
 from hardy.methods.fitting import Batch, Trainer
-from hardy.models.model import Classifier
 from hardy.models.clip.zero_shot import ZeroShot
+from hardy.models.model import Model
 
 _HIGHEST_SCALE = math.log(100)
 
@@ -33,7 +33,7 @@ class Contrastive(Trainer):
     """Trains both towers of a CLIP model.
 
     Args:
-        classifier: A zero-shot classifier.
+        model: A zero-shot model.
         spec: Schedule, templates, augmentation.
 
     Raises:
@@ -43,11 +43,11 @@ class Contrastive(Trainer):
     network: ZeroShot
     spec: ContrastiveSpec
 
-    def __init__(self, classifier: Classifier, spec: ContrastiveSpec) -> None:
-        if not isinstance(classifier.network, ZeroShot):
+    def __init__(self, model: Model, spec: ContrastiveSpec) -> None:
+        if not isinstance(model.network, ZeroShot):
             message = "method contrastive trains an image tower with a text tower"
             raise SpecError(message, hint="Set model.kind to open_clip.")
-        super().__init__(classifier, spec)
+        super().__init__(model, spec)
 
     def check(self, dataset: Dataset) -> None:
         """Raise a SpecError where the dataset has no captions."""
@@ -60,7 +60,7 @@ class Contrastive(Trainer):
         pixels, texts = batch.pixels, self._texts(batch)
         if batch.epoch:
             pixels = cropped(pixels, self._boxes(batch))
-        images = self.network.image_features(self.classifier.preprocess.normalise(pixels))
+        images = self.network.image_features(self.model.preprocess.normalise(pixels))
         # Equal texts have equal features, so each is encoded once.
         places = {text: place for place, text in enumerate(dict.fromkeys(texts))}
         tokens = self.network.tokenizer(list(places)).to(pixels.device)
@@ -100,7 +100,7 @@ class Contrastive(Trainer):
     @torch.no_grad()
     def measures(self, batch: Batch) -> dict[str, float]:
         """Return the loss and the zero-shot accuracy of a batch."""
-        images = self.classifier.preprocess.normalise(batch.pixels)
+        images = self.model.preprocess.normalise(batch.pixels)
         right = int((self.network(images).argmax(-1) == batch.labels).sum())
         return {**super().measures(batch), "accuracy": right / len(batch.ids)}
 
@@ -140,6 +140,6 @@ def cropped(pixels: Tensor, boxes: Tensor) -> Tensor:
     return functional.grid_sample(pixels.float(), grid, padding_mode="border", align_corners=False)
 
 
-def build(classifier: Classifier, spec: ContrastiveSpec) -> Contrastive:
+def build(model: Model, spec: ContrastiveSpec) -> Contrastive:
     """Build the method from its schema."""
-    return Contrastive(classifier, spec)
+    return Contrastive(model, spec)

@@ -19,7 +19,7 @@ class Still(Adapter):
     """
 
     def __init__(self, method: TestTimeMethod, spec: MethodBase) -> None:
-        super().__init__(method.classifier)
+        super().__init__(method.model)
         self.method = method
         self.spec: Any = spec
         self.tuned = ()

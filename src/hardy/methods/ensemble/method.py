@@ -21,6 +21,7 @@ from hardy.explain.point import SourcePoint
 from hardy.methods.adapter import Adapter, check_finite
 from hardy.methods.base import Outcome, Subject, TestTimeMethod, log_probabilities
 from hardy.methods.build import build_method, views_of
+from hardy.methods.ensemble.frozen import Still
 from hardy.methods.ensemble.pool import (
     certainty_weights,
     fit_temperature,
@@ -28,9 +29,8 @@ from hardy.methods.ensemble.pool import (
     pool,
 )
 from hardy.methods.ensemble.spec import EnsembleSpec, Member
-from hardy.methods.ensemble.frozen import Still
 from hardy.methods.marginal import entropy, log_marginal
-from hardy.models.model import Classifier
+from hardy.models.model import Model
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Part:
     def subject(self, whole: Subject) -> Subject:
         """Return the image as this member sees it."""
         pixels = whole.others[self.place].to(whole.views.device)
-        views = self.adapter.classifier.preprocess.normalise(pixels)
+        views = self.adapter.model.preprocess.normalise(pixels)
         return Subject(views, whole.id, whole.seed)
 
 
@@ -58,7 +58,7 @@ class Ensemble(TestTimeMethod):
     """Answers as the pool of its members, before (`simple_ensemble`) and after joint steps.
 
     Args:
-        classifier: The experiment's model; answers as `source`.
+        model: The experiment's model; answers as `source`.
         spec: Members, temperatures, steps, arithmetic.
         further: The models that members name, in the order of `spec.further_models`.
 
@@ -68,10 +68,8 @@ class Ensemble(TestTimeMethod):
 
     leaves_adapted = False
 
-    def __init__(
-        self, classifier: Classifier, spec: EnsembleSpec, further: Sequence[Classifier] = ()
-    ) -> None:
-        super().__init__(classifier)
+    def __init__(self, model: Model, spec: EnsembleSpec, further: Sequence[Model] = ()) -> None:
+        super().__init__(model)
         self.spec = spec
         self._sets: list[ViewSet] = []
         named = iter(further)
@@ -79,14 +77,14 @@ class Ensemble(TestTimeMethod):
         given = spec.temperatures if isinstance(spec.temperatures, tuple) else None
         self.temperatures = list(given or [1.0] * len(self.parts))
 
-    def _part(self, member: Member, named: Iterator[Classifier]) -> Part:
+    def _part(self, member: Member, named: Iterator[Model]) -> Part:
         # A member that tunes weights must not tune those that others answer with.
-        own = copy.deepcopy(self.classifier) if member.model is None else next(named)
+        own = copy.deepcopy(self.model) if member.model is None else next(named)
         method = build_method(member.method, own)
         adapter = method if isinstance(method, Adapter) else Still(method, member.method)
         return Part(member, adapter, self._place(own, views_of(member.method) or Identity()))
 
-    def _place(self, model: Classifier, views: ViewSpec) -> int:
+    def _place(self, model: Model, views: ViewSpec) -> int:
         """Return which set of views has the wanted pixels; members share it where they can."""
         point = SourcePoint(model) if views.at_point else None
         for place, known in enumerate(self._sets):
@@ -119,7 +117,7 @@ class Ensemble(TestTimeMethod):
         """
         start = perf_counter()
         with torch.no_grad():
-            source = self.classifier(subject.views[:1])[0]
+            source = self.model(subject.views[:1])[0]
         seen = [part.subject(subject) for part in self.parts]
         answers = {"source": log_probabilities(source)}
         if self.spec.singles:
@@ -205,6 +203,6 @@ class Ensemble(TestTimeMethod):
             part.adapter.reset()
 
 
-def build(classifier: Classifier, spec: EnsembleSpec, *further: Classifier) -> Ensemble:
+def build(model: Model, spec: EnsembleSpec, *further: Model) -> Ensemble:
     """Build the method from its schema and the models that its members name."""
-    return Ensemble(classifier, spec, further)
+    return Ensemble(model, spec, further)

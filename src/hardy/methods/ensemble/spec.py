@@ -6,8 +6,8 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from hardy.core.spec import Spec
-from hardy.methods.base_spec import MethodBase, Passes
 from hardy.data.held_out_spec import HeldOut
+from hardy.methods.base_spec import MethodBase, Passes
 from hardy.methods.memo.spec import MemoSpec
 from hardy.methods.select_spec import Marginal
 from hardy.methods.source.spec import SourceSpec

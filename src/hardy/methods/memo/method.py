@@ -16,26 +16,26 @@ from hardy.methods.memo.spec import MemoSpec
 from hardy.methods.optim import build_optimizer
 from hardy.methods.snapshot import Snapshot
 from hardy.methods.tuned import tuned_parameters
-from hardy.models.model import Classifier
+from hardy.models.model import Model
 
 
 class Memo(Adapter):
     """Adapts weights to one test point by a step or more on its views, then answers.
 
     Args:
-        classifier: The source model.
+        model: The source model.
         spec: Views to select, steps, optimizer, strength of the batch-norm prior.
         two_pass: Where only some views are selected, run all without a graph and only those with
             one. The same numbers to rounding; False is the plain path that it is tested against.
     """
 
-    def __init__(self, classifier: Classifier, spec: MemoSpec, *, two_pass: bool = True) -> None:
-        super().__init__(classifier)
+    def __init__(self, model: Model, spec: MemoSpec, *, two_pass: bool = True) -> None:
+        super().__init__(model)
         self.spec: MemoSpec = spec
         self.two_pass = two_pass
-        self.tuned = tuned_parameters(classifier.network, spec.tune)
+        self.tuned = tuned_parameters(model.network, spec.tune)
         self.optimizer = build_optimizer(spec.optimizer, self.tuned)
-        self.source = Snapshot([*self.tuned, *classifier.buffers()])
+        self.source = Snapshot([*self.tuned, *model.buffers()])
 
     def begin(self, subject: Subject) -> None:
         """Take up an image."""
@@ -47,7 +47,7 @@ class Memo(Adapter):
     def logits(self) -> Tensor:
         """Return the selected views' logits (n, C) with a graph to the weights."""
         known = None if self.spec.reselect else self._chosen
-        with batch_norm_prior(self.classifier, self.spec.bn_share) as phase:
+        with batch_norm_prior(self.model, self.spec.bn_share) as phase:
             everything, logits, chosen = self._forward(self._views, known, phase)
         self._chosen = chosen
         if not self._begun:
@@ -62,8 +62,8 @@ class Memo(Adapter):
 
     def answer(self) -> Tensor:
         """Return the unchanged image's logits (C,) as adapted so far."""
-        with batch_norm_prior(self.classifier, self.spec.bn_share), torch.no_grad():
-            logits: Tensor = self.classifier(self._image)[0]
+        with batch_norm_prior(self.model, self.spec.bn_share), torch.no_grad():
+            logits: Tensor = self.model(self._image)[0]
         return logits
 
     def _forward(
@@ -73,21 +73,21 @@ class Memo(Adapter):
         keep = self.spec.keep(len(views))
         if keep == len(views) or not self.two_pass:
             phase.name = "blend"
-            everything = self.classifier(views)
+            everything = self.model(views)
             if selected is None:
                 selected = select_confident(everything, keep)
             return everything, everything[selected], selected
         if selected is not None and self.spec.bn_share is None:
-            logits = self.classifier(views[selected])
+            logits = self.model(views[selected])
             return logits, logits, selected
         # Batch-norm statistics are those of all views, so the first pass records them.
         phase.name = "record"
         with torch.no_grad():
-            everything = self.classifier(views)
+            everything = self.model(views)
         if selected is None:
             selected = select_confident(everything, keep)
         phase.name = "replay"
-        return everything, self.classifier(views[selected]), selected
+        return everything, self.model(views[selected]), selected
 
     def reset(self) -> None:
         """Restore weights and buffers in place, drop gradients and the optimizer's state."""
@@ -97,6 +97,6 @@ class Memo(Adapter):
             self.optimizer.state.clear()
 
 
-def build(classifier: Classifier, spec: MemoSpec) -> Memo:
+def build(model: Model, spec: MemoSpec) -> Memo:
     """Build the method from its schema."""
-    return Memo(classifier, spec)
+    return Memo(model, spec)

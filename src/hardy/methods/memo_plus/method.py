@@ -23,7 +23,7 @@ from hardy.methods.memo.spec import MemoSpec
 from hardy.methods.memo_plus.masks import Masks, Pixels, Point, kept, masked_images
 from hardy.methods.memo_plus.segmenters import Segmenter, build_segmenter
 from hardy.methods.memo_plus.spec import MemoPlusSpec
-from hardy.models.model import Classifier
+from hardy.models.model import Model
 
 
 @dataclass(frozen=True)
@@ -49,15 +49,15 @@ class MemoPlus(Memo):
     The ensembles that MEMO gives without a further pass are over views and masked images alike.
 
     Args:
-        classifier: The source model.
+        model: The source model.
         spec: MEMO's settings, the segmenter, and the policy of masks.
         segmenter: Gives all masks of an image.
     """
 
     spec: MemoPlusSpec
 
-    def __init__(self, classifier: Classifier, spec: MemoPlusSpec, segmenter: Segmenter) -> None:
-        super().__init__(classifier, spec)
+    def __init__(self, model: Model, spec: MemoPlusSpec, segmenter: Segmenter) -> None:
+        super().__init__(model, spec)
         self.segmenter = segmenter
 
     def predict(self, subject: Subject) -> Outcome:
@@ -91,28 +91,28 @@ class MemoPlus(Memo):
         if not len(regions.images):
             return views
         pixels = torch.from_numpy(regions.images).permute(0, 3, 1, 2).to(views.device)
-        return torch.cat([views, self.classifier.preprocess.normalise(pixels)])
+        return torch.cat([views, self.model.preprocess.normalise(pixels)])
 
     def regions(self, subject: Subject) -> Regions:
         """Segment the original or every view, and make the masked images.
 
-        The classifier must be the source model.
+        The model must be the source model.
         """
         if self.spec.policy.segment == "every_view":
             found = [self._in(view, None) for view in self._levels(subject.views)]
             return replace(found[0], images=np.concatenate([each.images for each in found]))
         point = None
         if self.spec.policy.keep == "at_point":
-            point = point_of_interest(self.classifier, subject.views[:1])
+            point = point_of_interest(self.model, subject.views[:1])
         if subject.canvas is None:  # views are cut from what the network sees
             return self._in(self._levels(subject.views[:1])[0], point)
         if point is not None:
-            point = on_canvas(point, subject.canvas, self.classifier.preprocess)
+            point = on_canvas(point, subject.canvas, self.model.preprocess)
         return self._in(subject.canvas, point, placed=False)
 
     def _in(self, canvas: Pixels, point: Point | None, *, placed: bool = True) -> Regions:
         """Find an image's regions; `placed` says that it is the network's input already."""
-        policy, preprocess = self.spec.policy, self.classifier.preprocess
+        policy, preprocess = self.spec.policy, self.model.preprocess
         masks = kept(self.segmenter(canvas), policy, point)
         images = masked_images(canvas, masks, policy.show)
         if policy.show == "crop":
@@ -125,7 +125,7 @@ class MemoPlus(Memo):
 
     def _levels(self, views: Tensor) -> Pixels:
         """Return normalised views (V, 3, S, S) as the levels (V, S, S, 3) that they came from."""
-        preprocess = self.classifier.preprocess
+        preprocess = self.model.preprocess
         mean, std = (
             torch.tensor(values, device=views.device).view(1, 3, 1, 1)
             for values in (preprocess.mean, preprocess.std)
@@ -136,7 +136,7 @@ class MemoPlus(Memo):
     def companions(self) -> Mapping[str, TestTimeMethod]:
         """Return MEMO on the views alone, to be compared with."""
         own = {name: getattr(self.spec, name) for name in MemoSpec.model_fields if name != "kind"}
-        return {"memo": Memo(self.classifier, MemoSpec(**own))}
+        return {"memo": Memo(self.model, MemoSpec(**own))}
 
     def illustrate(self, subject: Subject) -> Mapping[str, Image.Image]:
         """Draw the masks, the point, and the masked images."""
@@ -162,7 +162,7 @@ def _stretched(image: Pixels, preprocess: Preprocess) -> Pixels:
     return np.asarray(Image.fromarray(image).resize((preprocess.size, preprocess.size), filter_))
 
 
-def build(classifier: Classifier, spec: MemoPlusSpec) -> MemoPlus:
+def build(model: Model, spec: MemoPlusSpec) -> MemoPlus:
     """Build the method from its schema."""
-    device = next(classifier.parameters()).device
-    return MemoPlus(classifier, spec, build_segmenter(spec.segmenter, device))
+    device = next(model.parameters()).device
+    return MemoPlus(model, spec, build_segmenter(spec.segmenter, device))

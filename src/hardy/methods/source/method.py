@@ -6,7 +6,7 @@ import torch
 
 from hardy.methods.base import Outcome, Subject, TestTimeMethod, log_probabilities
 from hardy.methods.source.spec import SourceSpec
-from hardy.models.model import Classifier
+from hardy.models.model import Model
 
 
 class Source(TestTimeMethod):
@@ -16,7 +16,7 @@ class Source(TestTimeMethod):
         """Answer from the unchanged image; nothing changes."""
         start = perf_counter()
         with torch.no_grad():
-            logits = self.classifier(subject.views[:1])[0]
+            logits = self.model(subject.views[:1])[0]
         answer = log_probabilities(logits)
         return Outcome({"source": answer}, milliseconds={"predict": 1e3 * (perf_counter() - start)})
 
@@ -24,7 +24,7 @@ class Source(TestTimeMethod):
         """Do nothing: nothing was changed."""
 
 
-def build(classifier: Classifier, spec: SourceSpec) -> Source:
+def build(model: Model, spec: SourceSpec) -> Source:
     """Build the method from its schema."""
     del spec  # it has no settings
-    return Source(classifier)
+    return Source(model)

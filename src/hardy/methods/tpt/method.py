@@ -23,9 +23,9 @@ from hardy.methods.snapshot import Snapshot
 from hardy.methods.tpt.align import Aligner
 from hardy.methods.tpt.context import prompt_tokens, read_context, start_values
 from hardy.methods.tpt.spec import TptSpec
-from hardy.models.model import Classifier
 from hardy.models.clip.text import PromptEncoder
 from hardy.models.clip.zero_shot import ZeroShot
+from hardy.models.model import Model
 from hardy.models.weights import state_sha256
 
 
@@ -36,7 +36,7 @@ class Tpt(Adapter):
     `source` may use other templates.
 
     Args:
-        classifier: The source model, whose network is a `ZeroShot`.
+        model: The source model, whose network is a `ZeroShot`.
         spec: Context, views to select, steps, optimizer.
 
     Raises:
@@ -44,10 +44,10 @@ class Tpt(Adapter):
         WeightsError: If a checkpoint is absent, or does not fit.
     """
 
-    def __init__(self, classifier: Classifier, spec: TptSpec) -> None:
-        super().__init__(classifier)
+    def __init__(self, model: Model, spec: TptSpec) -> None:
+        super().__init__(model)
         self.spec: TptSpec = spec
-        self.network = _zero_shot(classifier)
+        self.network = _zero_shot(model)
         clip: Any = self.network.clip
         tokenizer, names = self.network.tokenizer, self.network.class_names
         embedding = getattr(clip, "text", clip).token_embedding.weight.detach()
@@ -169,9 +169,9 @@ class Tpt(Adapter):
         self._image, self._chosen = again[:1], again[1:]
 
 
-def _zero_shot(classifier: Classifier) -> ZeroShot:
+def _zero_shot(model: Model) -> ZeroShot:
     """Return the network, if it compares images with texts, and cuts these up as CLIP does."""
-    network = classifier.network
+    network = model.network
     tokenizer = getattr(network, "tokenizer", None)
     if not isinstance(network, ZeroShot) or not hasattr(tokenizer, "sot_token_id"):
         got = type(network).__name__ if tokenizer is None else type(tokenizer).__name__
@@ -180,6 +180,6 @@ def _zero_shot(classifier: Classifier) -> ZeroShot:
     return network
 
 
-def build(classifier: Classifier, spec: TptSpec) -> Tpt:
+def build(model: Model, spec: TptSpec) -> Tpt:
     """Build the method from its schema."""
-    return Tpt(classifier, spec)
+    return Tpt(model, spec)

@@ -18,29 +18,29 @@ from hardy.methods.base import Outcome, Subject, TestTimeMethod, log_probabiliti
 from hardy.methods.marginal import select_confident
 from hardy.methods.pooling import majority_vote, view_ensemble
 from hardy.methods.view_ensemble.spec import ViewEnsembleSpec
-from hardy.models.model import Classifier
+from hardy.models.model import Model
 
 
 class ViewEnsemble(TestTimeMethod):
     """Answers with the selected views' mean prediction, and with their majority vote.
 
     Args:
-        classifier: The source model; nothing of it is changed.
+        model: The source model; nothing of it is changed.
         spec: Views to select, and dropout.
     """
 
-    def __init__(self, classifier: Classifier, spec: ViewEnsembleSpec) -> None:
-        super().__init__(classifier)
+    def __init__(self, model: Model, spec: ViewEnsembleSpec) -> None:
+        super().__init__(model)
         self.spec = spec
 
     @torch.no_grad()
     def predict(self, subject: Subject) -> Outcome:
         """Answer for one image from its views; nothing changes."""
         start = perf_counter()
-        before = self.classifier(subject.views[:1])[0]
+        before = self.model(subject.views[:1])[0]
         views = self.spec.views.for_loss(subject.views)
         with self._dropout(subject):
-            logits = self.classifier(views)
+            logits = self.model(views)
         selected = select_confident(logits, self.spec.keep(len(logits)))
         return Outcome(
             answers={
@@ -62,7 +62,7 @@ class ViewEnsemble(TestTimeMethod):
         if self.spec.dropout == 0:
             yield
             return
-        layer = target_layer(self.classifier, subject.views[:1]).module
+        layer = target_layer(self.model, subject.views[:1]).module
         random = torch_generator(
             subject.seed, subject.id, "dropout", device=subject.views.device.type
         )
@@ -86,6 +86,6 @@ class ViewEnsemble(TestTimeMethod):
         """Do nothing: nothing was changed."""
 
 
-def build(classifier: Classifier, spec: ViewEnsembleSpec) -> ViewEnsemble:
+def build(model: Model, spec: ViewEnsembleSpec) -> ViewEnsemble:
     """Build the method from its schema."""
-    return ViewEnsemble(classifier, spec)
+    return ViewEnsemble(model, spec)

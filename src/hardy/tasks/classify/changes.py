@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from hardy.tasks.classify.metrics import correct, per_class
 from hardy.measure.records import column
+from hardy.tasks.classify.metrics import correct, per_class
 
 
 def class_changes(

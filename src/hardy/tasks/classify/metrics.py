@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 from scipy.stats import binomtest
 
-from hardy.tasks.classify.calibration import ece
 from hardy.measure.records import column
+from hardy.tasks.classify.calibration import ece
 
 
 def correct(frame: pd.DataFrame, name: str) -> np.ndarray:

@@ -1,0 +1,1 @@
+"""One folder a task: what an answer is, how it is judged, and what is drawn of it."""

@@ -1,0 +1,168 @@
+"""What a task is to the rooms that run, judge, draw, register and serve.
+
+A task knows what an answer is and what is written down of it; it knows no model, no method and no
+file. Records hold, for each answer, the columns from which every metric can be computed again.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+from torch import Tensor
+
+from hardy.data.item import Targets
+from hardy.data.pipeline import Prepared
+from hardy.tasks.base_spec import TaskBase
+
+Content = Image.Image | str
+"""What an artifact holds: a picture, or text."""
+
+
+class Task(ABC):
+    """Built from its schema and the names that a dataset, or a registered model's card, has.
+
+    Args:
+        spec: The task's schema.
+        names: Names of the classes, or of a mask's classes, in their order.
+        void: Label of pixels that count for nothing; None where all count.
+    """
+
+    target: ClassVar[Literal["label", "mask", "image"]]
+    """The part of a sample's truth that answers are held against."""
+
+    fields: ClassVar[tuple[str, ...]]
+    """Columns of an answer, without its name; the first tells which answers a table has."""
+
+    truth_fields: ClassVar[tuple[str, ...]] = ()
+    """Columns of the sample itself, as `truth` gives them."""
+
+    following: ClassVar[tuple[str, ...]] = ()
+    """Fields that follow from others: where those may differ by rounding, these may jump."""
+
+    binary: ClassVar[bool] = False
+    """Whether scores are 0 or 1: then McNemar's test, Wilson's interval and flips have a meaning."""
+
+    tabled: ClassVar[tuple[str, ...]]
+    """Metrics that a table of all answers shows, the headline first."""
+
+    returns: ClassVar[Mapping[str, Any]]
+    """Columns that a registered model returns: `string`, `long`, `double` or `boolean`; a list of
+    one type is an array of it, a mapping is an object."""
+
+    params: ClassVar[Mapping[str, int | float | bool | str]] = {}
+    """Parameters that a registered model takes for its answer, with their defaults."""
+
+    def __init__(
+        self, spec: TaskBase, names: tuple[str, ...] = (), void: int | None = None
+    ) -> None:
+        self.spec = spec
+        self.names = names
+        self.void = void
+
+    @property
+    def kind(self) -> str:
+        """The task's name in a spec."""
+        return self.spec.kind
+
+    @property
+    def headline(self) -> str:
+        """The metric of tables."""
+        return self.spec.headline
+
+    @property
+    @abstractmethod
+    def outputs(self) -> int:
+        """Outputs, or channels, that a network for this task gives."""
+
+    @abstractmethod
+    def answer(self, outputs: Tensor) -> Tensor:
+        """Turn a network's outputs (B, K, ...) into answers (B, ...): float32, detached, CPU."""
+
+    @abstractmethod
+    def truth(self, targets: Targets) -> dict[str, list[Any]]:
+        """Return the columns of B samples themselves, each a list (B,)."""
+
+    @abstractmethod
+    def columns(self, name: str, answers: Tensor, targets: Targets) -> dict[str, list[Any]]:
+        """Return the columns of B answers by field, each a list (B,) of plain values.
+
+        They suffice for every metric. `name` is the answer's, for messages.
+
+        Raises:
+            MethodError: If the answers are none, such as where the adaptation diverged.
+            DataError: If the truth does not fit the answers.
+        """
+
+    @abstractmethod
+    def score(self, frame: pd.DataFrame, name: str) -> np.ndarray:
+        """Return how good an answer is, a number a sample (N,), higher is better.
+
+        Flips, paired tests, gains, the choice of samples and pruning see this and nothing else.
+
+        Raises:
+            DataError: If the table is empty or lacks the answer.
+        """
+
+    @abstractmethod
+    def uncertainty(self, frame: pd.DataFrame, name: str) -> np.ndarray:
+        """Return how uncertain an answer is, (N,), for the choice of pictures."""
+
+    @abstractmethod
+    def metrics(self, frame: pd.DataFrame, name: str) -> dict[str, float]:
+        """Return every metric of an answer by its plain name, from the columns alone."""
+
+    @abstractmethod
+    def interval(self, frame: pd.DataFrame, name: str) -> tuple[float, float]:
+        """Return the 95 % interval of the headline."""
+
+    def joint(
+        self, runs: Sequence[Mapping[str, float]], shifts: Sequence[tuple[str, int] | None]
+    ) -> dict[str, float]:
+        """Return metrics that only the runs of one matrix have together; none by default.
+
+        Args:
+            runs: Each run's metrics by name.
+            shifts: Each run's corruption and severity, in the same order; None for another shift.
+        """
+        return {}
+
+    @abstractmethod
+    def report(
+        self, frame: pd.DataFrame, main: str, baseline: str | None
+    ) -> Iterator[tuple[str, Content]]:
+        """Yield tables and pictures of a unit with their artifact paths."""
+
+    def panel(self, item: Prepared, answers: Mapping[str, Tensor]) -> Image.Image | None:
+        """Draw one sample, its truth and its answers (...) by name; None where there is nothing."""
+        return None
+
+    def explained_class(self, answer: Tensor) -> int | None:
+        """Return the class whose Grad-CAM explains an answer; None where the task has none."""
+        return None
+
+    @abstractmethod
+    def served(
+        self, answer: Tensor, undo: Callable[[np.ndarray], np.ndarray], params: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """Return what a registered model says of one image, by the columns of `returns`.
+
+        Args:
+            answer: One answer, without the batch.
+            undo: Brings a plane (h, w) from the network's geometry to the image's own size.
+            params: Values of `params`.
+
+        Raises:
+            RegistryError: If a parameter is out of range.
+        """
+
+    def told(self, row: Mapping[str, Any]) -> list[str]:
+        """Return a row that `served` gave as lines for a terminal."""
+        return [f"{name}: {value}" for name, value in row.items()]
+
+    def answers(self, frame: pd.DataFrame) -> list[str]:
+        """Return the names of the answers in a table, in the order of its columns."""
+        suffix = f".{self.fields[0]}"
+        return [str(c).removesuffix(suffix) for c in frame.columns if str(c).endswith(suffix)]

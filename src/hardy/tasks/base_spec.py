@@ -1,0 +1,34 @@
+"""What every task's schema says of it before anything runs: its metrics and their directions."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+from hardy.core.spec import Spec
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A named number over many samples.
+
+    Attributes:
+        meaning: What it is, with unit and range.
+        higher_is_better: Its direction; None where neither way is better.
+    """
+
+    meaning: str
+    higher_is_better: bool | None
+
+
+class TaskBase(Spec):
+    """Base of the tasks' schemas: what an answer is, and how it is judged."""
+
+    metrics: ClassVar[Mapping[str, Metric]]
+    """Metrics of an answer by name, the headline first: the one that tables show."""
+
+    kind: str
+
+    @property
+    def headline(self) -> str:
+        """The metric of tables, of leaderboards, and of a policy that names none."""
+        return next(iter(self.metrics))
