@@ -1,11 +1,15 @@
-"""What every method's schema says of it before it runs: what it yields, and what it costs."""
+"""What every method's schema says of it before it runs: all that the other rooms ask."""
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal, Self
 
 from hardy.core.spec import Spec
 from hardy.data.held_out_spec import HeldOut
 from hardy.models.spec import ModelSpec
+
+Role = Literal["fit", "validate", "answer"]
+"""What samples are for: to learn from, to measure a training on, to give answers for."""
 
 
 @dataclass(frozen=True)
@@ -26,8 +30,19 @@ class Passes:
 class MethodBase(Spec):
     """Base of the methods' schemas."""
 
+    kind: str
+
+    baseline: ClassVar[str | None] = "source"
+    """The answer that the method's own is compared with; None where there is none."""
+
+    tasks: ClassVar[tuple[str, ...]] = ("classify",)
+    """Kinds of the tasks that it answers; empty for all."""
+
     yields_weights: ClassVar[bool] = False
     """Whether a run leaves `weights/weights.safetensors` for other experiments to begin with."""
+
+    registrable: ClassVar[bool] = True
+    """Whether one network and this method are all that a registered version needs."""
 
     needs_canvas: ClassVar[bool] = False
     """Whether the method looks at the image that views are cut from, beside the views."""
@@ -36,9 +51,9 @@ class MethodBase(Spec):
     """Whether the method needs a model of images and texts."""
 
     @property
-    def further_models(self) -> tuple[ModelSpec, ...]:
-        """Models beside the experiment's own; the plan finds their weights too."""
-        return ()
+    def further_models(self) -> Mapping[str, ModelSpec]:
+        """Models beside the experiment's own, by their path below the method, in order."""
+        return {}
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -46,15 +61,27 @@ class MethodBase(Spec):
         return ()
 
     @property
-    def held_out(self) -> HeldOut | None:
-        """Samples apart from the experiment's that the method learns from or is measured on."""
-        return None
-
-    @property
     def episodic(self) -> bool:
         """Whether a sample's answer depends on no other sample: it may run anywhere, any time."""
         return True
 
+    def roles(self) -> Mapping[Role, HeldOut | None]:
+        """Return which samples it needs for what; None stands for the experiment's `data`."""
+        return {"answer": None}
+
+    def answer_names(self) -> tuple[str, ...]:
+        """Return the names of its answers, its own last."""
+        names = (self.baseline, self.kind)
+        return tuple(dict.fromkeys(name for name in names if name is not None))
+
+    def pairs(self, model: ModelSpec) -> Iterator[tuple["MethodBase", ModelSpec]]:
+        """Yield itself with its model; then the methods inside it, each with its own."""
+        yield self, model
+
     def cost(self) -> Passes:
         """Return what one sample costs; by default one forward pass, as of the model as it is."""
         return Passes(forward=1, backward=0)
+
+    def shortest(self) -> Self:
+        """Return the same cut down to where it still goes the whole way, for a smoke test."""
+        return self

@@ -42,6 +42,14 @@ class Selection(MethodBase):
         views: Any = getattr(self, "views")  # noqa: B009 - each method declares its own default
         return int(views.count)
 
+    def answer_names(self) -> tuple[str, ...]:
+        """Return the names of the source's answer, of two that cost no further pass, and its own.
+
+        Its own stands last.
+        """
+        names = ("source", "view_ensemble", "majority_vote")
+        return (*(name for name in names if name != self.kind), self.kind)
+
     def keep(self, count: int) -> int:
         """Return how many of `count` views are used: ⌊share · count⌋ as published, at least 1."""
         if self.select_count is not None:

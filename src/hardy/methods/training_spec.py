@@ -1,20 +1,19 @@
 """What the schemas of all methods that train a network have in common."""
 
+from collections.abc import Mapping
 from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field
 
 from hardy.data.held_out_spec import HeldOut
-from hardy.methods.base_spec import MethodBase, Passes
+from hardy.methods.base_spec import MethodBase, Passes, Role
 from hardy.methods.optim_spec import AdamW, OptimizerSpec
 
 
-class TrainerSpec(MethodBase):
+class TrainingSpec(MethodBase):
     """Base of the schemas of methods that train a network on the experiment's samples."""
 
     yields_weights: ClassVar[bool] = True
-
-    kind: str
 
     epochs: Annotated[int, Field(ge=1, le=10_000, description="Times each sample is seen.")]
     batch: Annotated[int, Field(ge=1, le=65_536, description="Samples a step.")] = 128
@@ -46,10 +45,9 @@ class TrainerSpec(MethodBase):
         ),
     ] = "best"
 
-    @property
-    def held_out(self) -> HeldOut | None:
-        """The validation samples."""
-        return self.validate_on
+    def roles(self) -> Mapping[Role, HeldOut | None]:
+        """Return the samples to learn from, and those that it is measured on and answers."""
+        return {"fit": None, "validate": self.validate_on, "answer": self.validate_on}
 
     def cost(self) -> Passes:
         """Return what one sample costs over all epochs."""

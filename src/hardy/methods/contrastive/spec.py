@@ -4,7 +4,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, Field
 
-from hardy.methods.training_spec import TrainerSpec
+from hardy.methods.training_spec import TrainingSpec
 
 
 def _one_place(template: str) -> str:
@@ -14,7 +14,7 @@ def _one_place(template: str) -> str:
     return template
 
 
-class ContrastiveSpec(TrainerSpec):
+class ContrastiveSpec(TrainingSpec):
     """Train a CLIP model on images and their captions (arXiv:2103.00020)."""
 
     reads_texts: ClassVar[bool] = True

@@ -1,13 +1,14 @@
 """Schema of the method `ensemble`."""
 
 from collections import Counter
-from typing import Annotated, Any, Literal, Self
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
 from hardy.core.spec import Spec
 from hardy.data.held_out_spec import HeldOut
-from hardy.methods.base_spec import MethodBase, Passes
+from hardy.methods.base_spec import MethodBase, Passes, Role
 from hardy.methods.memo.spec import MemoSpec
 from hardy.methods.select_spec import Marginal
 from hardy.methods.source.spec import SourceSpec
@@ -50,6 +51,8 @@ class Member(Spec):
 
 class EnsembleSpec(MethodBase):
     """A pool of members' opinions, each at its temperature and weighed by its certainty."""
+
+    registrable: ClassVar[bool] = False  # a version holds one network
 
     kind: Literal["ensemble"] = "ensemble"
     members: Annotated[
@@ -99,9 +102,13 @@ class EnsembleSpec(MethodBase):
         return self
 
     @property
-    def further_models(self) -> tuple[ModelSpec, ...]:
+    def further_models(self) -> Mapping[str, ModelSpec]:
         """The models that members name, in their order."""
-        return tuple(member.model for member in self.members if member.model is not None)
+        return {
+            f"members.{place}.model": member.model
+            for place, member in enumerate(self.members)
+            if member.model is not None
+        }
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -109,14 +116,29 @@ class EnsembleSpec(MethodBase):
         return tuple(file for member in self.members for file in member.method.files)
 
     @property
-    def held_out(self) -> HeldOut | None:
-        """The labelled samples that the method learns from before it meets the others."""
-        return self.temperatures if isinstance(self.temperatures, HeldOut) else None
-
-    @property
     def episodic(self) -> bool:
         """Whether a sample's answer depends on no other sample."""
         return all(member.method.episodic for member in self.members)
+
+    @property
+    def fitted_on(self) -> HeldOut | None:
+        """The labelled samples on which temperatures are fitted; None where they are given."""
+        return self.temperatures if isinstance(self.temperatures, HeldOut) else None
+
+    def roles(self) -> Mapping[Role, HeldOut | None]:
+        """Return the experiment's samples to answer, and those that temperatures are fitted on."""
+        return {"fit": self.fitted_on, "answer": None} if self.fitted_on else {"answer": None}
+
+    def answer_names(self) -> tuple[str, ...]:
+        """Return the names of the source's, the members' and the pools' answers."""
+        singles = tuple(member.name for member in self.members) if self.singles else ()
+        return ("source", *singles, "simple_ensemble", "ensemble")
+
+    def pairs(self, model: ModelSpec) -> Iterator[tuple[MethodBase, ModelSpec]]:
+        """Yield itself, and each member's method with its model."""
+        yield self, model
+        for member in self.members:
+            yield from member.method.pairs(member.model or model)
 
     def identity(self) -> dict[str, Any]:
         """Return what can change numbers; the members' weights count by content, as the plan adds.
@@ -124,6 +146,8 @@ class EnsembleSpec(MethodBase):
         Names of answers stay: they are part of the records.
         """
         found = super().identity()
+        if self.fitted_on:
+            found["fitted"] = 1  # before, processes that answered did not see what was fitted
         for member in found["members"]:
             member.get("model", {}).pop("weights", None)
         return found

@@ -142,6 +142,11 @@ class TptSpec(Selection):
         """The checkpoint of a trained context."""
         return (self.context.checkpoint,) if isinstance(self.context, Coop | Cocoop) else ()
 
+    def answer_names(self) -> tuple[str, ...]:
+        """Return the names of its answers, that of the untuned prompt included."""
+        *others, own = super().answer_names()
+        return (*others, "zero_shot", own)
+
     def cost(self) -> Passes:
         """Return one sample's passes through the image encoder; prompts pass it by."""
         keep = self.keep(self.views.count)
