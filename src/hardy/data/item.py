@@ -21,3 +21,22 @@ class Targets(NamedTuple):
     mask: "Tensor | None" = None
     image: "Tensor | None" = None
     caption: tuple[str, ...] = ()
+
+
+class Batch(NamedTuple):
+    """Samples as a training sees them, on the model's device.
+
+    Attributes:
+        inputs: Images (B, 3, h, w) in [0, 255].
+        targets: Their truth.
+        ids: The samples' stable names; with the seed and the epoch, they derive every random
+            number.
+        seed: The experiment's seed.
+        epoch: Counted from 1; 0 where the batch is only measured, and nothing is drawn.
+    """
+
+    inputs: "Tensor"
+    targets: Targets
+    ids: tuple[str, ...]
+    seed: int = 0
+    epoch: int = 0

@@ -1,6 +1,6 @@
-"""A dataset's images in memory, for methods that see each of them many times."""
+"""Samples for methods that see each of them many times."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 
@@ -8,15 +8,12 @@ import torch
 from torch import Tensor
 
 from hardy.core.errors import DataError
-from hardy.data.pipeline import Prepared, loader
-from hardy.engine.device import spread
-from hardy.engine.progress import Reporter
-from hardy.engine.setup import Bench
-from hardy.methods.fitting import Batch
+from hardy.data.item import Batch, Targets
+from hardy.data.pipeline import BadSample, Prepared, SamplePipeline, loader
 
 
 @dataclass(frozen=True)
-class Stock:
+class Images:
     """A dataset's images, decoded once and held in memory.
 
     Attributes:
@@ -24,55 +21,70 @@ class Stock:
         labels: Classes (N,).
         ids: The samples' names.
         captions: What they show, in words; empty where the dataset has no captions.
+        seed: The experiment's.
+        device: Where batches go.
     """
 
     pixels: Tensor
     labels: Tensor
     ids: tuple[str, ...]
     captions: tuple[str, ...]
+    seed: int
+    device: torch.device
 
-    def batches(
-        self, places: list[int], size: int, seed: int, epoch: int, device: torch.device
-    ) -> Iterator[Batch]:
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def batches(self, places: Sequence[int], size: int, epoch: int) -> Iterator[Batch]:
         """Yield the samples at some places in their order; the last batch may be smaller."""
         for start in range(0, len(places), size):
-            part = places[start : start + size]
-            yield Batch(
-                self.pixels[part].to(device),
-                self.labels[part].to(device),
-                tuple(self.ids[place] for place in part),
-                tuple(self.captions[place] for place in part) if self.captions else (),
-                seed,
-                epoch,
-            )
+            part = list(places[start : start + size])
+            captions = tuple(self.captions[place] for place in part) if self.captions else ()
+            targets = Targets(self.labels[part].to(self.device), caption=captions)
+            ids = tuple(self.ids[place] for place in part)
+            yield Batch(self.pixels[part].to(self.device), targets, ids, self.seed, epoch)
 
 
-def read_stock(bench: Bench, reporter: Reporter, title: str) -> Stock:
-    """Read a bench's samples: decoded, shifted, as large as the network's input.
+def read_images(
+    pipeline: SamplePipeline,
+    device: torch.device,
+    *,
+    workers: int,
+    skip: bool,
+    hear: Callable[[int], None] = lambda _: None,
+) -> Images:
+    """Read a pipeline's samples: decoded, shifted, as large as the network's input.
 
     Args:
-        bench: Its dataset is read.
-        reporter: Told of every sample.
-        title: On the progress bar.
+        pipeline: What to read; of the views, the unchanged image is kept.
+        device: Where batches are to go.
+        workers: Threads that read ahead.
+        skip: Whether a broken sample is left out.
+        hear: Told how many samples are read.
 
     Raises:
-        DataError: If a sample is broken and the spec does not say `on_bad_sample: skip`.
+        DataError: If a sample is broken and none may be left out.
     """
-    dataset, say, total = bench.dataset, bench.dataset.caption, len(bench.dataset.samples)
-    cores = spread(bench.experiment, bench.model.preprocess.size, bench.fabric.device.type)
-    items: list[Prepared] = []
-    reporter.unit(title, total)
-    with closing(loader(bench.pipeline(range(total)), cores.workers)) as samples:
+    dataset, items = pipeline.dataset, []
+    with closing(loader(pipeline, workers)) as samples:
         for done, item in enumerate(samples, start=1):
             if isinstance(item, Prepared):
                 items.append(item)
-            elif bench.experiment.data.on_bad_sample == "error":
-                hint = f"{item.hint} Or set data.on_bad_sample to skip.".lstrip()
-                raise DataError(item.reason, hint=hint)
-            reporter.sample(done, "")
-    return Stock(
+            elif not skip:
+                raise broken(item)
+            hear(done)
+    say = dataset.caption
+    return Images(
         torch.cat([item.pixels[:1] for item in items]),
         torch.tensor([item.label for item in items]),
         tuple(item.id for item in items),
         tuple(say(dataset.samples[item.index]) for item in items) if say else (),
+        pipeline.seed,
+        device,
     )
+
+
+def broken(item: BadSample) -> DataError:
+    """Return the error that a broken sample is, where none may be left out."""
+    hint = f"{item.hint} Or set data.on_bad_sample to skip.".lstrip()
+    return DataError(item.reason, hint=hint)

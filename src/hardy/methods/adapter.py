@@ -13,12 +13,12 @@ import torch
 from torch import Tensor
 
 from hardy.core.errors import MethodError
-from hardy.methods.base import Outcome, Subject, TestTimeMethod, log_probabilities
+from hardy.methods.base import Adapts, Outcome, Subject, log_probabilities
 from hardy.methods.marginal import marginal_entropy
 from hardy.methods.pooling import majority_vote, view_ensemble
 
 
-class Adapter(TestTimeMethod):
+class Adapter(Adapts):
     """Adapts to one image: `begin`, then `logits`, backward and `step` as often as asked, `answer`.
 
     Beside its own answer and the source model's, it gives two that cost no further pass, from the

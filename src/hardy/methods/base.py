@@ -1,14 +1,17 @@
-"""What a test-time method is to the engine that runs it.
+"""What a method is to the engine that runs it, by what it can do.
 
-A method sees the views of one image, answers, and can be put back to where it began. It never
-sees a label, a file or MLflow.
+`Answers` changes nothing and answers for a batch; `Adapts` sees the views of one image, answers,
+and can be put back to where it began; `Fits` (`hardy.methods.fitting`) learns something first. A
+method has one of the first two, and the third if it learns. It never sees a file or MLflow, and
+none that answers sees a label.
 """
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from time import perf_counter
+from typing import Any, ClassVar, cast
 
 import numpy as np
 import torch
@@ -46,8 +49,8 @@ class Outcome:
     """What a method has to say about one image.
 
     Attributes:
-        answers: Log-probabilities (C,) over the dataset's classes, float32 on the CPU, by the name
-            of the answer: `source` is the unadapted model's, the method's own kind is its own.
+        answers: The task's answers by name, float32 on the CPU, such as log-probabilities (C,) over
+            the classes: `source` is the unadapted model's, the method's own kind is its own.
         details: Values for the per-sample record, such as `loss` or `selected_views`.
         milliseconds: Time of each stage, such as `adapt` and `predict`.
     """
@@ -57,26 +60,17 @@ class Outcome:
     milliseconds: dict[str, float] = field(default_factory=dict)
 
 
-class TestTimeMethod(ABC):
-    """A method that answers for one image at a time, given its views.
+class Method(ABC):  # noqa: B024 - what it can do, its kinds say
+    """What all methods have.
 
     Args:
-        model: The source model; the method may change its weights between `predict` and
-            `reset`, and nothing else of it.
+        model: The source model; the method changes nothing of it but its weights, and these only
+            between `Adapts.predict` and `Adapts.reset`.
     """
-
-    __test__ = False  # pytest would take the name for a test class
-
-    leaves_adapted: ClassVar[bool] = True
-    """Whether the model is the adapted model between `predict` and `reset`."""
 
     def __init__(self, model: Model) -> None:
         self.model = model
         model.eval()
-
-    @abstractmethod
-    def predict(self, subject: Subject) -> Outcome:
-        """Answer for one image; leaves the model as adapted to it, until `reset`."""
 
     @property
     def view_sets(self) -> tuple[ViewSet, ...]:
@@ -93,26 +87,62 @@ class TestTimeMethod(ABC):
             precision: Of the passes to come: what is kept is of use to the same alone.
         """
 
-    def prepare(self, subjects: Sequence[Subject]) -> None:  # noqa: B027 - optional
-        """Compute for several images at once what `predict` would for each; nothing by default."""
-
-    @abstractmethod
-    def reset(self) -> None:
-        """Restore every weight, buffer and optimizer state, in place and bit for bit."""
-
-    def companions(self) -> Mapping[str, "TestTimeMethod"]:
+    def companions(self) -> Mapping[str, "Adapts"]:
         """Return methods on the same model, by name, whose Grad-CAM stands beside this one's.
 
-        They are asked for where a picture is drawn, with the model as the source model.
+        They are asked for where a picture is drawn, with the weights of the source model.
         """
         return {}
 
     def illustrate(self, subject: Subject) -> Mapping[str, Image.Image]:
         """Return pictures of one sample that only this method can draw, by folder name.
 
-        The model is the source model.
+        The weights are the source model's.
         """
         return {}
+
+
+class Answers(Method):
+    """A method that adapts nothing: the answer for an image depends on that image alone."""
+
+    @abstractmethod
+    def answer(self, images: Tensor) -> dict[str, Tensor]:
+        """Answer for normalised images (B, 3, H, W): the task's answers (B, ...) by name."""
+
+
+class Adapts(Method):
+    """A method that adapts the model to one image at a time, given its views."""
+
+    leaves_adapted: ClassVar[bool] = True
+    """Whether the model is the adapted one between `predict` and `reset`."""
+
+    @abstractmethod
+    def predict(self, subject: Subject) -> Outcome:
+        """Answer for one image; leaves the model as adapted to it, until `reset`."""
+
+    def prepare(self, subjects: Sequence[Subject]) -> None:
+        """Compute for several images at once what `predict` would for each; nothing by default."""
+
+    @abstractmethod
+    def reset(self) -> None:
+        """Restore every weight, buffer and optimizer state, in place and bit for bit."""
+
+
+def outcome_of(method: Method, subject: Subject) -> Outcome:
+    """Return what a method says of one image, and put an adapting one back.
+
+    Args:
+        method: One that `Answers` or `Adapts`.
+        subject: The image.
+    """
+    if isinstance(method, Adapts):
+        found = method.predict(subject)
+        method.reset()
+        return found
+    start = perf_counter()
+    answers = cast("Answers", method).answer(subject.views[:1])
+    elapsed = 1e3 * (perf_counter() - start)
+    return Outcome({name: a[0] for name, a in answers.items()}, milliseconds={"predict": elapsed})
 
 
 def log_probabilities(logits: Tensor) -> Tensor:

@@ -1,29 +1,31 @@
 """From a method's schema to the method itself; its code is imported only here."""
 
+from collections.abc import Sequence
 from importlib import import_module
-from typing import Any, cast
+from typing import cast
 
 from hardy.data.view_spec import ViewSpec
-from hardy.methods.base import TestTimeMethod
+from hardy.methods.base import Method
+from hardy.methods.base_spec import MethodBase
 from hardy.models.model import Model
+from hardy.tasks.base import Task
 
 
-def build_method(
-    spec: Any,  # noqa: ANN401 - a union
-    model: Model,
-    *further: Model,
-) -> TestTimeMethod:
-    """Build the method that a schema names, from `hardy.methods.<kind>.method`.
+def build_method(spec: MethodBase, models: Sequence[Model], task: Task) -> Method:
+    """Build the method that a schema names, by `build` of the module beside the schema.
 
     Args:
         spec: The method's schema.
-        model: The experiment's model.
-        further: The models of the schema's `further_models`.
+        models: The experiment's model, then those of the schema's `further_models`.
+        task: What its answers are.
+
+    Raises:
+        SpecError: If the method cannot work on such a model.
     """
-    module = import_module(f"hardy.methods.{spec.kind}.method")
-    return cast("TestTimeMethod", module.build(model, spec, *further))
+    folder = type(spec).__module__.rpartition(".")[0]
+    return cast("Method", import_module(f"{folder}.method").build(spec, models, task))
 
 
-def views_of(spec: Any) -> ViewSpec | None:  # noqa: ANN401 - a union
+def views_of(spec: MethodBase) -> ViewSpec | None:
     """Return the views that a method asks for; None means the unchanged image alone."""
     return cast("ViewSpec | None", getattr(spec, "views", None))

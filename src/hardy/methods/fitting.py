@@ -1,86 +1,134 @@
-"""What a method that trains is to the engine that runs it.
+"""Learning before answering: what a method may ask of the engine, and what it trains.
 
-It is built like every other method, from a model and its schema, and trains a copy of the
-model's network. It also answers for one image, as the source model and as trained, so that
-records and pictures are made as for every other method.
+What `fit` returns is written to files of the run, and every process that answers loads these,
+that which fitted included.
 """
 
-import copy
 import math
-from abc import abstractmethod
-from collections.abc import Mapping
-from dataclasses import dataclass
-from time import perf_counter
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from hardy.data.dataset import Dataset
-from hardy.methods.base import Outcome, Subject, TestTimeMethod, log_probabilities
+from hardy.data.item import Batch, Targets
+from hardy.data.loader import Images
+from hardy.methods.base import Subject
+from hardy.methods.base_spec import Role
 from hardy.methods.optim import build_optimizer
-from hardy.methods.training_spec import TrainerSpec
-from hardy.models.model import Model
+from hardy.methods.training_spec import TrainingSpec
 from hardy.models.weights import bare
+from hardy.tasks.base import Task
 
 _WEIGHTS, _OPTIMIZER = "weights", "optimizer"
 
 
-@dataclass(frozen=True)
-class Batch:
-    """Samples as a trainer sees them.
+class Work(Protocol):
+    """What `Fits.fit` may ask of the engine.
 
     Attributes:
-        pixels: Images (B, 3, S, S) in [0, 255], on the model's device.
-        labels: Indices (B,) into the dataset's classes, on the same device.
-        ids: The samples' stable names; with the seed and the epoch, they derive every random
-            number.
-        captions: What the samples show, in words; empty where the dataset has no captions.
-        seed: The experiment's seed.
-        epoch: Counted from 1; 0 where the batch is only measured, and nothing is drawn.
+        seed: The experiment's.
+        device: The models'.
+        task: The experiment's.
     """
 
-    pixels: Tensor
-    labels: Tensor
-    ids: tuple[str, ...]
-    captions: tuple[str, ...]
     seed: int
-    epoch: int = 0
+    device: torch.device
+    task: Task
+
+    def data(self, role: Role) -> Dataset:
+        """Return a role's samples."""
+
+    def images(self, role: Role) -> Images:
+        """Read a role's images into memory, shifted, as large as the network's input.
+
+        Raises:
+            DataError: If a sample is broken and the spec does not say `on_bad_sample: skip`.
+        """
+
+    def subjects(self, role: Role) -> Iterator[tuple[Subject, Targets]]:
+        """Yield a role's samples one by one, with the method's views, as in answering.
+
+        Raises:
+            DataError: If a sample is broken.
+        """
+
+    def train(self, learner: "Learner", fit: Images, validate: Images) -> None:
+        """Train, going on where a run that was stopped left off.
+
+        The learner is left with the weights to keep.
+
+        Raises:
+            MethodError: If a loss is not finite.
+        """
+
+    def kept(
+        self,
+        kind: str,
+        key: Any,  # noqa: ANN401 - any JSON value
+        make: Callable[[], dict[str, Tensor]],
+    ) -> dict[str, Tensor]:
+        """Return what `make` gives, from the cache where the same was made before.
+
+        Args:
+            kind: What it is, for the listing of what is kept.
+            key: All that it follows from beside the unit's models, precision, seed, and the
+                samples to fit on with their shift: a JSON value.
+            make: Makes it.
+        """
+
+    def log(self, values: Mapping[str, float]) -> None:
+        """Log metrics of the run."""
+
+    def say(self, news: str) -> None:
+        """Tell the user, such as before a long computation."""
 
 
-class Trainer(TestTimeMethod):
-    """Trains a network, an epoch at a time.
+class Fits(ABC):
+    """A method that learns something before it answers."""
+
+    @abstractmethod
+    def fit(self, work: Work) -> dict[str, Tensor]:
+        """Learn, and return all that answering needs, on the CPU.
+
+        `network.*` are the network's own tensors, for other experiments to begin with.
+        """
+
+    @abstractmethod
+    def load(self, fitted: Mapping[str, Tensor]) -> None:
+        """Take what `fit` returned, from its files; a part that is not there stays as it is."""
+
+
+class Learner(ABC):
+    """A network that is trained: its loss and its optimizer.
 
     Args:
-        model: The source model, which stays as it is.
+        network: Trained in place.
         spec: The schedule.
 
     Attributes:
-        network: The copy of the model's network that is trained.
         optimizer: Over all parameters of `learners`.
     """
 
-    def __init__(self, model: Model, spec: TrainerSpec) -> None:
-        super().__init__(model)
+    def __init__(self, network: nn.Module, spec: TrainingSpec) -> None:
         self.spec = spec
-        self._source = model.network
-        self.network = copy.deepcopy(model.network)
+        self.network = network
         self.optimizer = self._optimizer()
 
     @abstractmethod
     def loss(self, batch: Batch) -> Tensor:
         """Return the mean loss of a batch, differentiable."""
 
-    def check(self, dataset: Dataset) -> None:
-        """Raise a SpecError where the dataset lacks what the loss needs; nothing by default."""
-
     def learners(self) -> Mapping[str, nn.Module]:
         """Return all modules that learn, by name; the network alone by default."""
         return {"network": bare(self.network)}
 
-    def settle(self) -> None:
+    def settle(self) -> None:  # noqa: B027 - optional
         """Keep parameters within their bounds, after each step; nothing by default."""
 
-    def refresh(self) -> None:
+    def refresh(self) -> None:  # noqa: B027 - optional
         """Compute anew what the network derives from its weights, once they have changed."""
 
     @torch.no_grad()
@@ -141,23 +189,6 @@ class Trainer(TestTimeMethod):
         """Put tensors that `weights` gave back into the network."""
         bare(self.network).load_state_dict(dict(tensors))
         self.refresh()
-
-    def predict(self, subject: Subject) -> Outcome:
-        """Answer from the unchanged image, untrained and trained."""
-        start = perf_counter()
-        with torch.no_grad():
-            source = self.model(subject.views[:1])[0]
-            self.model.network = self.network
-            trained = self.model(subject.views[:1])[0]
-        answers = {
-            "source": log_probabilities(source),
-            self.spec.kind: log_probabilities(trained),
-        }
-        return Outcome(answers, milliseconds={"predict": 1e3 * (perf_counter() - start)})
-
-    def reset(self) -> None:
-        """Give the model its untrained network back."""
-        self.model.network = self._source
 
 
 def schedule(step: int, steps: int, warmup: float) -> float:

@@ -10,8 +10,10 @@ The paper's targets are p = 1 on the diagonal. Here many pairs of a batch have t
 none of these is wrong: p_ij is uniform over the j whose caption equals that of i.
 """
 
+import copy
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from time import perf_counter
 
 import numpy as np
 import torch
@@ -20,53 +22,107 @@ from torch.nn import functional
 
 from hardy.core.errors import SpecError
 from hardy.core.seeding import generator
-from hardy.data.dataset import Dataset
+from hardy.data.item import Batch
+from hardy.data.preprocess import Preprocess
+from hardy.methods.base import Adapts, Outcome, Subject, log_probabilities
 from hardy.methods.contrastive.spec import ContrastiveSpec
-from hardy.methods.fitting import Batch, Trainer
+from hardy.methods.fitting import Fits, Learner, Work
 from hardy.models.clip.zero_shot import ZeroShot
 from hardy.models.model import Model
+from hardy.tasks.base import Task
 
 _HIGHEST_SCALE = math.log(100)
 
 
-class Contrastive(Trainer):
-    """Trains both towers of a CLIP model.
+class Contrastive(Fits, Adapts):
+    """Trains both towers of a CLIP model; answers as it was, and as trained.
 
     Args:
-        model: A zero-shot model.
+        model: Compares images with texts; the source, which stays as it is.
         spec: Schedule, templates, augmentation.
+
+    Attributes:
+        trained: A copy of the model's network, which is trained.
 
     Raises:
         SpecError: If the model has no text tower.
     """
 
-    network: ZeroShot
-    spec: ContrastiveSpec
-
     def __init__(self, model: Model, spec: ContrastiveSpec) -> None:
         if not isinstance(model.network, ZeroShot):
             message = "method contrastive trains an image tower with a text tower"
             raise SpecError(message, hint="Set model.kind to open_clip.")
-        super().__init__(model, spec)
+        super().__init__(model)
+        self.spec = spec
+        self._source = model.network
+        self.trained = copy.deepcopy(model.network)
 
-    def check(self, dataset: Dataset) -> None:
-        """Raise a SpecError where the dataset has no captions."""
+    def fit(self, work: Work) -> dict[str, Tensor]:
+        """Train; return the network's tensors.
+
+        Raises:
+            SpecError: If the dataset has no captions.
+        """
+        dataset = work.data("fit")
         if dataset.caption is None:
             message = f"method contrastive learns from captions, and {dataset.name} has none"
             raise SpecError(message, hint="Set data.dataset to shapes.")
+        learner = ContrastiveLearner(self.trained, self.spec, self.model.preprocess)
+        work.train(learner, work.images("fit"), work.images("validate"))
+        return {f"network.{name}": tensor for name, tensor in learner.weights().items()}
+
+    def load(self, fitted: Mapping[str, Tensor]) -> None:
+        """Take the trained network's tensors, and read the classes' texts by them."""
+        tensors = {name.removeprefix("network."): tensor for name, tensor in fitted.items()}
+        self.trained.bare.load_state_dict(tensors)
+        self.trained.read_texts()
+
+    @torch.no_grad()
+    def predict(self, subject: Subject) -> Outcome:
+        """Answer from the unchanged image, untrained and trained."""
+        start = perf_counter()
+        source = self.model(subject.views[:1])[0]
+        self.model.network = self.trained
+        trained = self.model(subject.views[:1])[0]
+        answers = {
+            "source": log_probabilities(source),
+            self.spec.kind: log_probabilities(trained),
+        }
+        return Outcome(answers, milliseconds={"predict": 1e3 * (perf_counter() - start)})
+
+    def reset(self) -> None:
+        """Give the model its untrained network back."""
+        self.model.network = self._source
+
+
+class ContrastiveLearner(Learner):
+    """Both towers of a CLIP model, trained on images and captions.
+
+    Args:
+        network: Trained in place.
+        spec: Schedule, templates, augmentation.
+        preprocess: The network's normalisation.
+    """
+
+    network: ZeroShot
+    spec: ContrastiveSpec
+
+    def __init__(self, network: ZeroShot, spec: ContrastiveSpec, preprocess: Preprocess) -> None:
+        super().__init__(network, spec)
+        self.preprocess = preprocess
 
     def loss(self, batch: Batch) -> Tensor:
         """Return the mean loss of a batch, differentiable."""
-        pixels, texts = batch.pixels, self._texts(batch)
+        pixels, texts = batch.inputs, self._texts(batch)
         if batch.epoch:
             pixels = cropped(pixels, self._boxes(batch))
-        images = self.network.image_features(self.model.preprocess.normalise(pixels))
+        images = self.network.image_features(self.preprocess.normalise(pixels))
         # Equal texts have equal features, so each is encoded once.
         places = {text: place for place, text in enumerate(dict.fromkeys(texts))}
         tokens = self.network.tokenizer(list(places)).to(pixels.device)
         each = functional.normalize(self.network.clip.encode_text(tokens).float(), dim=-1)  # type: ignore[operator]
         features = each[[places[text] for text in texts]]
-        return contrastive_loss(self.network.compare(images, features), batch.captions)
+        return contrastive_loss(self.network.compare(images, features), batch.targets.caption)
 
     def _texts(self, batch: Batch) -> list[str]:
         templates = self.spec.caption_templates
@@ -76,7 +132,7 @@ class Contrastive(Trainer):
             else 0
             for id_ in batch.ids
         ]
-        pairs = zip(chosen, batch.captions, strict=True)
+        pairs = zip(chosen, batch.targets.caption, strict=True)
         return [templates[place].replace("{}", caption) for place, caption in pairs]
 
     def _boxes(self, batch: Batch) -> Tensor:
@@ -86,7 +142,7 @@ class Contrastive(Trainer):
             area, x, y = generator(batch.seed, "crop", batch.epoch, id_).random(3)
             side = np.sqrt(self.spec.crop + (1 - self.spec.crop) * area)
             boxes.append((side, side / 2 + x * (1 - side), side / 2 + y * (1 - side)))
-        return torch.tensor(boxes, dtype=torch.float32, device=batch.pixels.device)
+        return torch.tensor(boxes, dtype=torch.float32, device=batch.inputs.device)
 
     def settle(self) -> None:
         """Keep the scale at 100 or below, as the paper does."""
@@ -100,8 +156,8 @@ class Contrastive(Trainer):
     @torch.no_grad()
     def measures(self, batch: Batch) -> dict[str, float]:
         """Return the loss and the zero-shot accuracy of a batch."""
-        images = self.model.preprocess.normalise(batch.pixels)
-        right = int((self.network(images).argmax(-1) == batch.labels).sum())
+        images = self.preprocess.normalise(batch.inputs)
+        right = int((self.network(images).argmax(-1) == batch.targets.label).sum())
         return {**super().measures(batch), "accuracy": right / len(batch.ids)}
 
     def merit(self, measures: Mapping[str, float]) -> float:
@@ -140,6 +196,7 @@ def cropped(pixels: Tensor, boxes: Tensor) -> Tensor:
     return functional.grid_sample(pixels.float(), grid, padding_mode="border", align_corners=False)
 
 
-def build(model: Model, spec: ContrastiveSpec) -> Contrastive:
+def build(spec: ContrastiveSpec, models: Sequence[Model], task: Task) -> Contrastive:
     """Build the method from its schema."""
-    return Contrastive(model, spec)
+    del task  # its answers are those of `classify`
+    return Contrastive(models[0], spec)

@@ -6,11 +6,11 @@ import torch
 from torch import Tensor
 
 from hardy.methods.adapter import Adapter
-from hardy.methods.base import Outcome, Subject, TestTimeMethod
+from hardy.methods.base import Method, Outcome, Subject, outcome_of
 from hardy.methods.base_spec import MethodBase
 
 
-class Still(Adapter):
+class Frozen(Adapter):
     """`source` or `view_ensemble` behind an adapter's interface: no step changes its opinion.
 
     Args:
@@ -18,7 +18,7 @@ class Still(Adapter):
         spec: Its schema.
     """
 
-    def __init__(self, method: TestTimeMethod, spec: MethodBase) -> None:
+    def __init__(self, method: Method, spec: MethodBase) -> None:
         super().__init__(method.model)
         self.method = method
         self.spec: Any = spec
@@ -26,11 +26,12 @@ class Still(Adapter):
 
     def predict(self, subject: Subject) -> Outcome:
         """Answer as the method does."""
-        return self.method.predict(subject)
+        return outcome_of(self.method, subject)
 
     def begin(self, subject: Subject) -> None:
         """Take the method's answer, which is all there is to know of the image."""
-        self._log_p = self.method.predict(subject).answers[self.spec.kind].to(subject.views.device)
+        answers = outcome_of(self.method, subject).answers
+        self._log_p = answers[self.spec.kind].to(subject.views.device)
 
     def logits(self) -> Tensor:
         """Return the answer as the logits (1, C) of one view, without a graph."""
@@ -46,5 +47,4 @@ class Still(Adapter):
         return self._log_p
 
     def reset(self) -> None:
-        """Restore the method."""
-        self.method.reset()
+        """Do nothing: the method was put back as soon as it had answered."""

@@ -6,12 +6,12 @@ equations. After DavidC001/MEMO-TPT-DL2024, whose arithmetic the schema can name
 """
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
+from typing import cast
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -19,9 +19,9 @@ from hardy.data.pipeline import ViewSet
 from hardy.data.view_spec import Identity, ViewSpec
 from hardy.explain.point import SourcePoint
 from hardy.methods.adapter import Adapter, check_finite
-from hardy.methods.base import Outcome, Subject, TestTimeMethod, log_probabilities
+from hardy.methods.base import Adapts, Outcome, Subject, log_probabilities
 from hardy.methods.build import build_method, views_of
-from hardy.methods.ensemble.frozen import Still
+from hardy.methods.ensemble.frozen import Frozen
 from hardy.methods.ensemble.pool import (
     certainty_weights,
     fit_temperature,
@@ -29,8 +29,12 @@ from hardy.methods.ensemble.pool import (
     pool,
 )
 from hardy.methods.ensemble.spec import EnsembleSpec, Member
+from hardy.methods.fitting import Fits, Work
 from hardy.methods.marginal import entropy, log_marginal
 from hardy.models.model import Model
+from hardy.tasks.base import Task
+
+_TEMPERATURES = "temperatures"
 
 
 @dataclass(frozen=True)
@@ -54,25 +58,27 @@ class Part:
         return Subject(views, whole.id, whole.seed)
 
 
-class Ensemble(TestTimeMethod):
+class Ensemble(Fits, Adapts):
     """Answers as the pool of its members, before (`simple_ensemble`) and after joint steps.
 
     Args:
-        model: The experiment's model; answers as `source`.
+        models: The experiment's model, which answers as `source`; then those that members name,
+            in the order of `spec.further_models`.
         spec: Members, temperatures, steps, arithmetic.
-        further: The models that members name, in the order of `spec.further_models`.
+        task: What answers are.
 
     Attributes:
-        temperatures: One a member; 1 where they are still to be fitted.
+        temperatures: One a member; 1 until what was fitted is loaded.
     """
 
     leaves_adapted = False
 
-    def __init__(self, model: Model, spec: EnsembleSpec, further: Sequence[Model] = ()) -> None:
-        super().__init__(model)
+    def __init__(self, models: Sequence[Model], spec: EnsembleSpec, task: Task) -> None:
+        super().__init__(models[0])
         self.spec = spec
+        self._task = task
         self._sets: list[ViewSet] = []
-        named = iter(further)
+        named = iter(models[1:])
         self.parts = [self._part(member, named) for member in spec.members]
         given = spec.temperatures if isinstance(spec.temperatures, tuple) else None
         self.temperatures = list(given or [1.0] * len(self.parts))
@@ -80,8 +86,8 @@ class Ensemble(TestTimeMethod):
     def _part(self, member: Member, named: Iterator[Model]) -> Part:
         # A member that tunes weights must not tune those that others answer with.
         own = copy.deepcopy(self.model) if member.model is None else next(named)
-        method = build_method(member.method, own)
-        adapter = method if isinstance(method, Adapter) else Still(method, member.method)
+        method = build_method(member.method, [own], self._task)
+        adapter = method if isinstance(method, Adapter) else Frozen(method, member.method)
         return Part(member, adapter, self._place(own, views_of(member.method) or Identity()))
 
     def _place(self, model: Model, views: ViewSpec) -> int:
@@ -181,21 +187,29 @@ class Ensemble(TestTimeMethod):
             part.adapter.reset()
         return torch.stack(found)
 
-    def fit(self, opinions: np.ndarray, labels: np.ndarray) -> dict[str, float]:
-        """Set each member's temperature to the one that fits labelled samples best.
-
-        Args:
-            opinions: What `unscaled` gave, (N, M, C).
-            labels: Classes (N,).
-
-        Returns:
-            The temperatures as metrics, by the members' names.
-        """
-        self.temperatures = [
-            fit_temperature(opinions[:, m], labels) for m in range(len(self.parts))
-        ]
+    def fit(self, work: Work) -> dict[str, Tensor]:
+        """Fit each member's temperature to held-out samples; return them, (M,) in float64."""
+        identity = self.spec.identity()
+        key = {"members": identity["members"], "marginal": identity["marginal"]}
+        found = work.kept("opinions", key, lambda: self._opinions_of(work))
+        opinions, labels = found["opinions"].numpy(), found["labels"].numpy()
+        fitted = [fit_temperature(opinions[:, m], labels) for m in range(len(self.parts))]
         names = [part.member.name for part in self.parts]
-        return {f"temperature/{n}": t for n, t in zip(names, self.temperatures, strict=True)}
+        work.log({f"temperature/{n}": t for n, t in zip(names, fitted, strict=True)})
+        return {_TEMPERATURES: torch.tensor(fitted, dtype=torch.float64)}
+
+    def _opinions_of(self, work: Work) -> dict[str, Tensor]:
+        """Return the members' log-probabilities (N, M, C) of held-out samples, and labels (N,)."""
+        work.say(f"asks the members for {len(work.data('fit').samples)} held-out samples")
+        opinions, labels = [], []
+        for subject, targets in work.subjects("fit"):
+            opinions.append(self.unscaled(subject))
+            labels.append(cast("Tensor", targets.label))
+        return {"opinions": torch.stack(opinions), "labels": torch.cat(labels)}
+
+    def load(self, fitted: Mapping[str, Tensor]) -> None:
+        """Take the temperatures."""
+        self.temperatures = fitted[_TEMPERATURES].tolist()
 
     def reset(self) -> None:
         """Restore every member."""
@@ -203,6 +217,6 @@ class Ensemble(TestTimeMethod):
             part.adapter.reset()
 
 
-def build(model: Model, spec: EnsembleSpec, *further: Model) -> Ensemble:
+def build(spec: EnsembleSpec, models: Sequence[Model], task: Task) -> Ensemble:
     """Build the method from its schema and the models that its members name."""
-    return Ensemble(model, spec, further)
+    return Ensemble(models, spec, task)

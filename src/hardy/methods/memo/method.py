@@ -5,6 +5,8 @@ arXiv:2110.09506. For each test point x: θ' = θ - η ∇_θ H( (1/B) Σ_i p_θ
 ŷ = argmax p_θ'(·|x), then θ again.
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -17,6 +19,7 @@ from hardy.methods.optim import build_optimizer
 from hardy.methods.snapshot import Snapshot
 from hardy.methods.tuned import tuned_parameters
 from hardy.models.model import Model
+from hardy.tasks.base import Task
 
 
 class Memo(Adapter):
@@ -97,6 +100,7 @@ class Memo(Adapter):
             self.optimizer.state.clear()
 
 
-def build(model: Model, spec: MemoSpec) -> Memo:
+def build(spec: MemoSpec, models: Sequence[Model], task: Task) -> Memo:
     """Build the method from its schema."""
-    return Memo(model, spec)
+    del task  # its answers are those of `classify`
+    return Memo(models[0], spec)

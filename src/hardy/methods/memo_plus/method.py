@@ -5,7 +5,7 @@ mask at the point leaves a part of the image. MEMO's step (arXiv:2110.09506) is 
 H( (1/(B+K)) Σ_i p_θ(·|x_i) ) over the B views and the K masked images.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from time import perf_counter
 
@@ -17,13 +17,14 @@ from torch import Tensor
 from hardy.data.preprocess import Preprocess
 from hardy.explain.mask_panel import mask_panel
 from hardy.explain.point import point_of_interest
-from hardy.methods.base import Outcome, Subject, TestTimeMethod
+from hardy.methods.base import Adapts, Outcome, Subject
 from hardy.methods.memo.method import Memo
 from hardy.methods.memo.spec import MemoSpec
 from hardy.methods.memo_plus.masks import Masks, Pixels, Point, kept, masked_images
 from hardy.methods.memo_plus.segmenters import Segmenter, build_segmenter
 from hardy.methods.memo_plus.spec import MemoPlusSpec
 from hardy.models.model import Model
+from hardy.tasks.base import Task
 
 
 @dataclass(frozen=True)
@@ -133,7 +134,7 @@ class MemoPlus(Memo):
         levels = (views.float() * std + mean).mul(255).round().clamp(0, 255).byte()
         return levels.permute(0, 2, 3, 1).contiguous().cpu().numpy()
 
-    def companions(self) -> Mapping[str, TestTimeMethod]:
+    def companions(self) -> Mapping[str, Adapts]:
         """Return MEMO on the views alone, to be compared with."""
         own = {name: getattr(self.spec, name) for name in MemoSpec.model_fields if name != "kind"}
         return {"memo": Memo(self.model, MemoSpec(**own))}
@@ -162,7 +163,8 @@ def _stretched(image: Pixels, preprocess: Preprocess) -> Pixels:
     return np.asarray(Image.fromarray(image).resize((preprocess.size, preprocess.size), filter_))
 
 
-def build(model: Model, spec: MemoPlusSpec) -> MemoPlus:
+def build(spec: MemoPlusSpec, models: Sequence[Model], task: Task) -> MemoPlus:
     """Build the method from its schema."""
-    device = next(model.parameters()).device
-    return MemoPlus(model, spec, build_segmenter(spec.segmenter, device))
+    del task  # its answers are those of `classify`
+    device = next(models[0].parameters()).device
+    return MemoPlus(models[0], spec, build_segmenter(spec.segmenter, device))

@@ -1,30 +1,30 @@
 """The source model as it is: one forward pass of the unchanged image."""
 
-from time import perf_counter
+from collections.abc import Sequence
 
 import torch
+from torch import Tensor
 
-from hardy.methods.base import Outcome, Subject, TestTimeMethod, log_probabilities
+from hardy.methods.base import Answers
 from hardy.methods.source.spec import SourceSpec
 from hardy.models.model import Model
+from hardy.tasks.base import Task
 
 
-class Source(TestTimeMethod):
-    """Answers with the unadapted model."""
+class Source(Answers):
+    """Answers with the unadapted model, whatever its task."""
 
-    def predict(self, subject: Subject) -> Outcome:
-        """Answer from the unchanged image; nothing changes."""
-        start = perf_counter()
-        with torch.no_grad():
-            logits = self.model(subject.views[:1])[0]
-        answer = log_probabilities(logits)
-        return Outcome({"source": answer}, milliseconds={"predict": 1e3 * (perf_counter() - start)})
+    def __init__(self, model: Model, task: Task) -> None:
+        super().__init__(model)
+        self.task = task
 
-    def reset(self) -> None:
-        """Do nothing: nothing was changed."""
+    @torch.no_grad()
+    def answer(self, images: Tensor) -> dict[str, Tensor]:
+        """Answer for normalised images (B, 3, H, W)."""
+        return {"source": self.task.answer(self.model(images))}
 
 
-def build(model: Model, spec: SourceSpec) -> Source:
+def build(spec: SourceSpec, models: Sequence[Model], task: Task) -> Source:
     """Build the method from its schema."""
     del spec  # it has no settings
-    return Source(model)
+    return Source(models[0], task)

@@ -27,6 +27,7 @@ from hardy.models.clip.text import PromptEncoder
 from hardy.models.clip.zero_shot import ZeroShot
 from hardy.models.model import Model
 from hardy.models.weights import state_sha256
+from hardy.tasks.base import Task
 
 
 class Tpt(Adapter):
@@ -180,6 +181,7 @@ def _zero_shot(model: Model) -> ZeroShot:
     return network
 
 
-def build(model: Model, spec: TptSpec) -> Tpt:
+def build(spec: TptSpec, models: Sequence[Model], task: Task) -> Tpt:
     """Build the method from its schema."""
-    return Tpt(model, spec)
+    del task  # its answers are those of `classify`
+    return Tpt(models[0], spec)

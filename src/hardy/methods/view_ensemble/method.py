@@ -4,7 +4,7 @@ p̄(y|x) = (1/|S|) Σ_{i ∈ S} p_θ(y|x_i), S the views of least entropy. With 
 last feature map is masked as in Monte Carlo dropout (Gal & Ghahramani 2016, arXiv:1506.02142).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from time import perf_counter
 
@@ -14,14 +14,15 @@ from torch import Tensor, nn
 from hardy.core.errors import MethodError
 from hardy.core.seeding import torch_generator
 from hardy.explain.gradcam import target_layer
-from hardy.methods.base import Outcome, Subject, TestTimeMethod, log_probabilities
+from hardy.methods.base import Adapts, Outcome, Subject, log_probabilities
 from hardy.methods.marginal import select_confident
 from hardy.methods.pooling import majority_vote, view_ensemble
 from hardy.methods.view_ensemble.spec import ViewEnsembleSpec
 from hardy.models.model import Model
+from hardy.tasks.base import Task
 
 
-class ViewEnsemble(TestTimeMethod):
+class ViewEnsemble(Adapts):
     """Answers with the selected views' mean prediction, and with their majority vote.
 
     Args:
@@ -86,6 +87,7 @@ class ViewEnsemble(TestTimeMethod):
         """Do nothing: nothing was changed."""
 
 
-def build(model: Model, spec: ViewEnsembleSpec) -> ViewEnsemble:
+def build(spec: ViewEnsembleSpec, models: Sequence[Model], task: Task) -> ViewEnsemble:
     """Build the method from its schema."""
-    return ViewEnsemble(model, spec)
+    del task  # its answers are those of `classify`
+    return ViewEnsemble(models[0], spec)
