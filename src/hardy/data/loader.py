@@ -65,7 +65,7 @@ def read_images(
     Raises:
         DataError: If a sample is broken and none may be left out.
     """
-    dataset, items = pipeline.dataset, []
+    items: list[Prepared] = []
     with closing(loader(pipeline, workers)) as samples:
         for done, item in enumerate(samples, start=1):
             if isinstance(item, Prepared):
@@ -73,12 +73,12 @@ def read_images(
             elif not skip:
                 raise broken(item)
             hear(done)
-    say = dataset.caption
+    labels = [item.targets.label for item in items if item.targets.label is not None]
     return Images(
         torch.cat([item.pixels[:1] for item in items]),
-        torch.tensor([item.label for item in items]),
+        torch.cat(labels) if labels else torch.zeros(len(items), dtype=torch.int64),
         tuple(item.id for item in items),
-        tuple(say(dataset.samples[item.index]) for item in items) if say else (),
+        tuple(caption for item in items for caption in item.targets.caption),
         pipeline.seed,
         device,
     )

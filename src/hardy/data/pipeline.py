@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
@@ -17,6 +18,7 @@ from PIL import Image
 from hardy.core.errors import DataError, SpecError
 from hardy.core.seeding import generator
 from hardy.data.dataset import Dataset, Sample
+from hardy.data.item import Targets
 from hardy.data.preprocess import Preprocess
 from hardy.data.shift_spec import GaussianSigma, ShiftSpec
 from hardy.data.view_spec import Identity, ViewSpec
@@ -48,7 +50,8 @@ class Prepared:
     Attributes:
         index: Its place in the dataset's manifest.
         id: Its name in the manifest.
-        label: Index into the dataset's classes.
+        targets: Its truth, of one sample (1, ...): its class and caption where the dataset has
+            any, and what was asked for beside them.
         pixels: Views (V, 3, S, S) in [0, 255], uint8 or float32; view 0 is the unchanged image.
         names: For each view, the operations it went through; none for view 0.
         ms: Time that decoding, shift and views took, in milliseconds.
@@ -59,7 +62,7 @@ class Prepared:
 
     index: int
     id: str
-    label: int
+    targets: Targets
     pixels: torch.Tensor
     names: list[list[str]]
     ms: float
@@ -103,6 +106,8 @@ class SamplePipeline:
         device: Where views of `backend: tensor` are made.
         further: Sets of views for other networks, made of the same image beside the first.
         point: `ViewSet.point` of the first set.
+        target: The truth that is wanted: masks are read, and images before the shift kept, only
+            where they are.
 
     Raises:
         SpecError: If noise after the normalisation meets views that are cut from the image before.
@@ -121,6 +126,7 @@ class SamplePipeline:
         device: str = "cpu",
         further: Sequence[ViewSet] = (),
         point: Callable[[Image.Image], Point] | None = None,
+        target: Literal["label", "mask", "image"] = "label",
     ) -> None:
         self.dataset = dataset
         self.preprocess = preprocess
@@ -132,6 +138,7 @@ class SamplePipeline:
         self.device = device
         self.further = tuple(further)
         self.point = point
+        self.target = target
         self._late = _late_noise(shift, self.views)
         for each in self.further:
             _late_noise(shift, each.views)  # refuses what cannot be
@@ -145,14 +152,29 @@ class SamplePipeline:
         start = time.perf_counter()
         try:
             image = self.dataset.read(sample)
+            targets = self._targets(sample, image)
         except DataError as error:
             return BadSample(index, sample.id, error.message, error.hint)
         canvas, views = self._made(image, sample, ViewSet(self.preprocess, self.views, self.point))
         others = tuple(self._made(image, sample, each)[1].pixels for each in self.further)
         elapsed = 1000 * (time.perf_counter() - start)
         return Prepared(
-            index, sample.id, sample.label, views.pixels, views.names, elapsed, canvas, others
+            index, sample.id, targets, views.pixels, views.names, elapsed, canvas, others
         )
+
+    def _targets(self, sample: Sample, image: Image.Image) -> Targets:
+        """Return a sample's truth; a mask is moved to the network's size as its image is."""
+        dataset = self.dataset
+        label = torch.tensor([sample.label]) if dataset.classes else None
+        mask = clean = None
+        if self.target == "mask" and dataset.read_mask is not None:
+            moved = self.preprocess.mask(dataset.read_mask(sample), fill=dataset.void or 0)
+            mask = torch.from_numpy(np.array(moved, np.int64))[None]
+        elif self.target == "image":
+            plain = np.array(self.preprocess.geometry(image))
+            clean = torch.from_numpy(plain).permute(2, 0, 1)[None]
+        caption = (dataset.caption(sample),) if dataset.caption else ()
+        return Targets(label, mask, clean, caption)
 
     def _made(
         self, image: Image.Image, sample: Sample, asked: ViewSet

@@ -1,7 +1,7 @@
 """From a decoded image to a network's input, as the weights' own record says."""
 
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
 
 from PIL import Image
 
@@ -42,9 +42,28 @@ class Preprocess:
             RGB image of (size, size) pixels, never the image that was given.
         """
         resized = image.resize(self._resized(*image.size), _FILTERS[self.interpolation])
-        left = _crop_start(resized.width, self.size)
-        top = _crop_start(resized.height, self.size)
-        return resized.crop((left, top, left + self.size, top + self.size))
+        return resized.crop(self._box(resized))
+
+    def mask(self, mask: Image.Image, *, fill: int) -> Image.Image:
+        """Move a mask (mode L) as `geometry` moves its image, each pixel from its nearest.
+
+        Args:
+            mask: Of the image's size.
+            fill: Stands where the crop is padded.
+
+        Returns:
+            A mask of (size, size) pixels.
+        """
+        resized = mask.resize(self._resized(*mask.size), Image.Resampling.NEAREST)
+        left, top, _, _ = self._box(resized)
+        moved = Image.new("L", (self.size, self.size), fill)
+        moved.paste(resized, (-left, -top))
+        return moved
+
+    def _box(self, resized: Image.Image) -> tuple[int, int, int, int]:
+        """Return the crop's left, upper, right and lower side in the resized image."""
+        left, top = (_crop_start(length, self.size) for length in resized.size)
+        return left, top, left + self.size, top + self.size
 
     def same_geometry(self, other: "Preprocess") -> bool:
         """Whether `geometry` gives the same pixels for both; the normalisation plays no part."""
@@ -80,10 +99,6 @@ class Preprocess:
         std = torch.tensor(self.std, device=pixels.device).view(1, 3, 1, 1)
         mean = torch.tensor(self.mean, device=pixels.device).view(1, 3, 1, 1)
         return torch.addcmul(-mean / std, pixels.float(), 1 / (255 * std))
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the fields as a JSON value, for logs and registered models."""
-        return asdict(self)
 
 
 def _crop_start(length: int, size: int) -> int:

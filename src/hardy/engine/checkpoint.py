@@ -24,17 +24,17 @@ _STATE, _BEST = "state.", "best."
 
 
 @dataclass(frozen=True)
-class Standing:
+class TrainState:
     """Where a training stands.
 
     Attributes:
         epochs: The measures of each epoch so far.
-        state: The trainer's, after the last of them.
+        learner: Its state after the last of them.
         best: The network's tensors after the best epoch; empty before the first.
     """
 
     epochs: tuple[Measures, ...] = ()
-    state: Mapping[str, Tensor] = field(default_factory=dict)
+    learner: Mapping[str, Tensor] = field(default_factory=dict)
     best: Mapping[str, Tensor] = field(default_factory=dict)
 
 
@@ -50,14 +50,14 @@ class Checkpoint:
         self.path = _path(run_id)
         self._fingerprint = fingerprint
 
-    def load(self) -> Standing:
+    def load(self) -> TrainState:
         """Return where the training stands: at its beginning if there is no file.
 
         Raises:
             TrackingError: If the file is damaged or belongs to another unit.
         """
         if not self.path.exists():
-            return Standing()
+            return TrainState()
         try:
             with safe_open(self.path, framework="pt") as file:
                 header = json.loads(file.metadata()[_HEADER])
@@ -68,13 +68,13 @@ class Checkpoint:
         if header["fingerprint"] != self._fingerprint:
             message = f"checkpoint {self.path} belongs to another unit"
             raise TrackingError(message, hint="Delete the file; the unit starts anew.")
-        return Standing(tuple(header["epochs"]), _below(tensors, _STATE), _below(tensors, _BEST))
+        return TrainState(tuple(header["epochs"]), _below(tensors, _STATE), _below(tensors, _BEST))
 
-    def save(self, standing: Standing) -> None:
+    def save(self, state: TrainState) -> None:
         """Replace the file."""
-        header = {"fingerprint": self._fingerprint, "epochs": standing.epochs}
-        tensors = {f"{_STATE}{name}": tensor for name, tensor in standing.state.items()}
-        tensors |= {f"{_BEST}{name}": tensor for name, tensor in standing.best.items()}
+        header = {"fingerprint": self._fingerprint, "epochs": state.epochs}
+        tensors = {f"{_STATE}{name}": tensor for name, tensor in state.learner.items()}
+        tensors |= {f"{_BEST}{name}": tensor for name, tensor in state.best.items()}
         # Python writes floats so that they read back bit for bit.
         write_whole(self.path, save(tensors, {_HEADER: json.dumps(header)}))
 

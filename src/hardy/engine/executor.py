@@ -1,78 +1,114 @@
-"""Samples spread over processes, their records back in order.
+"""Jobs carried out: one after the other here, or side by side in processes.
 
-Each process builds the bench for itself and takes every n-th sample. A method is episodic and its
-random numbers belong to the sample, so a record is the same whichever process makes it.
+A job is a picklable callable. It may send things on its way, which the caller hears, and returns a
+result. A unit's answers are spread so over the cores of a machine.
 """
 
 import multiprocessing
+import pickle
 import queue
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from multiprocessing.process import BaseProcess
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from hardy.core.errors import MethodError
 from hardy.core.processes import ignore_interrupts, interrupts_held_back
 
-Entry = dict[str, Any]
-Work = Callable[[Sequence[int]], Iterator[Entry]]
+R = TypeVar("R")
+Out = TypeVar("Out", covariant=True)
+Send = Callable[[Any], None]
+Hear = Callable[[int, Any], None]
+
 _POLL_SECONDS = 1.0
+_GRACE_SECONDS = 10.0
+_SAID, _DONE, _FAILED = "said", "done", "failed"
 
 
-def sharded(work: Work, indices: Sequence[int], processes: int) -> Iterator[Entry]:
-    """Yield `work`'s entries for the indices in order, made by several processes.
+class Job(Protocol[Out]):
+    """Something to do."""
+
+    def __call__(self, send: Send) -> Out:
+        """Do it; whatever is given to `send` on the way reaches the caller in its order."""
+
+
+class Executor(Protocol):
+    """Carries out jobs."""
+
+    def run(self, jobs: Sequence[Job[R]], hear: Hear) -> list[R]:
+        """Return the jobs' results in their order.
+
+        Args:
+            jobs: What to do.
+            hear: Called here, one at a time, with a job's place and what it sent. An error that it
+                raises, and one of a job, ends the other jobs.
+
+        Raises:
+            Exception: Whatever a job or `hear` raised.
+        """
+
+
+class Inline:
+    """Does one job after the other in this process."""
+
+    def run(self, jobs: Sequence[Job[R]], hear: Hear) -> list[R]:
+        """Return the jobs' results in their order; see `Executor.run`."""
+        return [job(lambda sent, place=place: hear(place, sent)) for place, job in enumerate(jobs)]
+
+
+class Processes:
+    """Does jobs in processes of their own.
 
     Args:
-        work: Makes the entries of some indices, in their order; a picklable callable.
-        indices: What to make entries for.
-        processes: How many processes to start; each gets every n-th index.
-
-    Raises:
-        MethodError: If a process died, such as for want of memory.
-        Exception: Whatever `work` raised in a process.
+        count: How many processes run at a time.
     """
-    context = multiprocessing.get_context("spawn")
-    results = context.Queue()
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+
+    def run(self, jobs: Sequence[Job[R]], hear: Hear) -> list[R]:
+        """Return the jobs' results in their order; see `Executor.run`.
+
+        Raises:
+            MethodError: If a process died, such as for want of memory.
+        """
+        context = multiprocessing.get_context("spawn")
+        inbox = context.Queue()
+        waiting = list(enumerate(jobs))[::-1]
+        running: dict[int, BaseProcess] = {}
+        results: dict[int, R] = {}
+        try:
+            while waiting or running:
+                while waiting and len(running) < self.count:
+                    place, job = waiting.pop()
+                    running[place] = _started(context, job, place, inbox)
+                place, what, content = _next(inbox, running)
+                if what == _SAID:
+                    hear(place, content)
+                elif what == _FAILED:
+                    raise content
+                else:
+                    results[place] = content
+                    running.pop(place).join()
+        finally:
+            _end(running.values())
+            inbox.close()
+        return [results[place] for place in range(len(jobs))]
+
+
+def _started(context: Any, job: Job[R], place: int, inbox: Any) -> BaseProcess:  # noqa: ANN401
     with interrupts_held_back():
-        workers: list[BaseProcess] = [
-            context.Process(
-                target=_work, args=(work, list(indices[k::processes]), results), daemon=True
-            )
-            for k in range(min(processes, len(indices)))
-        ]
-        for worker in workers:
-            worker.start()
-    try:
-        yield from _in_order(indices, results, workers)
-    finally:
-        for worker in workers:
-            worker.terminate()
-        for worker in workers:
-            worker.join()
-        results.close()
+        process: BaseProcess = context.Process(target=_work, args=(job, place, inbox), daemon=True)
+        process.start()
+    return process
 
 
-def _in_order(
-    indices: Sequence[int],
-    results: Any,  # noqa: ANN401
-    workers: Sequence[BaseProcess],
-) -> Iterator[Entry]:
-    early: dict[int, Entry] = {}
-    for index in indices:
-        while index not in early:
-            arrived, entry = _next(results, workers)
-            if isinstance(entry, BaseException):
-                raise entry
-            early[arrived] = entry
-        yield early.pop(index)
-
-
-def _next(results: Any, workers: Sequence[BaseProcess]) -> tuple[int, Any]:  # noqa: ANN401
-    """Wait for the next entry, and notice if nobody is left to make it."""
+def _next(inbox: Any, running: dict[int, BaseProcess]) -> tuple[int, str, Any]:  # noqa: ANN401
+    """Wait for the next message, and notice if nobody is left to send it."""
     while True:
         # Asked before the wait: what a process sent before it ended is then still found.
-        dead = [worker for worker in workers if worker.exitcode not in (None, 0)]
+        dead = [process for process in running.values() if process.exitcode is not None]
         try:
-            found: tuple[int, Any] = results.get(timeout=_POLL_SECONDS)
+            found: tuple[int, str, Any] = inbox.get(timeout=_POLL_SECONDS)
         except queue.Empty:
             if dead:
                 message = f"a process died with status {dead[0].exitcode}"
@@ -82,14 +118,40 @@ def _next(results: Any, workers: Sequence[BaseProcess]) -> tuple[int, Any]:  # n
             return found
 
 
-def _work(work: Work, indices: Sequence[int], results: Any) -> None:  # noqa: ANN401
-    """Run in a process of its own: send entries, or the error that ended them."""
+def _end(processes: Any) -> None:  # noqa: ANN401 - any iterable of them
+    """Ask processes to end, wait a while, then end those that did not."""
+    left = list(processes)
+    for process in left:
+        process.terminate()
+    for process in left:
+        process.join(_GRACE_SECONDS)
+        if process.exitcode is None:
+            process.kill()
+            process.join()
+
+
+def _work(job: Job[Any], place: int, inbox: Any) -> None:  # noqa: ANN401
+    """Run in a process of its own: send what the job sends, then its result or its error."""
     ignore_interrupts()
     parent = multiprocessing.parent_process()
+
+    def send(content: Any) -> None:  # noqa: ANN401
+        if parent is not None and not parent.is_alive():
+            raise SystemExit(1)
+        inbox.put((place, _SAID, content))
+
     try:
-        for index, entry in zip(indices, work(indices), strict=True):
-            if parent is not None and not parent.is_alive():
-                return
-            results.put((index, entry))
+        result = job(send)
     except Exception as error:
-        results.put((-1, error))
+        inbox.put((place, _FAILED, _sendable(error)))
+    else:
+        inbox.put((place, _DONE, result))
+
+
+def _sendable(error: Exception) -> Exception:
+    """Return the error; what cannot be sent to another process, as its words."""
+    try:
+        pickle.loads(pickle.dumps(error))  # noqa: S301 - made here
+    except Exception:
+        return RuntimeError(repr(error))
+    return error

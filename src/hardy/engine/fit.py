@@ -1,96 +1,174 @@
-"""What a method learns from held-out samples before the others: an ensemble's temperatures.
+"""Fitting: what a method learns before it answers, and the files that it becomes.
 
-The members' opinions of the held-out samples are kept on disk, so that a resumed run, the processes
-of one run, and other experiments with the same members find them.
+The files are written whole, first to this machine and then to the run, their manifest last. Every
+process that answers reads them, this one too, so that one and several processes cannot differ, and
+a run that was stopped while it answered learns nothing anew.
 """
 
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
-from typing import cast
+from typing import Any
 
-import numpy as np
 import torch
-from filelock import FileLock
-from safetensors.numpy import load_file, save
+from safetensors.torch import load, save
+from torch import Tensor
 
+from hardy.core.cache import default_cache
 from hardy.core.errors import DataError
-from hardy.core.files import write_whole
 from hardy.core.hashing import digest
-from hardy.core.paths import state_dir
+from hardy.core.paths import safe_name, state_dir
 from hardy.data.dataset import Dataset
+from hardy.data.item import Targets
+from hardy.data.loader import Images, read_images
 from hardy.data.pipeline import BadSample, loader
+from hardy.data.view_spec import Identity
+from hardy.engine.checkpoint import Checkpoint
 from hardy.engine.device import spread
-from hardy.engine.entries import subject_of
-from hardy.engine.leak import open_apart
-from hardy.engine.setup import Bench
-from hardy.methods.ensemble.method import Ensemble
+from hardy.engine.progress import Reporter
+from hardy.engine.setup import Setup
+from hardy.engine.train import Training, train
+from hardy.methods.base import Method, Subject
+from hardy.methods.base_spec import Role
+from hardy.methods.fitting import Fits, Learner
+from hardy.models.state import MANIFEST, read_fitted, write_fitted
+from hardy.plan.tracker import Run
 
 
-def learn(bench: Bench, say: Callable[[str], None] = lambda _: None) -> dict[str, float]:
-    """Fit what the method learns from held-out samples, and set it.
+def fit(
+    setup: Setup, checkpoint: Checkpoint, run: Run, reporter: Reporter
+) -> Path | None:
+    """Let the method learn, unless it has in this run, and load what it learned from the files.
 
     Args:
-        bench: The experiment's parts; the method is changed.
-        say: Told before a long computation.
+        setup: The experiment's parts; the method is changed by what is loaded.
+        checkpoint: Where a training stands.
+        run: Takes the files, and whatever is measured.
+        reporter: Told of samples read, and of steps.
 
     Returns:
-        What was fitted, as metrics; nothing where the method learns nothing so.
+        The folder of the files; None where the method learns nothing.
 
     Raises:
-        DataError: If a held-out sample is broken, or is one of the experiment's own.
+        SpecError: If the dataset lacks what the method learns from.
+        DataError: If a sample is broken.
+        MethodError: If a loss is not finite.
     """
-    held_out, method = bench.experiment.method.held_out, bench.method
-    if held_out is None or not isinstance(method, Ensemble):
-        return {}
-    dataset = open_apart(held_out, bench.experiment, bench.dataset)
-    opinions, labels = _opinions(bench, dataset, say)
-    return method.fit(opinions, labels)
+    if not isinstance(setup.method, Fits) or "fit" not in setup.data:
+        return None
+    folder = fitted_folder(run.run_id)
+    if not (folder / MANIFEST).is_file():
+        found = setup.method.fit(_Work(setup, checkpoint, run, reporter))
+        write_fitted(folder, found)
+    for file in sorted(folder.iterdir(), key=lambda file: (file.name == MANIFEST, file.name)):
+        run.artifact(file, f"weights/{file.name}")
+    load_fitted(setup.method, folder)
+    return folder
 
 
-def _opinions(
-    bench: Bench, dataset: Dataset, say: Callable[[str], None]
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the members' log-probabilities (N, M, C) and the labels (N,)."""
-    file = _file(bench, dataset)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{file}.lock"):
-        if not file.is_file():
-            say(f"asks the members for {len(dataset.samples)} held-out samples")
-            write_whole(file, save(_made(bench, dataset)))
-        content = load_file(file)
-    return content["opinions"], content["labels"]
+def load_fitted(method: Method, folder: Path | None) -> None:
+    """Give a method what it fitted, from its files.
+
+    Raises:
+        WeightsError: If a file is damaged.
+    """
+    if folder is not None and isinstance(method, Fits):
+        method.load(read_fitted(folder))
 
 
-def _file(bench: Bench, dataset: Dataset) -> Path:
-    """Name the file by all that the opinions depend on."""
-    experiment = bench.experiment
-    method = experiment.method.identity()
-    key = {
-        "samples": dataset.digest,
-        "shift": experiment.data.shift_label,
-        "weights": bench.located.identities,
-        "model": experiment.model.identity(),
-        "members": method["members"],
-        "marginal": method["marginal"],
-        "seed": experiment.seed,
-        "precision": experiment.precision,
-    }
-    return state_dir() / "held-out" / f"{digest(key)}.safetensors"
+def fitted_folder(run_id: str) -> Path:
+    """Return where this machine keeps what a run's method fitted, until the run has finished."""
+    return state_dir() / "fitted" / safe_name(run_id, what="run id")
 
 
-def _made(bench: Bench, dataset: Dataset) -> dict[str, np.ndarray]:
-    method = cast("Ensemble", bench.method)
-    other = replace(bench, dataset=dataset)
-    workers = spread(bench.experiment, bench.model.preprocess.size, bench.fabric.device.type)
-    opinions, labels = [], []
-    pipeline = other.pipeline(range(len(dataset.samples)))
-    with closing(loader(pipeline, workers.workers)) as samples:
-        for item in samples:
-            if isinstance(item, BadSample):
-                raise DataError(item.reason, hint=item.hint)
-            with bench.fabric.autocast():
-                opinions.append(method.unscaled(subject_of(other, item)))
-            labels.append(item.label)
-    return {"opinions": torch.stack(opinions).numpy(), "labels": np.array(labels)}
+def discard(run_id: str) -> None:
+    """Delete what a run's method fitted, once it is safe in a finished run."""
+    shutil.rmtree(fitted_folder(run_id), ignore_errors=True)
+
+
+class _Work:
+    """What a method may ask of the engine: see `hardy.methods.fitting.Work`."""
+
+    def __init__(
+        self, setup: Setup, checkpoint: Checkpoint, run: Run, reporter: Reporter
+    ) -> None:
+        self.seed = setup.experiment.seed
+        self.device: torch.device = setup.fabric.device
+        self.task = setup.task
+        self._setup = setup
+        self._checkpoint = checkpoint
+        self._run = run
+        self._reporter = reporter
+        self._name = setup.experiment.name
+
+    @property
+    def _workers(self) -> int:
+        size, device = self._setup.model.preprocess.size, self.device.type
+        return spread(self._setup.experiment, size, device).workers
+
+    def data(self, role: Role) -> Dataset:
+        """Return a role's samples."""
+        return self._setup.data[role]
+
+    def images(self, role: Role) -> Images:
+        """Read a role's images into memory."""
+        what = {"fit": "training", "validate": "validation"}.get(role, role)
+        self._reporter.unit(
+            f"{self._name}: reads {what} samples", len(self._setup.data[role].samples)
+        )
+        return read_images(
+            self._setup.pipeline(role, views=Identity()),
+            self.device,
+            workers=self._workers,
+            skip=self._setup.experiment.data.on_bad_sample == "skip",
+            hear=lambda done: self._reporter.sample(done, ""),
+        )
+
+    def subjects(self, role: Role) -> Iterator[tuple[Subject, Targets]]:
+        """Yield a role's samples one by one."""
+        with closing(loader(self._setup.pipeline(role), self._workers)) as samples:
+            for item in samples:
+                if isinstance(item, BadSample):
+                    raise DataError(item.reason, hint=item.hint)
+                with self._setup.fabric.autocast():
+                    yield self._setup.subject(item), item.targets
+
+    def train(self, learner: Learner, fit: Images, validate: Images) -> None:
+        """Train; the learner is left with the weights to keep."""
+        parts = (self._setup.fabric, self._run, self._reporter, self._name)
+        train(Training(learner, fit, validate, *parts), self._checkpoint)
+
+    def kept(
+        self,
+        kind: str,
+        key: Any,  # noqa: ANN401 - any JSON value
+        make: Callable[[], dict[str, Tensor]],
+    ) -> dict[str, Tensor]:
+        """Return what `make` gives, from the cache where the same was made before."""
+        experiment = self._setup.experiment
+        known_by = {
+            "samples": self._setup.data["fit"].digest,
+            "shift": experiment.data.shift_label,
+            "weights": [located.identity for located in self._setup.located.values()],
+            "model": experiment.model.identity(),
+            "seed": experiment.seed,
+            "precision": experiment.precision,
+            "key": key,
+        }
+        content = default_cache().through(
+            kind, digest(known_by), lambda: save(_contiguous(make())), once=True
+        )
+        return dict(load(content))
+
+    def log(self, values: Mapping[str, float]) -> None:
+        """Log metrics of the run."""
+        self._run.metrics(values)
+
+    def say(self, news: str) -> None:
+        """Tell the user."""
+        self._reporter.say(f"{self._name}: {news}")
+
+
+def _contiguous(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.contiguous() for name, tensor in tensors.items()}

@@ -1,6 +1,5 @@
 """What a person looks at after a unit: drawn from its records, and from the model for a few."""
 
-import json
 from collections.abc import Iterator
 
 import numpy as np
@@ -10,41 +9,68 @@ from PIL import Image
 from torch import Tensor
 
 from hardy.data.pipeline import Prepared
-from hardy.engine.entries import subject_of
-from hardy.engine.setup import Bench
+from hardy.engine.setup import Setup
 from hardy.explain.choose import choose
 from hardy.explain.gradcam import heat_map
 from hardy.explain.panels import Heat, gradcam_panel, view_grid
-from hardy.measure.records import answers, column
-from hardy.methods.base import Subject
-from hardy.results.report import unit_report
-from hardy.tasks.classify.charts import confusion_picture, reliability_diagram
-from hardy.tasks.classify.confusion import confusion_rows
-from hardy.tasks.classify.metrics import correct
+from hardy.methods.base import Adapts, Answers, Subject
+from hardy.tasks.base import Content
 
-Content = Image.Image | str
+_SOURCE = "source"
 
 
-def draw(bench: Bench, frame: pd.DataFrame) -> Iterator[tuple[str, Content]]:
-    """Yield a unit's pictures, and the counts behind them, with their artifact paths."""
-    main = bench.experiment.method.kind
-    for name in answers(frame):
-        rows = confusion_rows(frame, name, bench.dataset.classes)
-        yield f"confusion/{name}.json", json.dumps(rows, ensure_ascii=False, indent=1)
-        yield f"confusion/{name}.png", confusion_picture(rows, bench.dataset.classes)
-        confidence = column(frame, f"{name}.confidence")
-        yield f"calibration/{name}.png", reliability_diagram(confidence, correct(frame, name))
-    yield from unit_report(frame, main, bench.dataset.classes)
-    wanted = bench.experiment.explain
+def draw(setup: Setup, frame: pd.DataFrame) -> Iterator[tuple[str, Content]]:
+    """Yield a unit's tables and pictures with their artifact paths."""
+    method = setup.experiment.method
+    yield from setup.task.report(frame, method.kind, method.baseline)
+    wanted = setup.experiment.explain
     for row in range(min(wanted.view_grids, len(frame))):
-        yield f"views/{_file_name(frame, row)}.png", _views(bench, frame, row)
-    if wanted.gradcam is not None:
-        rule, count = wanted.gradcam.choose, wanted.gradcam.count
-        for row in choose(frame, main, "source", rule, count):
-            name, item = f"{_file_name(frame, row)}.png", _prepared(bench, frame, row)
-            yield f"gradcam/{name}", _gradcam(bench, frame, row, item)
-            for folder, picture in bench.method.illustrate(subject_of(bench, item)).items():
-                yield f"{folder}/{name}", picture
+        yield f"views/{_file_name(frame, row)}.png", _views(setup, frame, row)
+    for row in _chosen(setup, frame):
+        name, item = f"{_file_name(frame, row)}.png", _prepared(setup, frame, row)
+        for folder, picture in _of_sample(setup, item):
+            yield f"{folder}/{name}", picture
+
+
+def _of_sample(setup: Setup, item: Prepared) -> Iterator[tuple[str, Image.Image]]:
+    """Yield one sample's pictures, each with its folder."""
+    subject = setup.subject(item)
+    with torch.no_grad(), setup.fabric.autocast():
+        answers = {_SOURCE: setup.task.answer(setup.model(subject.views[:1]))[0]}
+    heats = {"before": _heat(setup, subject, item, answers[_SOURCE])}
+    for name, method in _adapted(setup).items():
+        with setup.fabric.autocast():
+            answers[name] = method.predict(subject).answers[name]
+        heats[f"after {name}"] = _heat(setup, subject, item, answers[name])
+        method.reset()
+    if isinstance(setup.method, Answers):
+        with setup.fabric.autocast():
+            answers |= {n: a[0] for n, a in setup.method.answer(subject.views[:1]).items()}
+    panel = setup.task.panel(item, answers)
+    if panel is not None:
+        yield "answers", panel
+    drawn = {label: heat for label, heat in heats.items() if heat is not None}
+    if drawn:
+        yield "gradcam", _gradcam(setup, item, drawn)
+    yield from setup.method.illustrate(subject).items()
+
+
+def _gradcam(setup: Setup, item: Prepared, heats: dict[str, Heat]) -> Image.Image:
+    experiment = setup.experiment
+    title = f"{item.id}   {experiment.data.shift_label}   {experiment.method.kind}"
+    truth = setup.task.names[_label(item)]
+    return gradcam_panel(_pixels(item.pixels[:1])[0], heats, truth, title)
+
+
+def _chosen(setup: Setup, frame: pd.DataFrame) -> list[int]:
+    """Return the rows of the samples to draw, by the rule that the spec names."""
+    wanted, method, task = setup.experiment.explain.gradcam, setup.experiment.method, setup.task
+    if wanted is None:
+        return []
+    score = task.score(frame, method.kind)
+    before = task.score(frame, method.baseline) if method.baseline else score
+    uncertain = task.uncertainty(frame, method.kind)
+    return choose(wanted.choose, wanted.count, uncertain, score != before)
 
 
 def _file_name(frame: pd.DataFrame, row: int) -> str:
@@ -54,49 +80,47 @@ def _file_name(frame: pd.DataFrame, row: int) -> str:
     return f"{row:05d}-{plain[-80:].strip('.')}"
 
 
-def _prepared(bench: Bench, frame: pd.DataFrame, row: int) -> Prepared:
+def _prepared(setup: Setup, frame: pd.DataFrame, row: int) -> Prepared:
     """Prepare a sample once more; its random numbers, and so its views, are the same again."""
     wanted = frame["sample"].iloc[row]
-    index = next(i for i, s in enumerate(bench.dataset.samples) if s.id == wanted)
-    item = bench.pipeline([index])[0]
+    samples = setup.data["answer"].samples
+    place = next(i for i, sample in enumerate(samples) if sample.id == wanted)
+    item = setup.pipeline("answer", [place])[0]
     if not isinstance(item, Prepared):
         message = f"{wanted} was readable a moment ago: {item.reason}"
         raise OSError(message)
     return item
 
 
-def _views(bench: Bench, frame: pd.DataFrame, row: int) -> Image.Image:
-    item = _prepared(bench, frame, row)
+def _views(setup: Setup, frame: pd.DataFrame, row: int) -> Image.Image:
+    item = _prepared(setup, frame, row)
     selected = frame["selected_views"].iloc[row] if "selected_views" in frame else [0]
     names = [", ".join(operations) for operations in item.names]
     return view_grid(_pixels(item.pixels), names, set(selected))
 
 
-def _gradcam(bench: Bench, frame: pd.DataFrame, row: int, item: Prepared) -> Image.Image:
-    """Draw Grad-CAM of the predicted class, by the source model and by each adapted one."""
-    main, subject = bench.experiment.method.kind, subject_of(bench, item)
-    prediction = int(frame["source.prediction"].iloc[row])
-    confidence = float(frame["source.confidence"].iloc[row])
-    heats = {"before": _heat(bench, subject, item.label, prediction, confidence)}
-    methods = dict(bench.method.companions())
-    if bench.method.leaves_adapted:
-        methods[main] = bench.method
-    for name, method in methods.items():
-        with bench.fabric.autocast():
-            answer = method.predict(subject).answers[name]
-        heats[f"after {name}"] = _heat(
-            bench, subject, item.label, int(answer.argmax()), float(answer.max().exp())
-        )
-        method.reset()
-    truth = bench.dataset.classes[item.label]
-    title = f"{item.id}   {bench.experiment.data.shift_label}   {main}"
-    return gradcam_panel(_pixels(item.pixels[:1])[0], heats, truth, title)
+def _adapted(setup: Setup) -> dict[str, Adapts]:
+    """Return what adapts the model, by the names of their answers, the unit's own last."""
+    method = setup.method
+    found = dict(method.companions())
+    if isinstance(method, Adapts) and method.leaves_adapted:
+        found[setup.experiment.method.kind] = method
+    return found
 
 
-def _heat(bench: Bench, subject: Subject, label: int, prediction: int, confidence: float) -> Heat:
+def _heat(setup: Setup, subject: Subject, item: Prepared, answer: Tensor) -> Heat | None:
+    """Return where the evidence for an answer lies, by the model as it is now."""
+    prediction = setup.task.explained_class(answer)
+    if prediction is None:
+        return None
     with torch.enable_grad():
-        heat = heat_map(bench.model, subject.views[:1], prediction)
-    return Heat(heat, bench.dataset.classes[prediction], confidence, prediction == label)
+        heat = heat_map(setup.model, subject.views[:1], prediction)
+    name, confidence = setup.task.names[prediction], float(answer[prediction].exp())
+    return Heat(heat, name, confidence, prediction == _label(item))
+
+
+def _label(item: Prepared) -> int:
+    return int(item.targets.label) if item.targets.label is not None else -1
 
 
 def _pixels(views: Tensor) -> np.ndarray:

@@ -1,60 +1,26 @@
-"""Carries a plan out: a run for each unit, a parent where there are several, true statuses."""
+"""Carries a plan out: what is needed first, then the units; a parent where there are several."""
 
-import json
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from time import sleep
-from types import MappingProxyType
-from typing import Any
 
 from hardy.core.errors import HardyError, Interrupted
-from hardy.data.open import open_division
-from hardy.engine.checkpoint import Checkpoint, Measures
-from hardy.engine.device import threads_as_before
-from hardy.engine.evaluate import evaluate
-from hardy.engine.fit import learn
-from hardy.engine.journal import Journal, discard
-from hardy.engine.leak import check_leaks
-from hardy.engine.pictures import draw
 from hardy.engine.progress import Reporter
-from hardy.engine.setup import assemble, features_dir
 from hardy.engine.signals import Stopped, stop_on_signals
-from hardy.engine.source_check import check_source
-from hardy.engine.supply import supplied
-from hardy.engine.train import speed_of, train
-from hardy.measure.leaderboard import leaderboard, leaderboard_row
-from hardy.measure.records import read_parquet, write_parquet
-from hardy.methods.features import clear_oldest
-from hardy.methods.fitting import Trainer
-from hardy.models.weights import state_sha256
-from hardy.plan.measured import work_label
-from hardy.plan.tracker import (
-    FINGERPRINT_TAG,
-    WORK_TAG,
-    PastRun,
-    Run,
-    Scalar,
-    Status,
-    Tracker,
-)
-from hardy.plan.units import Plan, PlannedUnit
+from hardy.engine.unit import ending, keep, run_unit, with_weights
+from hardy.plan.tracker import FINGERPRINT_TAG, Run, Tracker
+from hardy.plan.units import Plan
 from hardy.results.report import parent_report
-from hardy.results.request import REQUEST, SPEC, UNITS, request_text, spec_tag, units_text
-from hardy.results.stored import UnitResult
-from hardy.results.verdicts import aggregated, all_verdicts, announce, judged, note_verdicts
-from hardy.spec import Resolved, dump
-from hardy.spec.experiment import Experiment
-from hardy.tasks.summary import summarise
-
-RECORDS = "records/records.parquet"
-_WAIT_SECONDS = 3.0
+from hardy.results.request import REQUEST, UNITS, request_text, spec_tag, units_text
+from hardy.results.stored import StoredUnit
+from hardy.results.table import leaderboard_text, parent_metrics
+from hardy.results.verdicts import all_verdicts, announce, note_verdicts
+from hardy.spec import Resolved
 
 
 def run_plan(
     plan: Plan, tracker: Tracker, reporter: Reporter, *, resume_command: str
-) -> tuple[str, list[UnitResult]]:
+) -> tuple[str, list[StoredUnit]]:
     """Carry out every unit that no finished run already holds.
 
     Args:
@@ -65,7 +31,7 @@ def run_plan(
 
     Returns:
         The id of the run that a person should look at (the parent's, or the only unit's), and the
-        units' results in order.
+        units in order, as they are stored.
 
     Raises:
         Interrupted: If a signal stopped it; the runs in progress are KILLED.
@@ -73,9 +39,9 @@ def run_plan(
     """
     try:
         with stop_on_signals(), reporter.showing(len(plan.needed) + len(plan.units)):
-            run_id, results = _carry_out(plan, tracker, reporter)
-            announce(plan.resolved, results, reporter)
-            return run_id, results
+            run_id, units = _carry_out(plan, tracker, reporter)
+            announce(plan.resolved, units, reporter.say)
+            return run_id, units
     except Stopped as stop:
         raise Interrupted(stop.number, hint=resume_command) from None
     except HardyError as error:
@@ -83,40 +49,37 @@ def run_plan(
         raise
 
 
-def _carry_out(plan: Plan, tracker: Tracker, reporter: Reporter) -> tuple[str, list[UnitResult]]:
+def _carry_out(plan: Plan, tracker: Tracker, reporter: Reporter) -> tuple[str, list[StoredUnit]]:
     if len(plan.units) == 1 and not plan.needed:
-        only = supplied(plan.units[0], {}, tracker)
-        result = _settle(only, tracker, reporter, tags=spec_tag(plan.resolved))
-        return result.run_id, [result]
+        only = with_weights(plan.units[0], {}, tracker)
+        unit = run_unit(only, tracker, reporter, tags=spec_tag(plan.resolved))
+        return unit.run_id, [unit]
     past = tracker.find(plan.fingerprint)
     if past is not None and past.finished and all(unit.reusable for unit in plan.units):
         tracker.refer(past.run_id)
-        units = [supplied(unit, {}, tracker) for unit in plan.units]
-        return past.run_id, [_settle(unit, tracker, reporter, past.run_id) for unit in units]
+        return past.run_id, _run_all(plan, tracker, reporter, past.run_id)
     parent = tracker.start(
         plan.resolved.name,
         tags=_parent_tags(plan),
         resume=past.run_id if past is not None and not past.busy else None,
     )
-    with _ending(parent):
+    with ending(parent):
         parent.text(request_text(plan.resolved), REQUEST)
-        results = _settle_all(plan, tracker, reporter, parent.run_id)
-        _summarise_parent(parent, plan.resolved, results)
-        parent.text(units_text(results), UNITS)
-    return parent.run_id, results
+        units = _run_all(plan, tracker, reporter, parent.run_id)
+        _summarise(parent, plan.resolved, units)
+        parent.text(units_text(units), UNITS)
+    return parent.run_id, units
 
 
-def _settle_all(plan: Plan, tracker: Tracker, reporter: Reporter, parent: str) -> list[UnitResult]:
-    """Run what is needed first, then the units; return the units' results."""
-    made: dict[str, UnitResult] = {}
-    for source in plan.needed:
-        ready = supplied(source, made, tracker)
-        made[source.fingerprint] = _settle(ready, tracker, reporter, parent)
-    return [
-        made.get(unit.fingerprint)
-        or _settle(supplied(unit, made, tracker), tracker, reporter, parent)
-        for unit in plan.units
-    ]
+def _run_all(plan: Plan, tracker: Tracker, reporter: Reporter, parent: str) -> list[StoredUnit]:
+    """Run what is needed first, then the units; return the units, each run once."""
+    made: dict[str, StoredUnit] = {}
+    for planned in (*plan.needed, *plan.units):
+        if planned.fingerprint not in made:
+            runs = {mark: unit.run_id for mark, unit in made.items()}
+            ready = with_weights(planned, runs, tracker)
+            made[planned.fingerprint] = run_unit(ready, tracker, reporter, parent=parent)
+    return [made[planned.fingerprint] for planned in plan.units]
 
 
 def _parent_tags(plan: Plan) -> dict[str, str]:
@@ -128,176 +91,10 @@ def _parent_tags(plan: Plan) -> dict[str, str]:
     }
 
 
-@contextmanager
-def _ending(run: Run) -> Iterator[None]:
-    """End a run with the status that is true of what happened inside."""
-    try:
-        yield
-    except Stopped as stop:
-        run.end(Status.KILLED, f"stopped by signal {stop.number}")
-        raise
-    except BaseException as error:
-        run.end(Status.FAILED, error.message if isinstance(error, HardyError) else repr(error))
-        raise
-    else:
-        run.end(Status.FINISHED)
-
-
-def _settle(
-    planned: PlannedUnit,
-    tracker: Tracker,
-    reporter: Reporter,
-    parent: str | None = None,
-    *,
-    tags: Mapping[str, str] = MappingProxyType({}),
-) -> UnitResult:
-    """Return a unit's result: an earlier run's where there is one, else by running it."""
-    name = planned.unit.experiment.name
-    past = _awaited(planned, tracker, reporter)
-    if past is not None and past.finished:
-        if parent is None:
-            tracker.refer(past.run_id)
-        frame = read_parquet(tracker.artifact(past.run_id, RECORDS))
-        reporter.say(f"{name}: reuses run {past.run_id} (same fingerprint {planned.fingerprint})")
-        reporter.unit_done()
-        return UnitResult(planned, past.run_id, frame, past.metrics, reused=True)
-    run = tracker.start(
-        name,
-        tags={**_tags(planned), **tags},
-        parent=parent,
-        resume=past.run_id if past is not None else None,
-    )
-    with _ending(run), threads_as_before():
-        result = _run_unit(planned, run, reporter)
-    discard(run.run_id)
-    Checkpoint(run.run_id, planned.fingerprint).discard()
-    clear_oldest(features_dir())
-    reporter.unit_done()
-    return result
-
-
-def _awaited(planned: PlannedUnit, tracker: Tracker, reporter: Reporter) -> PastRun | None:
-    """Return the unit's earlier run, once no other process is writing it."""
-    past = planned.past
-    if past is not None and past.busy:
-        name = planned.unit.experiment.name
-        reporter.say(f"{name}: waiting for another process, which is at it (run {past.run_id})")
-    while past is not None and past.busy:
-        sleep(_WAIT_SECONDS)
-        past = tracker.find(planned.fingerprint)
-    return past
-
-
-def _run_unit(planned: PlannedUnit, run: Run, reporter: Reporter) -> UnitResult:
-    experiment = planned.unit.experiment
-    run.text(dump(experiment), SPEC)
-    run.params(leaves(experiment))
-    bench = assemble(experiment, planned.located)
-    check_leaks(planned, bench.dataset)
-    check_source(bench)
-    if experiment.data.partition is not None:
-        run.text(json.dumps(open_division(experiment.data).as_json(), indent=1), "data/parts.json")
-    run.dataset(
-        bench.dataset.name,
-        planned.data_digest,
-        {"dataset": bench.dataset.name, "shift": experiment.data.shift_label},
-        "train" if isinstance(bench.method, Trainer) else "test",
-    )
-    run.tags(
-        {
-            "hardy.state_sha256": state_sha256(bench.model.network),
-            "hardy.device": bench.fabric.device.type,
-        }
-    )
-    learned = learn(bench, lambda news: reporter.say(f"{experiment.name}: {news}"))
-    epochs: list[Measures] = []
-    if isinstance(bench.method, Trainer):
-        bench, epochs = train(bench, Checkpoint(run.run_id, planned.fingerprint), run, reporter)
-    with Journal(run.run_id, planned.fingerprint) as journal:
-        frame = evaluate(bench, journal, reporter, experiment.name)
-        metrics = summarise(frame, experiment.method.kind, "source")
-        metrics |= {"skipped": float(frame.attrs["skipped"]), **learned}
-        if epochs and planned.samples.count:
-            metrics |= speed_of(epochs, planned.samples.count)
-        with tempfile.TemporaryDirectory() as folder:
-            records = Path(folder) / "records.parquet"
-            write_parquet(frame, records)
-            run.artifact(records, RECORDS)
-            for path, picture in draw(bench, frame):
-                _save(run, Path(folder), path, picture)
-    result = judged(UnitResult(planned, run.run_id, frame, metrics, reused=False), run)
-    run.metrics(result.metrics)
-    return result
-
-
-def _save(run: Run, folder: Path, path: str, content: Any) -> None:  # noqa: ANN401
-    """Log a picture or a text under its artifact path."""
-    if isinstance(content, str):
-        run.text(content, path)
-        return
-    file = folder / path.replace("/", "_")
-    content.save(file)
-    run.artifact(file, path)
-
-
-def _tags(planned: PlannedUnit) -> dict[str, str]:
-    experiment = planned.unit.experiment
-    return {
-        FINGERPRINT_TAG: planned.fingerprint,
-        "hardy.experiment": experiment.name,
-        "hardy.role": "unit",
-        "hardy.method": experiment.method.kind,
-        "hardy.model": experiment.model.name,
-        "hardy.dataset": experiment.data.dataset,
-        "hardy.shift": experiment.data.shift_label,
-        "hardy.data_digest": planned.data_digest,
-        "hardy.weights": planned.weights,
-        WORK_TAG: work_label(experiment),
-        **{f"hardy.choice.{key}": str(value) for key, value in planned.unit.choices.items()},
-    }
-
-
-def leaves(experiment: Experiment) -> dict[str, Scalar]:
-    """Return an experiment's scalar values under dotted keys, for MLflow's parameters."""
-    return dict(_leaves(experiment.model_dump(mode="json", by_alias=True), ""))
-
-
-def _leaves(value: Any, path: str) -> Iterator[tuple[str, Scalar]]:  # noqa: ANN401
-    if isinstance(value, Mapping):
-        for key, item in value.items():
-            yield from _leaves(item, f"{path}.{key}" if path else key)
-    elif isinstance(value, Sequence) and not isinstance(value, str):
-        for index, item in enumerate(value):
-            yield from _leaves(item, f"{path}.{index}")
-    else:
-        yield path, value
-
-
-def leaderboard_rows(results: Sequence[UnitResult]) -> list[dict[str, Any]]:
-    """Return one row a unit, before and after, for tables."""
-    return [
-        leaderboard_row(
-            result.planned.unit.experiment.name,
-            result.planned.unit.experiment.data.shift_label,
-            result.metrics,
-        )
-        for result in results
-    ]
-
-
-def _summarise_parent(parent: Run, resolved: Resolved, results: Sequence[UnitResult]) -> None:
-    found = all_verdicts(resolved, results)
-    note_verdicts(parent, found, before=leaderboard(leaderboard_rows(results)))
+def _summarise(parent: Run, resolved: Resolved, units: Sequence[StoredUnit]) -> None:
+    """Write to the parent what its units came to: leaderboard, report, means."""
+    note_verdicts(parent, all_verdicts(resolved, units), before=leaderboard_text(units))
     with tempfile.TemporaryDirectory() as folder:
-        for path, content in parent_report(resolved, results):
-            _save(parent, Path(folder), path, content)
-    if len(resolved.experiments) == 1:
-        parent.metrics(aggregated(results))
-    count = len(results)
-    parent.metrics({"units": count, "units/reused": sum(r.reused for r in results)})
-    if len({r.planned.unit.experiment.method.kind for r in results}) > 1:
-        return  # a mean over several methods is nobody's number
-    for name in ("accuracy", "source/accuracy", "nll", "ece", "seconds_per_sample"):
-        values = [r.metrics[name] for r in results if name in r.metrics]
-        if len(values) == count:
-            parent.metrics({f"mean/{name}": sum(values) / count})
+        for path, content in parent_report(resolved, units):
+            keep(parent, Path(folder), path, content)
+    parent.metrics(parent_metrics(resolved, units))

@@ -1,116 +1,159 @@
-"""Everything a unit needs on the table before the first sample."""
+"""Setting up: an experiment's parts, built and fitted together."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from lightning_fabric import Fabric
 
+from hardy.core.cache import default_cache
 from hardy.core.errors import SpecError
-from hardy.core.paths import state_dir
 from hardy.data.dataset import Dataset
-from hardy.data.open import open_dataset
-from hardy.data.pipeline import SamplePipeline
+from hardy.data.pipeline import Prepared, SamplePipeline
+from hardy.data.view_spec import ViewSpec
 from hardy.engine.device import make_fabric, spread, use_threads
 from hardy.explain.point import SourcePoint
-from hardy.methods.base import TestTimeMethod
+from hardy.methods.base import Method, Subject
+from hardy.methods.base_spec import Role
 from hardy.methods.build import build_method, views_of
 from hardy.models.build import build_model, ready
 from hardy.models.model import Model
 from hardy.models.spec import ModelSpec
-from hardy.plan.inputs import Located
+from hardy.models.weights import Located
 from hardy.spec.experiment import Experiment
+from hardy.tasks.base import Task
+from hardy.tasks.build import build_task
 
 
 @dataclass(frozen=True)
-class Bench:
+class Setup:
     """An experiment's parts, built.
 
     Attributes:
         experiment: The resolved spec.
-        located: Its weights.
+        located: Its weights, by the dotted path of what names them.
         fabric: Device and precision.
-        dataset: The samples, sorted.
-        model: The source model, on the device.
-        method: Adapts and answers.
+        task: What an answer is, and how it is judged.
+        data: Samples by what they are for, sorted.
+        models: The experiment's own, then those that its method names; on the device.
+        method: Fits, answers, adapts.
     """
 
     experiment: Experiment
-    located: Located
+    located: Mapping[str, Located]
     fabric: Fabric
-    dataset: Dataset
-    model: Model
-    method: TestTimeMethod
+    task: Task
+    data: Mapping[Role, Dataset]
+    models: tuple[Model, ...]
+    method: Method
 
-    def pipeline(self, indices: Sequence[int]) -> SamplePipeline:
-        """Return what prepares the views of the samples at these places of the manifest."""
-        views = views_of(self.experiment.method)
+    @property
+    def model(self) -> Model:
+        """The experiment's own model."""
+        return self.models[0]
+
+    @property
+    def own(self) -> Role:
+        """What the experiment's own samples are for: those that its `data` names."""
+        return next(role for role, other in self.experiment.method.roles().items() if not other)
+
+    def pipeline(
+        self, role: Role, places: Sequence[int] | None = None, *, views: ViewSpec | None = None
+    ) -> SamplePipeline:
+        """Return what prepares samples.
+
+        Args:
+            role: Which.
+            places: Places in their manifest; None for all.
+            views: Augmentation in place of the method's.
+        """
+        experiment, asked = self.experiment, views or views_of(self.experiment.method)
         return SamplePipeline(
-            self.dataset,
+            self.data[role],
             self.model.preprocess,
-            shift=self.experiment.data.shift,
-            views=views,
-            seed=self.experiment.seed,
-            indices=indices,
-            keep_canvas=self.experiment.method.needs_canvas,
+            shift=experiment.data.shift,
+            views=asked,
+            seed=experiment.seed,
+            indices=places,
+            keep_canvas=experiment.method.needs_canvas,
             device=str(self.fabric.device),
-            further=self.method.view_sets,
-            point=SourcePoint(self.model) if views and views.at_point else None,
+            further=() if views else self.method.view_sets,
+            point=SourcePoint(self.model) if asked and asked.at_point else None,
+            target=experiment.task.target,
         )
 
+    def subject(self, item: Prepared) -> Subject:
+        """Return a prepared sample as a method sees it: normalised, on the device, no truth."""
+        views = self.model.preprocess.normalise(item.pixels.to(self.fabric.device))
+        return Subject(views, item.id, self.experiment.seed, item.canvas, others=item.others)
 
-def features_dir() -> Path:
-    """Return where methods keep image features for other runs."""
-    return state_dir() / "features"
 
-
-def assemble(experiment: Experiment, located: Located) -> Bench:
-    """Open the data, build the model and the method.
+def set_up(
+    experiment: Experiment, located: Mapping[str, Located], data: Mapping[Role, Dataset]
+) -> Setup:
+    """Build the task, the models and the method.
 
     Args:
         experiment: The resolved spec.
-        located: Its weights, where the plan found them; they are not looked for again.
+        located: Its weights, where the plan found them: its own first.
+        data: Its samples, opened; those to answer at least.
 
     Raises:
-        SpecError: If the model's outputs cannot be the dataset's classes.
-        DataError: If the dataset is absent or has another layout.
+        SpecError: If the task, the model and the dataset do not fit each other.
         WeightsError: If the weights are absent or do not fit.
     """
-    fabric = make_fabric(experiment)
-    dataset = open_dataset(experiment.data)
-    models = (experiment.model, *experiment.method.further_models)
-    first, *further = (
-        _model(spec, each, dataset, experiment.seed, fabric)
-        for spec, each in zip(models, (located, *located.others), strict=True)
+    fabric, dataset = make_fabric(experiment), data["answer"]
+    task = _task(experiment, dataset)
+    specs = (experiment.model, *experiment.method.further_models.values())
+    models = tuple(
+        _model(spec, each, dataset, task, experiment.seed, fabric)
+        for spec, each in zip(specs, located.values(), strict=True)
     )
     # Operations round by the number of threads, so the texts are read by as many as all else.
-    if use_threads(spread(experiment, first.preprocess.size, fabric.device.type)):
-        for model in (first, *further):
+    if use_threads(spread(experiment, models[0].preprocess.size, fabric.device.type)):
+        for model in models:
             ready(model, fabric.device)
-    method = build_method(experiment.method, first, *further)
-    kept = features_dir() if experiment.compute.keep_features else None
-    method.remember(kept, experiment.precision)
-    return Bench(experiment, located, fabric, dataset, first, method)
+    method = build_method(experiment.method, models, task)
+    method.remember(
+        default_cache() if experiment.compute.keep_features else None, experiment.precision
+    )
+    return Setup(experiment, located, fabric, task, data, models, method)
 
 
-def _model(spec: ModelSpec, located: Located, dataset: Dataset, seed: int, fabric: Fabric) -> Model:
+def _task(experiment: Experiment, dataset: Dataset) -> Task:
+    """Build the task with the names that the dataset has.
+
+    Raises:
+        SpecError: If the dataset lacks the truth that answers are held against.
+    """
+    spec = experiment.task
+    there = {"label": dataset.classes, "mask": dataset.read_mask, "image": True}
+    if not there[spec.target]:
+        message = f"task {spec.kind} needs a {spec.target} a sample; {dataset.name} has none"
+        raise SpecError(message, hint="Choose another task, or another dataset.")
+    names = dataset.mask_classes if spec.target == "mask" else dataset.classes
+    return build_task(spec, names, dataset.void)
+
+
+def _model(
+    spec: ModelSpec, located: Located, dataset: Dataset, task: Task, seed: int, fabric: Fabric
+) -> Model:
     model = build_model(
         spec,
-        dataset.model_indices,
+        dataset.model_indices if task.spec.target == "label" else None,
         classes=dataset.classes,
         seed=seed,
         located=located,
         device=fabric.device,
     )
     model.to(memory_format=torch.channels_last)  # convolutions' faster layout
-    _check_classes(spec, model, dataset)
+    _check_outputs(spec, model, task, dataset)
     return model
 
 
-def _check_classes(spec: ModelSpec, model: Model, dataset: Dataset) -> None:
+def _check_outputs(spec: ModelSpec, model: Model, task: Task, dataset: Dataset) -> None:
     outputs, kept = model.outputs(), model.model_indices
-    needed = max(kept) + 1 if kept else len(dataset.classes)
+    needed = max(kept) + 1 if kept else task.outputs
     fits = outputs >= needed if kept else outputs == needed
     if not fits:
         message = (

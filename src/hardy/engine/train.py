@@ -5,192 +5,170 @@ a run that was stopped ends with the numbers of one that was not.
 """
 
 import tempfile
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
-from typing import cast
 
 import torch
-from safetensors.torch import save
+from lightning_fabric import Fabric
 
 from hardy.core.errors import MethodError
 from hardy.core.seeding import derive, generator
-from hardy.data.loader import Stock, read_stock
-from hardy.engine.checkpoint import Checkpoint, Measures, Standing
-from hardy.engine.leak import open_apart
+from hardy.data.item import Batch
+from hardy.data.loader import Images
+from hardy.engine.checkpoint import Checkpoint, Measures, TrainState
 from hardy.engine.progress import Reporter
-from hardy.engine.setup import Bench
-from hardy.engine.supply import WEIGHTS
 from hardy.explain.curves import curves, curves_csv
-from hardy.methods.fitting import Batch, Trainer
+from hardy.methods.fitting import Learner
 from hardy.plan.tracker import Run
 
 _SECONDS = "seconds"
 
 
-def train(
-    bench: Bench, checkpoint: Checkpoint, run: Run, reporter: Reporter
-) -> tuple[Bench, list[Measures]]:
-    """Train until the last epoch, going on where the checkpoint stands; log weights and curves.
+@dataclass(frozen=True)
+class Training:
+    """What a training works with.
 
-    Args:
-        bench: The experiment's parts; its method is a trainer.
-        checkpoint: Written after each epoch.
+    Attributes:
+        learner: Is trained.
+        fit: Images to learn from.
+        validate: Images that each epoch is measured on.
+        fabric: Device and precision.
         run: Takes each epoch's measures, the epoch as the step.
-        reporter: Told of samples read, and of steps.
+        reporter: Told of steps.
+        name: The unit's, on the progress bar.
+    """
 
-    Returns:
-        The bench on the validation samples, its method with the weights to keep; and each epoch's
-        measures: `train/loss`, `validation/...`, `learning_rate`, and `seconds`.
+    learner: Learner
+    fit: Images
+    validate: Images
+    fabric: Fabric
+    run: Run
+    reporter: Reporter
+    name: str
+
+
+def train(training: Training, checkpoint: Checkpoint) -> None:
+    """Train until the last epoch, going on where the checkpoint stands; log curves and the speed.
+
+    The learner is left with the weights to keep. The run's measures are `train/loss`,
+    `validation/...`, `learning_rate`, and the seconds that a sample took over all epochs.
 
     Raises:
-        SpecError: If the dataset lacks what the method learns from.
-        DataError: If a validation image is among the training images, or a sample is broken.
         MethodError: If a loss is not finite.
     """
-    trainer = cast("Trainer", bench.method)
-    trainer.check(bench.dataset)
-    samples = open_apart(trainer.spec.validate_on, bench.experiment, bench.dataset)
-    held_out = replace(bench, dataset=samples)
-    where = trainer.spec.validate_on.model_dump(exclude_none=True)
-    run.dataset(held_out.dataset.name, held_out.dataset.digest, where, "validation")
-    standing = checkpoint.load()
-    if standing.epochs:
-        trainer.load_state(standing.state)
-    if len(standing.epochs) < trainer.spec.epochs:
-        standing = _carried_on(bench, held_out, standing, checkpoint, run, reporter)
-    trainer.load_weights(standing.best)
-    _log(trainer, standing.epochs, run)
-    return held_out, list(standing.epochs)
+    learner, state = training.learner, checkpoint.load()
+    if state.epochs:
+        learner.load_state(state.learner)
+    if len(state.epochs) < learner.spec.epochs:
+        state = _carried_on(training, state, checkpoint)
+    learner.load_weights(state.best)
+    _log_curves(training.run, [_logged(measures) for measures in state.epochs])
+    training.run.metrics(_speed(state.epochs, len(training.fit)))
 
 
-def speed_of(epochs: Sequence[Measures], samples: int) -> Measures:
-    """Return what a training sample took over all epochs, for plans of such trainings."""
-    seconds = sum(measures[_SECONDS] for measures in epochs) / samples
-    return {"seconds_per_sample": seconds, "samples_per_second": 1 / seconds}
-
-
-def _carried_on(
-    bench: Bench,
-    held_out: Bench,
-    standing: Standing,
-    checkpoint: Checkpoint,
-    run: Run,
-    reporter: Reporter,
-) -> Standing:
+def _carried_on(training: Training, state: TrainState, checkpoint: Checkpoint) -> TrainState:
     """Train the epochs that are left."""
-    title, total = bench.experiment.name, cast("Trainer", bench.method).spec.epochs
-    stocks = (
-        read_stock(bench, reporter, f"{title}: reads training samples"),
-        read_stock(held_out, reporter, f"{title}: reads validation samples"),
-    )
-    reporter.unit(title, total, len(standing.epochs), what="epochs")
-    for epoch in range(len(standing.epochs) + 1, total + 1):
-        standing = _epoch(bench, stocks, standing, epoch, reporter)
-        run.metrics(_logged(standing.epochs[-1]), step=epoch)
-        run.flush()  # before the checkpoint: what is behind it is not measured again
-        checkpoint.save(standing)
-        reporter.sample(epoch, _news(standing.epochs[-1]))
-    return standing
+    reporter, total = training.reporter, training.learner.spec.epochs
+    reporter.unit(training.name, total, len(state.epochs), what="epochs")
+    for epoch in range(len(state.epochs) + 1, total + 1):
+        state = _epoch(training, state, epoch)
+        training.run.metrics(_logged(state.epochs[-1]), step=epoch)
+        training.run.flush()  # before the checkpoint: what is behind it is not measured again
+        checkpoint.save(state)
+        reporter.sample(epoch, _news(state.epochs[-1]))
+    return state
 
 
-def _log(trainer: Trainer, epochs: Sequence[Measures], run: Run) -> None:
-    """Log the weights to keep, and the measures of all epochs as a table and as curves."""
-    table = [_logged(measures) for measures in epochs]
-    with tempfile.TemporaryDirectory(prefix="hardy-") as scratch:
-        weights, picture = Path(scratch) / Path(WEIGHTS).name, Path(scratch) / "curves.png"
-        weights.write_bytes(save(trainer.weights()))
-        run.artifact(weights, WEIGHTS)
-        curves(table).save(picture)
-        run.artifact(picture, "training/curves.png")
-    run.text(curves_csv(table), "training/epochs.csv")
-
-
-def _epoch(
-    bench: Bench,
-    stocks: tuple[Stock, Stock],
-    before: Standing,
-    epoch: int,
-    reporter: Reporter,
-) -> Standing:
+def _epoch(training: Training, before: TrainState, epoch: int) -> TrainState:
     """Train for one epoch and measure it."""
-    trainer = cast("Trainer", bench.method)
-    start = perf_counter()
+    learner, start = training.learner, perf_counter()
     # For what draws from the global generators, such as dropout.
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(derive(bench.experiment.seed, "epoch", epoch) & (2**63 - 1))
-        rate, loss = _steps(bench, stocks[0], epoch, reporter)
-    trainer.refresh()
-    found = _validated(bench, stocks[1])
+        torch.manual_seed(derive(training.fit.seed, "epoch", epoch) & (2**63 - 1))
+        rate, loss = _steps(training, epoch)
+    learner.refresh()
     measures = {
         "train/loss": loss,
-        **{f"validation/{name}": value for name, value in found.items()},
+        **{f"validation/{name}": value for name, value in _validated(training).items()},
         "learning_rate": rate,
         _SECONDS: perf_counter() - start,
     }
     epochs = (*before.epochs, measures)
-    better = trainer.spec.keep == "last" or _is_best(trainer, epochs)
-    best = trainer.weights() if better else before.best
-    return Standing(epochs, trainer.state(), best)
+    better = learner.spec.keep == "last" or _is_best(learner, epochs)
+    return TrainState(epochs, learner.state(), learner.weights() if better else before.best)
 
 
-def _steps(bench: Bench, stock: Stock, epoch: int, reporter: Reporter) -> tuple[float, float]:
+def _steps(training: Training, epoch: int) -> tuple[float, float]:
     """Take an epoch's steps; return the last learning rate and the mean loss."""
-    trainer, seed = cast("Trainer", bench.method), bench.experiment.seed
-    spec, count = trainer.spec, len(stock.ids)
-    order = generator(seed, "order", epoch).permutation(count).tolist()
+    learner, images = training.learner, training.fit
+    spec, count = learner.spec, len(images)
+    order = generator(images.seed, "order", epoch).permutation(count).tolist()
     per_epoch = -(-count // spec.batch)
     rate, total = 0.0, 0.0
-    trainer.train()
-    batches = stock.batches(order, spec.batch, seed, epoch, bench.fabric.device)
-    for number, batch in enumerate(batches):
-        rate = trainer.set_rate((epoch - 1) * per_epoch + number, spec.epochs * per_epoch)
-        loss = _step(bench, batch)
+    learner.train()
+    for number, batch in enumerate(images.batches(order, spec.batch, epoch)):
+        rate = learner.set_rate((epoch - 1) * per_epoch + number, spec.epochs * per_epoch)
+        loss = _step(training, batch)
         total += loss * len(batch.ids)
         news = f"epoch {epoch}, step {number + 1}/{per_epoch}, loss {loss:.3f}"
-        reporter.sample(epoch - 1, news)
-    trainer.train(False)
+        training.reporter.sample(epoch - 1, news)
+    learner.train(False)
     return rate, total / count
 
 
-def _step(bench: Bench, batch: Batch) -> float:
+def _step(training: Training, batch: Batch) -> float:
     """Take one step; return the loss before it.
 
     Raises:
         MethodError: If the loss is not finite.
     """
-    trainer = cast("Trainer", bench.method)
-    with bench.fabric.autocast():
-        loss = trainer.loss(batch)
+    learner, fabric = training.learner, training.fabric
+    with fabric.autocast():
+        loss = learner.loss(batch)
     value = float(loss.detach())
     if not torch.isfinite(loss.detach()):
-        message = f"the loss of {trainer.spec.kind} is {value} in epoch {batch.epoch}"
+        message = f"the loss of {learner.spec.kind} is {value} in epoch {batch.epoch}"
         raise MethodError(message, hint="Lower method.optimizer.lr, or lengthen method.warmup.")
-    trainer.optimizer.zero_grad(set_to_none=True)
-    bench.fabric.backward(loss)
-    trainer.optimizer.step()
-    trainer.settle()
+    learner.optimizer.zero_grad(set_to_none=True)
+    fabric.backward(loss)
+    learner.optimizer.step()
+    learner.settle()
     return value
 
 
-def _validated(bench: Bench, stock: Stock) -> Measures:
+def _validated(training: Training) -> Measures:
     """Return means over the validation samples."""
-    trainer, count = cast("Trainer", bench.method), len(stock.ids)
+    learner, images = training.learner, training.validate
     sums: Measures = {}
-    size, seed = trainer.spec.batch, bench.experiment.seed
-    for batch in stock.batches(list(range(count)), size, seed, 0, bench.fabric.device):
-        with bench.fabric.autocast():
-            found = trainer.measures(batch)
+    for batch in images.batches(range(len(images)), learner.spec.batch, epoch=0):
+        with training.fabric.autocast():
+            found = learner.measures(batch)
         for name, value in found.items():
             sums[name] = sums.get(name, 0.0) + value * len(batch.ids)
-    return {name: value / count for name, value in sums.items()}
+    return {name: value / len(images) for name, value in sums.items()}
 
 
-def _is_best(trainer: Trainer, epochs: tuple[Measures, ...]) -> bool:
+def _is_best(learner: Learner, epochs: tuple[Measures, ...]) -> bool:
     """Tell whether the last epoch is better than all before it."""
-    merits = [trainer.merit(_below(measures, "validation/")) for measures in epochs]
+    merits = [learner.merit(_below(measures, "validation/")) for measures in epochs]
     return all(merits[-1] > merit for merit in merits[:-1])
+
+
+def _log_curves(run: Run, table: list[Measures]) -> None:
+    """Log the measures of all epochs as a table and as curves."""
+    with tempfile.TemporaryDirectory(prefix="hardy-") as scratch:
+        picture = Path(scratch) / "curves.png"
+        curves(table).save(picture)
+        run.artifact(picture, "training/curves.png")
+    run.text(curves_csv(table), "training/epochs.csv")
+
+
+def _speed(epochs: tuple[Measures, ...], samples: int) -> Measures:
+    """Return what a training sample took over all epochs, for plans of such trainings."""
+    seconds = sum(measures[_SECONDS] for measures in epochs) / samples
+    return {"seconds_per_sample": seconds, "samples_per_second": 1 / seconds}
 
 
 def _below(measures: Mapping[str, float], prefix: str) -> Measures:

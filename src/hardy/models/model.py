@@ -39,11 +39,11 @@ class Model(nn.Module):
 
     @torch.no_grad()
     def outputs(self) -> int:
-        """Return K, the number of the network's own outputs, by one forward pass of a grey image.
+        """Return K, the number of the network's own outputs or channels, by one forward pass.
 
-        Asked of the network, since libraries keep the number under different names.
+        Asked of the network with a grey image, since libraries keep the number under different names.
         """
         size = self.preprocess.size
         device = next(self.parameters()).device
         logits: Tensor = self.network(torch.zeros(1, 3, size, size, device=device))
-        return logits.shape[-1]
+        return logits.shape[1]

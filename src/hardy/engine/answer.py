@@ -1,0 +1,234 @@
+"""Answering: from samples to records, in this process or in several.
+
+A record is the same whichever process makes it: random numbers belong to the sample, a method is
+put back after each, and what it fitted is read from files.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from time import monotonic, perf_counter
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from torch import Tensor
+
+from hardy.data.dataset import Dataset
+from hardy.data.item import Targets
+from hardy.data.loader import broken
+from hardy.data.pipeline import BadSample, Prepared, loader
+from hardy.engine.device import spread
+from hardy.engine.executor import Executor, Inline, Processes, Send
+from hardy.engine.fit import load_fitted
+from hardy.engine.journal import Journal
+from hardy.engine.progress import Reporter
+from hardy.engine.setup import Setup, set_up
+from hardy.measure.records import TIMING, WALL, as_frame
+from hardy.methods.base import Adapts, Subject, outcome_of
+from hardy.models.weights import Located
+from hardy.spec.experiment import Experiment
+from hardy.tasks.base import Task
+
+Row = dict[str, Any]
+SKIPPED = "skipped"
+
+_NEWS_SECONDS = 0.5
+
+
+def answer(
+    setup: Setup, fitted: Path | None, journal: Journal, reporter: Reporter, title: str
+) -> pd.DataFrame:
+    """Answer for all samples that the journal does not hold yet.
+
+    Args:
+        setup: The experiment's parts; the method holds what it fitted.
+        fitted: Folder of what the method fitted, for processes that answer.
+        journal: Takes every record at once; what it already holds is carried over.
+        reporter: Told of every sample.
+        title: The unit's name on the progress bar.
+
+    Returns:
+        One row a sample, in the dataset's order; `attrs["skipped"]` counts broken samples.
+
+    Raises:
+        DataError: If a sample is broken and the spec does not say `on_bad_sample: skip`.
+    """
+    if not setup.experiment.method.episodic:
+        journal.restart()  # what the method carried from sample to sample is gone
+    made, total = list(journal.entries), len(setup.data["answer"].samples)
+    tally = _Tally(setup.task, made)
+    reporter.unit(title, total, len(made))
+    early: dict[int, Row] = {}
+    clock = perf_counter()
+
+    def hear(_: int, sent: tuple[int, Row]) -> None:
+        nonlocal clock
+        place, row = sent
+        early[place] = row
+        while len(made) in early:
+            now, row = perf_counter(), early.pop(len(made))
+            row[WALL], clock = 1e3 * (now - clock), now
+            journal.append(row)
+            made.append(row)
+            reporter.sample(len(made), tally.add(row))
+
+    jobs, executor = _jobs(setup, fitted, range(len(made), total))
+    executor.run(jobs, hear)
+    return table(setup.task, made)
+
+
+def _jobs(
+    setup: Setup, fitted: Path | None, places: Sequence[int]
+) -> tuple[list[Callable[[Send], None]], Executor]:
+    """Return who answers for which samples: this process, or one a core where that is faster."""
+    size, device = setup.model.preprocess.size, setup.fabric.device.type
+    cores = spread(setup.experiment, size, device)
+    count = cores.processes
+    if count == 1 or len(places) <= count:
+        return [_Here(setup, places, cores.workers)], Inline()
+    data = setup.data["answer"]
+    jobs = [
+        AnswerJob(setup.experiment, setup.located, data, fitted, tuple(places[k::count]))
+        for k in range(count)
+    ]
+    return list(jobs), Processes(count)
+
+
+@dataclass(frozen=True)
+class _Here:
+    """Answers by parts that stand in this process."""
+
+    setup: Setup
+    places: Sequence[int]
+    workers: int
+
+    def __call__(self, send: Send) -> None:
+        for row in rows(self.setup, self.places, self.workers):
+            send(row)
+
+
+@dataclass(frozen=True)
+class AnswerJob:
+    """Answers in a process that has nothing yet.
+
+    Attributes:
+        experiment: The resolved spec.
+        located: Its weights.
+        data: The samples to answer.
+        fitted: Folder of what the method fitted; None where it fits nothing.
+        places: Which of the samples.
+    """
+
+    experiment: Experiment
+    located: Mapping[str, Located]
+    data: Dataset
+    fitted: Path | None
+    places: tuple[int, ...]
+
+    def __call__(self, send: Send) -> None:
+        """Set up, load what was fitted, and send each sample's place and record."""
+        setup = set_up(self.experiment, self.located, {"answer": self.data})
+        load_fitted(setup.method, self.fitted)
+        for row in rows(setup, self.places, workers=0):
+            send(row)
+
+
+def rows(setup: Setup, places: Sequence[int], workers: int) -> Iterator[tuple[int, Row]]:
+    """Yield the places and the records of some samples in order, made in this process.
+
+    Args:
+        setup: The experiment's parts.
+        places: Places in the manifest.
+        workers: Threads that prepare views ahead.
+
+    Raises:
+        DataError: If a sample is broken and the spec does not say `on_bad_sample: skip`.
+    """
+    size = setup.experiment.compute.batch
+    with closing(loader(setup.pipeline("answer", places), workers)) as samples:
+        while group := list(islice(samples, size)):
+            good = [item for item in group if isinstance(item, Prepared)]
+            subjects = {item.id: setup.subject(item) for item in good}
+            if size > 1 and isinstance(setup.method, Adapts):
+                with setup.fabric.autocast():
+                    setup.method.prepare(list(subjects.values()))
+            for item in group:
+                if isinstance(item, BadSample):
+                    yield item.index, _skipped(setup, item)
+                else:
+                    yield item.index, _record(setup, item, subjects[item.id])
+
+
+def _record(setup: Setup, item: Prepared, subject: Subject) -> Row:
+    with setup.fabric.autocast():
+        outcome = outcome_of(setup.method, subject)
+    row: Row = {
+        "sample": item.id,
+        "dataset": setup.data["answer"].name,
+        "shift": setup.experiment.data.shift_label,
+    }
+    row |= columns(setup.task, outcome.answers, item.targets) | outcome.details
+    if len(item.names) > 1:
+        row["operations"] = item.names
+    row[f"{TIMING}views"] = item.ms
+    return row | {f"{TIMING}{stage}": value for stage, value in outcome.milliseconds.items()}
+
+
+def columns(task: Task, answers: Mapping[str, Tensor], targets: Targets) -> Row:
+    """Return what a record holds of one sample's truth and of its answers (...) by name."""
+    row = {name: values[0] for name, values in task.truth(targets).items()}
+    for name, found in answers.items():
+        fields = task.columns(name, found[None], targets)
+        row |= {f"{name}.{field}": values[0] for field, values in fields.items()}
+    return row
+
+
+def _skipped(setup: Setup, item: BadSample) -> Row:
+    if setup.experiment.data.on_bad_sample == "error":
+        raise broken(item)
+    return {SKIPPED: item.id, "reason": item.reason}
+
+
+def table(task: Task, made: Sequence[Row]) -> pd.DataFrame:
+    """Return a table of records, broken samples left out and counted in `attrs`."""
+    kept = [row for row in made if SKIPPED not in row]
+    frame = as_frame(kept, task.truth_fields, task.fields)
+    frame.attrs[SKIPPED] = len(made) - len(kept)
+    return frame
+
+
+class _Tally:
+    """Keeps the mean score of each answer, so that the progress bar can show how it goes.
+
+    Scores are of tables, so that rows wait for each other half a second.
+    """
+
+    def __init__(self, task: Task, made: Sequence[Row]) -> None:
+        self._task = task
+        self._waiting = [row for row in made if SKIPPED not in row]
+        self._sums: dict[str, np.ndarray] = {}
+        self._news, self._told = "", 0.0
+
+    def add(self, row: Row) -> str:
+        """Take one record, and say the means so far."""
+        if SKIPPED not in row:
+            self._waiting.append(row)
+        if self._waiting and monotonic() - self._told >= _NEWS_SECONDS:
+            self._told = monotonic()
+            self._news = self._summed()
+        return self._news
+
+    def _summed(self) -> str:
+        frame = table(self._task, self._waiting)
+        self._waiting = []
+        for name in self._task.answers(frame):
+            score = self._task.score(frame, name)
+            before = self._sums.get(name, np.zeros(2))
+            self._sums[name] = before + (float(score.sum()), len(score))
+        means = ((name, total / count) for name, (total, count) in self._sums.items())
+        if self._task.binary:
+            return "  ".join(f"{name} {mean:.1%}" for name, mean in means)
+        return "  ".join(f"{name} {mean:.4g}" for name, mean in means)

@@ -1,0 +1,290 @@
+"""One unit: set up, fit, answer, judge; or the run that already holds its numbers."""
+
+import json
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from time import sleep
+from types import MappingProxyType
+from typing import Any
+
+import pandas as pd
+
+from hardy.core.errors import HardyError, TrackingError, WeightsError
+from hardy.data.dataset import Dataset
+from hardy.data.leaks import check_apart
+from hardy.data.open import open_dataset, open_division
+from hardy.engine.answer import SKIPPED, answer
+from hardy.engine.checkpoint import Checkpoint
+from hardy.engine.device import threads_as_before
+from hardy.engine.fit import discard as discard_fitted
+from hardy.engine.fit import fit
+from hardy.engine.journal import Journal
+from hardy.engine.journal import discard as discard_journal
+from hardy.engine.pictures import draw
+from hardy.engine.progress import Reporter
+from hardy.engine.setup import Setup, set_up
+from hardy.engine.signals import Stopped
+from hardy.engine.source_check import check_source
+from hardy.measure.records import write_parquet
+from hardy.methods.base_spec import Role
+from hardy.models.state import state_sha256
+from hardy.models.weights import run_file
+from hardy.plan.measured import work_label
+from hardy.plan.tracker import (
+    FINGERPRINT_TAG,
+    WORK_TAG,
+    PastRun,
+    Run,
+    Scalar,
+    Status,
+    Tracker,
+)
+from hardy.plan.units import PlannedUnit
+from hardy.results.request import SPEC
+from hardy.results.stored import ANSWERED_TAG, RECORDS, StoredUnit
+from hardy.results.verdicts import note_verdicts, unit_verdicts, verdict_metrics
+from hardy.spec import dump
+from hardy.spec.experiment import Experiment
+from hardy.tasks.base import Content
+from hardy.tasks.summary import summarise
+
+_WAIT_SECONDS = 3.0
+# What a tracking store calls the samples that are for something.
+_CONTEXTS: Mapping[Role, str] = {"fit": "train", "validate": "validation", "answer": "test"}
+
+
+def run_unit(
+    planned: PlannedUnit,
+    tracker: Tracker,
+    reporter: Reporter,
+    *,
+    parent: str | None = None,
+    tags: Mapping[str, str] = MappingProxyType({}),
+) -> StoredUnit:
+    """Return a unit as it is stored: an earlier run's where there is one, else by running it.
+
+    Args:
+        planned: The unit; its weights are at hand.
+        tracker: Where runs are written and found.
+        reporter: Told of samples.
+        parent: Id of the run to nest under.
+        tags: Further tags of its run.
+
+    Raises:
+        HardyError: If the unit failed; its run is FAILED with the reason in a tag.
+    """
+    name = planned.unit.experiment.name
+    past = _awaited(planned, tracker, reporter)
+    if past is not None and past.finished:
+        if parent is None:
+            tracker.refer(past.run_id)
+        reporter.say(f"{name}: reuses run {past.run_id} (same fingerprint {planned.fingerprint})")
+        reporter.unit_done()
+        return StoredUnit(tracker, past, planned, reused=True)
+    run = tracker.start(
+        name,
+        tags={**_tags(planned), **tags},
+        parent=parent,
+        resume=past.run_id if past is not None else None,
+    )
+    checkpoint = Checkpoint(run.run_id, planned.fingerprint)
+    with ending(run), threads_as_before():
+        _carry_out(planned, run, tracker, checkpoint, reporter)
+    for discard in (discard_journal, discard_fitted):
+        discard(run.run_id)
+    checkpoint.discard()
+    reporter.unit_done()
+    return StoredUnit(tracker, tracker.get(run.run_id), planned)
+
+
+def _awaited(planned: PlannedUnit, tracker: Tracker, reporter: Reporter) -> PastRun | None:
+    """Return the unit's earlier run, once no other process is writing it."""
+    past = planned.past
+    if past is not None and past.busy:
+        name = planned.unit.experiment.name
+        reporter.say(f"{name}: waiting for another process, which is at it (run {past.run_id})")
+    while past is not None and past.busy:
+        sleep(_WAIT_SECONDS)
+        past = tracker.find(planned.fingerprint)
+    return past
+
+
+@contextmanager
+def ending(run: Run) -> Iterator[None]:
+    """End a run with the status that is true of what happened inside."""
+    try:
+        yield
+    except Stopped as stop:
+        run.end(Status.KILLED, f"stopped by signal {stop.number}")
+        raise
+    except BaseException as error:
+        run.end(Status.FAILED, error.message if isinstance(error, HardyError) else repr(error))
+        raise
+    else:
+        run.end(Status.FINISHED)
+
+
+def _carry_out(
+    planned: PlannedUnit, run: Run, tracker: Tracker, checkpoint: Checkpoint, reporter: Reporter
+) -> None:
+    experiment = planned.unit.experiment
+    run.text(dump(experiment), SPEC)
+    run.params(leaves(experiment))
+    data = _datasets(planned)
+    check_apart(experiment.name, data, _trained_on(planned))
+    setup = set_up(experiment, planned.located, data)
+    _note_inputs(setup, run, reporter)
+    check_source(setup)
+    fitted = fit(setup, checkpoint, run, reporter)
+    with Journal(run.run_id, planned.fingerprint) as journal:
+        frame = answer(setup, fitted, journal, reporter, experiment.name)
+    _judge(setup, frame, run)
+    run.flush()
+    found = unit_verdicts(StoredUnit(tracker, tracker.get(run.run_id), planned))
+    note_verdicts(run, found)
+    run.metrics(verdict_metrics([verdict for _, verdict in found]))
+
+
+def _datasets(planned: PlannedUnit) -> dict[Role, Dataset]:
+    """Return the samples by role, as the plan opened them; an absent dataset is an error here."""
+    experiment, found = planned.unit.experiment, {}
+    for role, other in experiment.method.roles().items():
+        known = planned.samples[role].dataset
+        spec = other.data(experiment.data, experiment.seed) if other else experiment.data
+        found[role] = known if known is not None else open_dataset(spec)
+    return found
+
+
+def _trained_on(planned: PlannedUnit) -> dict[str, Dataset]:
+    """Return what the unit's weights were trained on, by experiment, through all generations."""
+    found: dict[str, Dataset] = {}
+    for source in planned.needs.values():
+        found |= _trained_on(source)
+        samples = source.samples.get("fit", source.own)
+        if samples.dataset is not None:
+            found[source.unit.experiment.name] = samples.dataset
+    return found
+
+
+def _note_inputs(setup: Setup, run: Run, reporter: Reporter) -> None:
+    """Write to the run what it sees: samples, weights, device."""
+    experiment = setup.experiment
+    if experiment.data.partition is not None:
+        run.text(json.dumps(open_division(experiment.data).as_json(), indent=1), "data/parts.json")
+    noted: set[str] = set()
+    for role, dataset in setup.data.items():
+        if dataset.digest not in noted:
+            where = {"dataset": dataset.name, "shift": experiment.data.shift_label}
+            run.dataset(dataset.name, dataset.digest, where, _CONTEXTS[role])
+        noted.add(dataset.digest)
+    run.tags(
+        {
+            "hardy.state_sha256": state_sha256(setup.model.network),
+            "hardy.device": setup.fabric.device.type,
+        }
+    )
+    for path, model in zip(setup.located, setup.models, strict=True):
+        if model.loaded is not None and model.loaded.told:
+            reporter.say(f"{experiment.name}: {path}: {model.loaded.line()}")
+            run.text(model.loaded.as_json(), f"weights/loaded-{path}.json")
+
+
+def _judge(setup: Setup, frame: pd.DataFrame, run: Run) -> None:
+    """Write the records, what is measured of them, and what is drawn."""
+    method = setup.experiment.method
+    metrics = summarise(setup.task, frame, method.kind, method.baseline)
+    metrics["skipped"] = float(frame.attrs[SKIPPED])
+    if method.yields_weights:  # its speed is that of the training
+        metrics = {name: value for name, value in metrics.items() if "second" not in name}
+    with tempfile.TemporaryDirectory() as folder:
+        records = Path(folder) / Path(RECORDS).name
+        write_parquet(frame, records)
+        run.artifact(records, RECORDS)
+        for path, content in draw(setup, frame):
+            keep(run, Path(folder), path, content)
+    run.metrics(metrics)
+
+
+def keep(run: Run, folder: Path, path: str, content: Content) -> None:
+    """Log a picture or a text under its artifact path, by way of a folder."""
+    if isinstance(content, str):
+        run.text(content, path)
+        return
+    file = folder / path.replace("/", "_")
+    content.save(file)
+    run.artifact(file, path)
+
+
+def with_weights(
+    planned: PlannedUnit, made: Mapping[str, str], tracker: Tracker
+) -> PlannedUnit:
+    """Return a unit with the files of all weights that other units' runs yield.
+
+    Args:
+        planned: The unit.
+        made: Runs of the units that ran first, by fingerprint.
+        tracker: Where the artifacts are.
+
+    Raises:
+        WeightsError: If a run left no weights.
+    """
+    references, located = planned.unit.experiment.weights(), dict(planned.located)
+    for path, source in planned.needs.items():
+        past = source.past.run_id if source.past is not None and source.past.finished else None
+        run_id = made.get(source.fingerprint, past)
+        if run_id is not None:  # else the unit is finished, and its source's run is gone
+            file = _file(planned, source, run_id, run_file(references[path]), tracker)
+            located[path] = replace(located[path], path=file)
+    return replace(planned, located=located)
+
+
+def _file(
+    planned: PlannedUnit, source: PlannedUnit, run_id: str, wanted: str, tracker: Tracker
+) -> Path:
+    try:
+        return tracker.artifact(run_id, wanted)
+    except TrackingError as error:
+        name = source.unit.experiment.name
+        message = (
+            f"{planned.unit.experiment.name} begins with the weights of {name}, but its run "
+            f"{run_id} has no artifact {wanted}"
+        )
+        raise WeightsError(message, hint=f"Run {name} anew with --again.") from error
+
+
+def _tags(planned: PlannedUnit) -> dict[str, str]:
+    experiment = planned.unit.experiment
+    return {
+        FINGERPRINT_TAG: planned.fingerprint,
+        "hardy.experiment": experiment.name,
+        "hardy.role": "unit",
+        "hardy.task": experiment.task.kind,
+        "hardy.method": experiment.method.kind,
+        "hardy.model": experiment.model.name,
+        "hardy.dataset": experiment.data.dataset,
+        "hardy.shift": experiment.data.shift_label,
+        "hardy.data_digest": planned.data_digest,
+        ANSWERED_TAG: planned.samples["answer"].digest,
+        "hardy.weights": planned.weights,
+        WORK_TAG: work_label(experiment),
+        **{f"hardy.choice.{key}": str(value) for key, value in planned.unit.choices.items()},
+    }
+
+
+def leaves(experiment: Experiment) -> dict[str, Scalar]:
+    """Return an experiment's scalar values under dotted keys, for MLflow's parameters."""
+    return dict(_leaves(experiment.model_dump(mode="json", by_alias=True), ""))
+
+
+def _leaves(value: Any, path: str) -> Iterator[tuple[str, Scalar]]:  # noqa: ANN401
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _leaves(item, f"{path}.{key}" if path else key)
+    elif isinstance(value, Sequence) and not isinstance(value, str):
+        for index, item in enumerate(value):
+            yield from _leaves(item, f"{path}.{index}")
+    else:
+        yield path, value
