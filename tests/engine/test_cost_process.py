@@ -10,9 +10,9 @@ from hardy.data.preprocess import Preprocess
 from hardy.engine.cost_process import count_flops
 from hardy.engine.model_cost import model_cost
 from hardy.methods.base import Subject
-from hardy.methods.build import build_method
 from hardy.models.model import Model
 from hardy.plan.measured import recall
+from tests.contracts.time_method import build_method
 from tests.plan.helpers import experiment
 
 TINY = {"kind": "timm", "name": "test_efficientnet", "weights": "random"}

@@ -3,18 +3,17 @@
 import numpy as np
 import pytest
 import torch
+from hardy.engine.entries import entries
 from PIL import Image
 
 from hardy.data.open import open_dataset
 from hardy.engine.device import make_fabric
-from hardy.engine.entries import entries
 from hardy.engine.pictures import draw
 from hardy.engine.setup import Bench
 from hardy.measure.records import as_frame
-from hardy.methods.build import build_method
 from hardy.plan.inputs import Located
 from hardy.spec.experiment import Experiment
-from tests.contracts.time_method import small_model
+from tests.contracts.time_method import build_method, small_model
 
 
 @pytest.fixture

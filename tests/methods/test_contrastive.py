@@ -9,12 +9,11 @@ import torch
 from hardy.core.errors import SpecError
 from hardy.data.open import open_dataset
 from hardy.data.spec import DataSpec
-from hardy.methods.build import build_method
 from hardy.methods.contrastive.method import contrastive_loss, cropped
 from hardy.methods.contrastive.spec import ContrastiveSpec
 from hardy.methods.fitting import Batch, schedule
 from hardy.models.model import Model
-from tests.contracts.time_method import PLAIN, TimeMethodContract, small_model
+from tests.contracts.time_method import PLAIN, MethodContract, build_method, small_model
 from tests.models.clips import VIT, tiny, zero_shot
 
 NAMES = ("circle", "square", "triangle", "cross", "star")
@@ -44,7 +43,7 @@ def batch(epoch=0, count=6, seed=0):
     return Batch(pixels[:count], labels[:count], ids, CAPTIONS[:count], seed, epoch)
 
 
-class TestContrastive(TimeMethodContract):
+class TestContrastive(MethodContract):
     answer = "contrastive"
 
     @pytest.fixture

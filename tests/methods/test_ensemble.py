@@ -11,7 +11,6 @@ from pydantic import ValidationError
 
 from hardy.data.view_spec import AugMix, Cut, Identity
 from hardy.methods.base import Subject
-from hardy.methods.build import build_method
 from hardy.methods.ensemble.method import Ensemble
 from hardy.methods.ensemble.pool import certainty_weights, fit_temperature, opinion, pool
 from hardy.methods.ensemble.spec import EnsembleSpec, HeldOut, Member
@@ -20,7 +19,7 @@ from hardy.methods.optim_spec import Sgd
 from hardy.methods.source.spec import SourceSpec
 from hardy.methods.view_ensemble.spec import ViewEnsembleSpec
 from hardy.models.spec import TimmModel
-from tests.contracts.time_method import PLAIN, TimeMethodContract, small_model
+from tests.contracts.time_method import PLAIN, MethodContract, build_method, small_model
 
 FEW = AugMix(count=6)
 MEMO = MemoSpec(views=FEW, select=0.5, optimizer=Sgd(lr=0.1), bn_prior=None)
@@ -44,7 +43,7 @@ def two_models() -> EnsembleSpec:
     return EnsembleSpec(members=members, temperatures=(1.5, 0.7))
 
 
-class TestEnsemble(TimeMethodContract):
+class TestEnsemble(MethodContract):
     answer = "ensemble"
 
     @pytest.fixture(autouse=True)

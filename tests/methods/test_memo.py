@@ -16,14 +16,14 @@ from torch import nn
 from hardy.core.errors import MethodError, SpecError
 from hardy.data.view_spec import AugMix
 from hardy.methods.base import Subject
-from hardy.methods.build import build_method
 from hardy.methods.marginal import marginal_entropy, select_confident
 from hardy.methods.memo.batch_norm import batch_norm_prior
 from hardy.methods.memo.method import Memo
 from hardy.methods.memo.spec import MemoSpec, Rho
 from hardy.methods.optim_spec import AdamW, Sgd
 from tests.contracts.time_method import (
-    TimeMethodContract,
+    MethodContract,
+    build_method,
     small_model,
     some_subject,
     some_views,
@@ -32,14 +32,14 @@ from tests.contracts.time_method import (
 FEW = AugMix(count=6)
 
 
-class TestMemo(TimeMethodContract):
+class TestMemo(MethodContract):
     answer = "memo"
 
     def build(self, model):
         return build_method(MemoSpec(views=FEW, optimizer=Sgd(lr=0.1)), model)
 
 
-class TestMemoWithMoments(TimeMethodContract):
+class TestMemoWithMoments(MethodContract):
     """AdamW keeps moments; they must not leak from sample to sample."""
 
     answer = "memo"

@@ -12,7 +12,6 @@ from hardy.core.errors import WeightsError
 from hardy.data.preprocess import Preprocess
 from hardy.data.view_spec import AugMix, Identity
 from hardy.methods.base import Subject
-from hardy.methods.build import build_method
 from hardy.methods.memo.method import Memo
 from hardy.methods.memo.spec import MemoSpec
 from hardy.methods.memo_plus.method import MemoPlus, on_canvas
@@ -20,7 +19,8 @@ from hardy.methods.memo_plus.spec import MaskPolicy, MemoPlusSpec, Sam, Superpix
 from hardy.methods.optim_spec import AdamW, Sgd
 from tests.contracts.time_method import (
     PLAIN,
-    TimeMethodContract,
+    MethodContract,
+    build_method,
     small_model,
     some_subject,
     some_views,
@@ -31,7 +31,7 @@ SLIC = Superpixels(segments=6)
 SMALL = MaskPolicy(min_area=4)
 
 
-class TestMemoPlus(TimeMethodContract):
+class TestMemoPlus(MethodContract):
     answer = "memo_plus"
 
     def build(self, model):
@@ -39,7 +39,7 @@ class TestMemoPlus(TimeMethodContract):
         return build_method(spec, model)
 
 
-class TestMemoPlusOnEveryView(TimeMethodContract):
+class TestMemoPlusOnEveryView(MethodContract):
     answer = "memo_plus"
 
     def build(self, model):

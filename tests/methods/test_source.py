@@ -1,9 +1,9 @@
-from hardy.methods.build import build_method, views_of
+from hardy.methods.build import views_of
 from hardy.methods.source.spec import SourceSpec
-from tests.contracts.time_method import TimeMethodContract
+from tests.contracts.time_method import MethodContract, build_method
 
 
-class TestSource(TimeMethodContract):
+class TestSource(MethodContract):
     answer = "source"
 
     def build(self, model):

@@ -8,21 +8,20 @@ from torch import Tensor, nn
 
 from hardy.data.view_spec import Cut
 from hardy.methods.base import Subject
-from hardy.methods.build import build_method
 from hardy.methods.marginal import marginal_entropy
 from hardy.methods.optim_spec import AdamW, Sgd
 from hardy.methods.tpt.method import Tpt
 from hardy.methods.tpt.spec import Cocoop, Coop, Random, TptSpec, Words
 from hardy.models.model import Model
 from tests.contracts.plain_tpt import WIDTH, Plain, double, entropy, follow
-from tests.contracts.time_method import TimeMethodContract, some_subject, some_views
+from tests.contracts.time_method import MethodContract, build_method, some_subject, some_views
 from tests.contracts.zero_shot import NAMES, CustomTextCLIP, small_clip, small_zero_shot, tokenizer
 
 FEW = Cut(count=6)
 IMAGE = 12
 
 
-class TestTpt(TimeMethodContract):
+class TestTpt(MethodContract):
     answer = "tpt"
 
     @pytest.fixture

@@ -11,11 +11,10 @@ from torch import nn
 
 from hardy.core.errors import SpecError, WeightsError
 from hardy.data.view_spec import Cut
-from hardy.methods.build import build_method
 from hardy.methods.tpt.context import prompt_tokens, read_context
 from hardy.methods.tpt.spec import Cocoop, ContextSpec, Coop, Random, TptSpec, Words
 from hardy.models.clip.text import learned
-from tests.contracts.time_method import small_model, some_subject
+from tests.contracts.time_method import build_method, small_model, some_subject
 from tests.contracts.zero_shot import NAMES, small_clip, small_zero_shot, tokenizer
 
 FEW = Cut(count=6)

@@ -9,20 +9,19 @@ from hypothesis.extra.numpy import arrays
 
 from hardy.core.errors import MethodError
 from hardy.data.view_spec import Cut, Identity
-from hardy.methods.build import build_method
 from hardy.methods.pooling import majority_vote, view_ensemble
 from hardy.methods.view_ensemble.spec import ViewEnsembleSpec
-from tests.contracts.time_method import TimeMethodContract, small_model, some_subject
+from tests.contracts.time_method import MethodContract, build_method, small_model, some_subject
 
 
-class TestViewEnsemble(TimeMethodContract):
+class TestViewEnsemble(MethodContract):
     answer = "view_ensemble"
 
     def build(self, model):
         return build_method(ViewEnsembleSpec(views=Cut(count=6), select=0.5), model)
 
 
-class TestDropoutEnsemble(TimeMethodContract):
+class TestDropoutEnsemble(MethodContract):
     answer = "view_ensemble"
 
     def build(self, model):

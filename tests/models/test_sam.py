@@ -14,13 +14,12 @@ from segment_anything.modeling import (
 
 from hardy.core.errors import WeightsError
 from hardy.core.hashing import file_sha256
-from hardy.methods.build import build_method
 from hardy.methods.memo_plus.segmenters import build_segmenter
 from hardy.methods.memo_plus.spec import MaskPolicy, MemoPlusSpec
 from hardy.methods.memo_plus.spec import Sam as SamSpec
 from hardy.models.files import content_identity
 from hardy.models.sam import all_masks, checkpoint_file, load_sam
-from tests.contracts.time_method import small_model, some_subject
+from tests.contracts.time_method import build_method, small_model, some_subject
 
 SIDE, WIDTH = 64, 32
 LOOSE = {"points_per_side": 4, "pred_iou_thresh": 0.0, "stability_score_thresh": 0.0}

@@ -1,0 +1,40 @@
+"""A run that keeps what it is given, in place of a store's."""
+
+from safetensors.torch import load_file
+
+from hardy.engine.signals import Stopped
+
+
+class KeptRun:
+    """Keeps metrics by step and artifacts by path.
+
+    Args:
+        run_id: Its id.
+        stop_at: Step whose metrics stop it; 0 for none.
+    """
+
+    def __init__(self, run_id="run", stop_at=0):
+        self.run_id = run_id
+        self.stop_at = stop_at
+        self.steps, self.values, self.files, self.datasets = {}, {}, {}, []
+
+    def metrics(self, values, step=0):
+        if step and step == self.stop_at:
+            raise Stopped(2)
+        if step:
+            self.steps[step] = dict(values)
+        else:
+            self.values |= values
+
+    def artifact(self, file, path):
+        tensors = file.suffix == ".safetensors"
+        self.files[path] = load_file(file) if tensors else file.read_bytes()
+
+    def text(self, content, path):
+        self.files[path] = content
+
+    def dataset(self, name, digest, source, context):
+        self.datasets.append((name, context))
+
+    def flush(self):
+        pass

@@ -1,0 +1,138 @@
+"""One process or several, the same records bit for bit: for every method, what it fitted included."""
+
+from dataclasses import dataclass, replace
+
+import pytest
+import torch
+
+from hardy.data.open import open_dataset
+from hardy.engine.answer import AnswerJob, rows
+from hardy.engine.checkpoint import Checkpoint
+from hardy.engine.executor import Processes
+from hardy.engine.fit import fit, load_fitted
+from hardy.engine.progress import Reporter
+from hardy.engine.setup import Setup, set_up
+from hardy.measure.records import TIMING
+from hardy.methods import METHODS
+from hardy.models.weights import Located
+from hardy.spec.experiment import Experiment
+from tests.engine.runs import KeptRun
+
+SHAPES = {"dataset": "shapes", "split": "test", "shapes": {"count": 30, "size": 32}}
+RESNET = {"kind": "hardy", "weights": "random", "classes": 6}
+CLIP = {"kind": "open_clip", "name": "hardy-shapes", "weights": "random"}
+CUT = {"kind": "cut", "count": 4}
+SUPERPIXELS = {"kind": "superpixels", "segments": 4}
+HELD_OUT = {"split": "val", "samples": 8}
+MEMO = {"kind": "memo", "views": CUT, "optimizer": {"kind": "sgd", "lr": 0.1}}
+
+CASES = {
+    "source": (RESNET, {}),
+    "view_ensemble": (RESNET, {"views": CUT}),
+    "memo": (RESNET, MEMO),
+    "memo_plus": (RESNET, {"views": CUT, "segmenter": SUPERPIXELS, "policy": {"min_area": 5}}),
+    "tpt": (CLIP, {"views": CUT, "select": 0.5}),
+    "ensemble": (
+        RESNET,
+        {
+            "temperatures": HELD_OUT,
+            "members": [
+                {"name": "a", "method": MEMO},
+                {"name": "b", "model": CLIP, "method": {"kind": "source"}},
+            ],
+        },
+    ),
+    "contrastive": (CLIP, {"validate_on": HELD_OUT, "epochs": 1, "batch": 8}),
+}
+
+
+def experiment(kind: str) -> Experiment:
+    model, method = CASES[kind]
+    data = {**SHAPES, "split": "train"} if kind == "contrastive" else SHAPES
+    given = {"name": kind, "data": data, "model": model, "method": {"kind": kind, **method}}
+    return Experiment.model_validate({**given, "compute": {"device": "cpu"}, "seed": 2})
+
+
+def built(spec: Experiment) -> Setup:
+    """Set a unit up anew, on a few samples to answer."""
+    data = {}
+    for role, other in spec.method.roles().items():
+        dataset = open_dataset(other.data(spec.data, spec.seed) if other else spec.data)
+        few = dataset.samples[:6] if role == "answer" else dataset.samples
+        data[role] = replace(dataset, samples=few)
+    models = {"model.weights": spec.model}
+    models |= {f"method.{path}.weights": m for path, m in spec.method.further_models.items()}
+    located = {path: Located(None, model.kind) for path, model in models.items()}
+    return set_up(spec, located, data)
+
+
+@dataclass(frozen=True)
+class InTurn:
+    """Several jobs in one process: its start is what takes long."""
+
+    jobs: tuple[AnswerJob, ...]
+
+    def __call__(self, send):
+        for job in self.jobs:
+            job(lambda sent, job=job: send((job.experiment.name, *sent)))
+
+
+def plain(row):
+    return {key: value for key, value in row.items() if not key.startswith(TIMING)}
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """Records by method: of this process, and of two others."""
+    threads = torch.get_num_threads()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HARDY_HOME", str(tmp_path_factory.mktemp("home")))
+        here, jobs = {}, []
+        for kind in CASES:
+            spec = experiment(kind)
+            fitted = fit(built(spec), Checkpoint(kind, "f" * 32), KeptRun(kind), Reporter())
+            setup = built(spec)
+            load_fitted(setup.method, fitted)
+            here[kind] = {place: plain(row) for place, row in rows(setup, range(6), workers=0)}
+            parts = (setup.experiment, setup.located, setup.data["answer"], fitted)
+            jobs.append([AnswerJob(*parts, tuple(range(6))[k::2]) for k in range(2)])
+        there = {kind: {} for kind in CASES}
+
+        def hear(_, sent):
+            kind, place, row = sent
+            there[kind][place] = plain(row)
+
+        turns = [InTurn(tuple(each)) for each in zip(*jobs, strict=True)]
+        Processes(2).run(turns, hear)
+        yield here, there
+    torch.set_num_threads(threads)
+
+
+def test_every_method_has_a_case():
+    assert set(CASES) == {method.model_fields["kind"].default for method in METHODS}
+
+
+@pytest.mark.parametrize("kind", CASES)
+def test_records_are_the_same_in_one_process_and_in_two(made, kind):
+    here, there = made
+    assert set(here[kind]) == set(range(6))
+    assert here[kind] == there[kind]
+
+
+@pytest.mark.parametrize("kind", ["ensemble", "contrastive"])
+def test_what_was_fitted_is_in_the_records_of_both(made, kind):
+    """Without it the numbers are others: temperatures of 1, a network as it began."""
+    setup = built(experiment(kind))
+    bare = {place: plain(row) for place, row in rows(setup, range(6), workers=0)}
+    for found in made:
+        confidences = [
+            [row[f"{kind}.confidence"] for row in r.values()] for r in (bare, found[kind])
+        ]
+        assert all(a != b for a, b in zip(*confidences, strict=True))
+
+
+@pytest.mark.parametrize("kind", CASES)
+def test_a_method_gives_the_answers_that_its_schema_names(made, kind):
+    row = made[0][kind][0]
+    found = [key.removesuffix(".prediction") for key in row if key.endswith(".prediction")]
+    assert sorted(found) == sorted(experiment(kind).method.answer_names())
