@@ -65,8 +65,8 @@ class ExecutorContract(ABC):
     def test_an_error_in_a_job_arrives_whole_and_ends_the_others(self, executor):
         heard = []
         start = time.monotonic()
+        jobs = [Broken(), Squares(tuple(range(600)), 0.1)]
         with pytest.raises(DataError, match="sample 3 is broken") as caught:
-            jobs = [Broken(), Squares(tuple(range(600)), 0.1)]
             executor.run(jobs, lambda place, sent: heard.append(sent))
         assert caught.value.hint == "mend it"
         assert time.monotonic() - start < 30

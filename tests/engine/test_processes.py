@@ -1,4 +1,4 @@
-"""One process or several, the same records bit for bit: for every method, what it fitted included."""
+"""The same records bit for bit in one process and in two: of every method, fitted ones too."""
 
 from dataclasses import dataclass, replace
 

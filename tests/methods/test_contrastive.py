@@ -1,4 +1,4 @@
-"""The contrastive loss and its trainer, against formulas written here."""
+"""The contrastive loss and its learner, against formulas written here."""
 
 import math
 
@@ -7,11 +7,13 @@ import pytest
 import torch
 
 from hardy.core.errors import SpecError
+from hardy.data.item import Batch, Targets
 from hardy.data.open import open_dataset
 from hardy.data.spec import DataSpec
-from hardy.methods.contrastive.method import contrastive_loss, cropped
+from hardy.methods.contrastive.method import ContrastiveLearner, contrastive_loss, cropped
+from hardy.methods.base import Subject
 from hardy.methods.contrastive.spec import ContrastiveSpec
-from hardy.methods.fitting import Batch, schedule
+from hardy.methods.fitting import schedule
 from hardy.models.model import Model
 from tests.contracts.time_method import PLAIN, MethodContract, build_method, small_model
 from tests.models.clips import VIT, tiny, zero_shot
@@ -25,14 +27,14 @@ def spec(**changes):
     return ContrastiveSpec.model_validate(given | changes)
 
 
-def clip_classifier():
+def clip_model():
     network = zero_shot(tiny({**VIT, "image_size": 16}), NAMES)
     return Model(network, PLAIN).eval()
 
 
 @pytest.fixture
-def trainer():
-    return build_method(spec(), clip_classifier())
+def learner():
+    return ContrastiveLearner(clip_model().network, spec(), PLAIN)
 
 
 def batch(epoch=0, count=6, seed=0):
@@ -40,7 +42,8 @@ def batch(epoch=0, count=6, seed=0):
     pixels = torch.randint(0, 256, (6, 3, 16, 16), generator=drawn, dtype=torch.uint8)
     labels = torch.tensor([0, 4, 0, 3, 4, 0])
     ids = tuple(f"s{n}" for n in range(count))
-    return Batch(pixels[:count], labels[:count], ids, CAPTIONS[:count], seed, epoch)
+    targets = Targets(labels[:count], caption=CAPTIONS[:count])
+    return Batch(pixels[:count], targets, ids, seed, epoch)
 
 
 class TestContrastive(MethodContract):
@@ -48,22 +51,18 @@ class TestContrastive(MethodContract):
 
     @pytest.fixture
     def model(self):
-        return clip_classifier()
+        return clip_model()
 
     def build(self, model):
-        trainer = build_method(spec(), model)
-        with torch.no_grad():
-            for parameter in trainer.network.parameters():
-                parameter.mul_(1.01)
-        trainer.refresh()
-        return trainer
+        method = build_method(spec(), model)
+        moved = {n: tensor * 1.01 for n, tensor in model.network.clip.state_dict().items()}
+        method.load({f"network.{name}": tensor for name, tensor in moved.items()})
+        return method
 
     def test_both_networks_answer(self, method, model):
-        pixels = batch().pixels
+        pixels = batch().inputs
         with torch.no_grad():
-            expected = method.network(PLAIN.normalise(pixels[:1]))[0].log_softmax(-1)
-        from hardy.methods.base import Subject
-
+            expected = method.trained(PLAIN.normalise(pixels[:1]))[0].log_softmax(-1)
         answers = method.predict(Subject(PLAIN.normalise(pixels[:1]))).answers
         torch.testing.assert_close(answers["contrastive"], expected)
         assert not torch.allclose(answers["source"], expected, atol=1e-4)
@@ -105,27 +104,27 @@ def test_pairs_of_one_caption_do_not_push_each_other_apart():
     assert float(logits.grad.abs().max()) < 1e-15
 
 
-def test_a_validation_batch_takes_the_first_template_and_the_whole_image(trainer):
-    clip, tokenizer = trainer.network.clip, trainer.network.tokenizer
+def test_a_validation_batch_takes_the_first_template_and_the_whole_image(learner):
+    clip, tokenizer = learner.network.clip, learner.network.tokenizer
     with torch.no_grad():
-        images = clip.encode_image(PLAIN.normalise(batch().pixels), normalize=True)
+        images = clip.encode_image(PLAIN.normalise(batch().inputs), normalize=True)
         texts = [f"a photo of {caption}." for caption in CAPTIONS]
         features = clip.encode_text(tokenizer(texts), normalize=True)
         logits = clip.logit_scale.exp() * images @ features.T
-    found = trainer.measures(batch())
+    found = learner.measures(batch())
     assert found["loss"] == pytest.approx(by_hand(logits.double().numpy(), CAPTIONS), rel=1e-4)
-    right = trainer.network(PLAIN.normalise(batch().pixels)).argmax(-1) == batch().labels
+    right = learner.network(PLAIN.normalise(batch().inputs)).argmax(-1) == batch().targets.label
     assert found["accuracy"] == pytest.approx(float(right.float().mean()))
 
 
-def test_what_is_drawn_depends_on_seed_epoch_and_sample_alone(trainer):
-    one, other = trainer._texts(batch(1)), trainer._texts(batch(2))
-    assert one == trainer._texts(batch(1))
+def test_what_is_drawn_depends_on_seed_epoch_and_sample_alone(learner):
+    one, other = learner._texts(batch(1)), learner._texts(batch(2))
+    assert one == learner._texts(batch(1))
     assert one != other
-    assert one[:3] == trainer._texts(batch(1, count=3))
-    boxes = trainer._boxes(batch(1))
-    assert torch.equal(boxes[:3], trainer._boxes(batch(1, count=3)))
-    assert not torch.equal(boxes, trainer._boxes(batch(1, seed=1)))
+    assert one[:3] == learner._texts(batch(1, count=3))
+    boxes = learner._boxes(batch(1))
+    assert torch.equal(boxes[:3], learner._boxes(batch(1, count=3)))
+    assert not torch.equal(boxes, learner._boxes(batch(1, seed=1)))
     area, low = boxes[:, 0] ** 2, boxes[:, 1:] - boxes[:, :1] / 2
     assert ((area >= 0.9) & (area <= 1)).all()
     assert ((low >= -1e-6) & (low + boxes[:, :1] <= 1 + 1e-6)).all()
@@ -142,11 +141,11 @@ def test_a_crop_shows_its_box():
     torch.testing.assert_close(part[0, 0, 7], expected, atol=1e-4, rtol=0)
 
 
-def test_the_scale_stays_at_100_or_below(trainer):
+def test_the_scale_stays_at_100_or_below(learner):
     with torch.no_grad():
-        trainer.network.clip.logit_scale.fill_(6.0)
-    trainer.settle()
-    assert trainer.network.clip.logit_scale.detach().exp().item() == pytest.approx(100)
+        learner.network.clip.logit_scale.fill_(6.0)
+    learner.settle()
+    assert learner.network.clip.logit_scale.detach().exp().item() == pytest.approx(100)
 
 
 def test_the_schedule_rises_along_a_line_and_falls_along_half_a_cosine():
@@ -156,49 +155,79 @@ def test_the_schedule_rises_along_a_line_and_falls_along_half_a_cosine():
     assert schedule(0, 1, 0.0) == 1
 
 
-def test_gains_and_biases_do_not_decay(trainer):
-    groups = trainer.optimizer.param_groups
+def test_gains_and_biases_do_not_decay(learner):
+    groups = learner.optimizer.param_groups
     assert [group["weight_decay"] for group in groups] == [0.1, 0.0]
     assert {p.ndim for p in groups[1]["params"]} <= {0, 1}
     counts = [len(group["params"]) for group in groups]
-    assert sum(counts) == len(list(trainer.network.parameters()))
-    assert trainer.set_rate(0, 10) == pytest.approx(1e-3)
+    assert sum(counts) == len(list(learner.network.parameters()))
+    assert learner.set_rate(0, 10) == pytest.approx(1e-3)
     assert [group["lr"] for group in groups] == pytest.approx([1e-3, 1e-3])
 
 
-def step(trainer, epoch):
-    trainer.set_rate(epoch, 8)
-    trainer.train()
-    trainer.optimizer.zero_grad()
-    trainer.loss(batch(epoch)).backward()
-    trainer.optimizer.step()
-    trainer.train(False)
+def step(learner, epoch):
+    learner.set_rate(epoch, 8)
+    learner.train()
+    learner.optimizer.zero_grad()
+    learner.loss(batch(epoch)).backward()
+    learner.optimizer.step()
+    learner.train(False)
 
 
-def test_a_state_goes_on_bit_for_bit(trainer):
-    step(trainer, 1)
-    state = trainer.state()
-    step(trainer, 2)
-    other = build_method(spec(), clip_classifier())
+def test_a_state_goes_on_bit_for_bit(learner):
+    step(learner, 1)
+    state = learner.state()
+    step(learner, 2)
+    other = ContrastiveLearner(clip_model().network, spec(), PLAIN)
     other.load_state(state)
     step(other, 2)
-    expected = trainer.weights()
+    expected = learner.weights()
     assert all(torch.equal(tensor, expected[name]) for name, tensor in other.weights().items())
-    start = trainer.model.network.clip.state_dict()
+    start = clip_model().network.clip.state_dict()
     assert not all(torch.equal(tensor, start[name]) for name, tensor in expected.items())
 
 
-def test_training_lowers_the_loss(trainer):
-    before = trainer.measures(batch())["loss"]
+def test_training_lowers_the_loss(learner):
+    before = learner.measures(batch())["loss"]
     for epoch in range(1, 8):
-        step(trainer, epoch)
+        step(learner, epoch)
     # No loss is below the mean entropy of the targets: (3 log 3 + 2 log 2) / 6.
-    assert 0.78 < trainer.measures(batch())["loss"] < before
+    assert 0.78 < learner.measures(batch())["loss"] < before
 
 
-def test_it_needs_captions_and_a_text_tower(trainer):
-    trainer.check(open_dataset(DataSpec(dataset="shapes")))
+class Works:
+    """A work that has a dataset, and trains nothing."""
+
+    def __init__(self, dataset):
+        self.dataset = dataset
+        self.trained = []
+
+    def data(self, role):
+        return self.dataset
+
+    def images(self, role):
+        return role
+
+    def train(self, learner, fit, validate):
+        self.trained.append((fit, validate))
+        step(learner, 1)
+
+
+def test_it_trains_a_copy_and_gives_the_network_s_tensors():
+    model = clip_model()
+    before = {name: tensor.clone() for name, tensor in model.network.clip.state_dict().items()}
+    method, work = build_method(spec(), model), Works(open_dataset(DataSpec(dataset="shapes")))
+    fitted = method.fit(work)
+    assert work.trained == [("fit", "validate")]
+    assert {f"network.{name}" for name in before} == set(fitted)
+    assert not all(torch.equal(fitted[f"network.{n}"], tensor) for n, tensor in before.items())
+    now = model.network.clip.state_dict()
+    assert all(torch.equal(now[name], tensor) for name, tensor in before.items())
+
+
+def test_it_needs_captions_and_a_text_tower():
+    work = Works(open_dataset(DataSpec(dataset="digits")))
     with pytest.raises(SpecError, match="digits has none"):
-        trainer.check(open_dataset(DataSpec(dataset="digits")))
+        build_method(spec(), clip_model()).fit(work)
     with pytest.raises(SpecError, match="with a text tower"):
         build_method(spec(), small_model())
