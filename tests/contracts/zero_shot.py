@@ -9,7 +9,7 @@ from torch import nn
 
 from hardy.models.clip.zero_shot import ZeroShot
 from hardy.models.model import Model
-from tests.contracts.time_method import PLAIN
+from tests.contracts.method import PLAIN
 
 NAMES = ("cat", "great white shark", "jack-o'-lantern", "café, table_top", "zebra")
 

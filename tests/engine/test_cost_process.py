@@ -12,7 +12,7 @@ from hardy.engine.model_cost import model_cost
 from hardy.methods.base import Subject
 from hardy.models.model import Model
 from hardy.plan.measured import recall
-from tests.contracts.time_method import build_method
+from tests.contracts.method import build_method
 from tests.plan.helpers import experiment
 
 TINY = {"kind": "timm", "name": "test_efficientnet", "weights": "random"}

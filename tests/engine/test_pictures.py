@@ -13,7 +13,7 @@ from hardy.engine.setup import Bench
 from hardy.measure.records import as_frame
 from hardy.plan.inputs import Located
 from hardy.spec.experiment import Experiment
-from tests.contracts.time_method import build_method, small_model
+from tests.contracts.method import build_method, small_model
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from hardy.engine.setup import assemble
 from hardy.explain.gradcam import heat_map
 from hardy.explain.point import SourcePoint, point_as_shares, point_of_interest
 from hardy.models.weights import locate
-from tests.contracts.time_method import small_model, some_subject, some_views
+from tests.contracts.method import small_model, some_subject, some_views
 from tests.plan.helpers import experiment
 
 

@@ -15,7 +15,7 @@ from hardy.methods.base import Subject
 from hardy.methods.contrastive.spec import ContrastiveSpec
 from hardy.methods.fitting import schedule
 from hardy.models.model import Model
-from tests.contracts.time_method import PLAIN, MethodContract, build_method, small_model
+from tests.contracts.method import PLAIN, MethodContract, build_method, small_model
 from tests.models.clips import VIT, tiny, zero_shot
 
 NAMES = ("circle", "square", "triangle", "cross", "star")

@@ -19,7 +19,7 @@ from hardy.methods.optim_spec import Sgd
 from hardy.methods.source.spec import SourceSpec
 from hardy.methods.view_ensemble.spec import ViewEnsembleSpec
 from hardy.models.spec import TimmModel
-from tests.contracts.time_method import PLAIN, MethodContract, build_method, small_model
+from tests.contracts.method import PLAIN, MethodContract, build_method, small_model
 
 FEW = AugMix(count=6)
 MEMO = MemoSpec(views=FEW, select=0.5, optimizer=Sgd(lr=0.1), bn_prior=None)
@@ -48,7 +48,7 @@ class TestEnsemble(MethodContract):
 
     @pytest.fixture(autouse=True)
     def with_sets(self, monkeypatch):
-        import tests.contracts.time_method as contract
+        import tests.contracts.method as contract
 
         monkeypatch.setattr(contract, "some_subject", lambda seed=1: subject(seed))
 

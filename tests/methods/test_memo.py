@@ -21,7 +21,7 @@ from hardy.methods.memo.batch_norm import batch_norm_prior
 from hardy.methods.memo.method import Memo
 from hardy.methods.memo.spec import MemoSpec, Rho
 from hardy.methods.optim_spec import AdamW, Sgd
-from tests.contracts.time_method import (
+from tests.contracts.method import (
     MethodContract,
     build_method,
     small_model,

@@ -17,7 +17,7 @@ from hardy.methods.memo.spec import MemoSpec
 from hardy.methods.memo_plus.method import MemoPlus, on_canvas
 from hardy.methods.memo_plus.spec import MaskPolicy, MemoPlusSpec, Sam, Superpixels
 from hardy.methods.optim_spec import AdamW, Sgd
-from tests.contracts.time_method import (
+from tests.contracts.method import (
     PLAIN,
     MethodContract,
     build_method,

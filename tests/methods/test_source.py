@@ -1,6 +1,6 @@
 from hardy.methods.build import views_of
 from hardy.methods.source.spec import SourceSpec
-from tests.contracts.time_method import MethodContract, build_method
+from tests.contracts.method import MethodContract, build_method
 
 
 class TestSource(MethodContract):

@@ -14,7 +14,7 @@ from hardy.data.view_spec import Cut
 from hardy.methods.tpt.context import prompt_tokens, read_context
 from hardy.methods.tpt.spec import Cocoop, ContextSpec, Coop, Random, TptSpec, Words
 from hardy.models.clip.text import learned
-from tests.contracts.time_method import build_method, small_model, some_subject
+from tests.contracts.method import build_method, small_model, some_subject
 from tests.contracts.zero_shot import NAMES, small_clip, small_zero_shot, tokenizer
 
 FEW = Cut(count=6)

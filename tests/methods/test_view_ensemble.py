@@ -11,7 +11,7 @@ from hardy.core.errors import MethodError
 from hardy.data.view_spec import Cut, Identity
 from hardy.methods.pooling import majority_vote, view_ensemble
 from hardy.methods.view_ensemble.spec import ViewEnsembleSpec
-from tests.contracts.time_method import MethodContract, build_method, small_model, some_subject
+from tests.contracts.method import MethodContract, build_method, small_model, some_subject
 
 
 class TestViewEnsemble(MethodContract):

@@ -9,7 +9,7 @@ from hardy.explain.gradcam import heat_map, target_layer
 from hardy.methods.base import Subject
 from hardy.methods.memo.spec import MemoSpec
 from hardy.models.model import Model
-from tests.contracts.time_method import build_method
+from tests.contracts.method import build_method
 from tests.models.clips import RESNET, VIT, tiny, zero_shot
 
 NAMES = ("red circle", "blue square", "green star")

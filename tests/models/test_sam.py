@@ -19,7 +19,7 @@ from hardy.methods.memo_plus.spec import MaskPolicy, MemoPlusSpec
 from hardy.methods.memo_plus.spec import Sam as SamSpec
 from hardy.models.files import content_identity
 from hardy.models.sam import all_masks, checkpoint_file, load_sam
-from tests.contracts.time_method import build_method, small_model, some_subject
+from tests.contracts.method import build_method, small_model, some_subject
 
 SIDE, WIDTH = 64, 32
 LOOSE = {"points_per_side": 4, "pred_iou_thresh": 0.0, "stability_score_thresh": 0.0}

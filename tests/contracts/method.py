@@ -1,11 +1,13 @@
 """What every test-time method promises, written once; each method's test class inherits it."""
 
 from abc import ABC, abstractmethod
+from dataclasses import replace
 
 import pytest
 import torch
 from hardy.tasks.build import build_task
 from hardy.tasks.classify.spec import ClassifySpec
+from tests.contracts.device import another_device
 from torch import Tensor, nn
 
 from hardy.data.preprocess import Preprocess
@@ -133,3 +135,16 @@ class MethodContract(ABC):
         kept = subject.views.clone()
         predict(method, subject)
         assert torch.equal(subject.views, kept)
+
+    def test_it_answers_alike_on_another_device(self, model: Model) -> None:
+        subject = some_subject()
+        expected = outcome_of(self.build(model), subject)
+        with another_device() as device:
+            there = self.build(model.to(device))
+            found = outcome_of(there, replace(subject, views=subject.views.to(device)))
+        assert found.answers.keys() == expected.answers.keys()
+        for name, answer in expected.answers.items():
+            assert type(found.answers[name]) is Tensor  # it has come back to the CPU
+            torch.testing.assert_close(found.answers[name].exp(), answer.exp())
+        assert found.details.keys() == expected.details.keys()
+        assert found.details.get("selected_views") == expected.details.get("selected_views")

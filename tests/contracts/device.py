@@ -1,0 +1,151 @@
+"""A device that is not there: what would break on a GPU breaks here, with real numbers.
+
+Tensors that were moved to `DEVICE` are computed on the CPU, but say that they lie elsewhere and
+refuse to meet tensors of the CPU, or to be read by numpy, as a GPU's do. `meta` is the device's
+type, since torch asks for no driver of it.
+
+What it does not show: half precision, operations that a GPU lacks, and numbers that differ there.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves, tree_map_only
+
+DEVICE = torch.device("meta")
+
+# Copies from device to device; reading one number; an alias takes nothing but itself.
+_MAY_CROSS = ("_to_copy", "copy_", "_local_scalar_dense", "set_", "detach", "alias")
+# A GPU's tensor may be indexed by places on the CPU.
+_MAY_INDEX = ("index.", "index_put")
+
+
+class Away(Tensor):
+    """A tensor that says it lies on `DEVICE`; `held` has its values, on the CPU."""
+
+    held: Tensor
+
+    @staticmethod
+    def __new__(cls, held: Tensor) -> "Away":
+        made: Away = Tensor._make_wrapper_subclass(
+            cls,
+            held.size(),
+            strides=held.stride(),
+            storage_offset=held.storage_offset(),
+            dtype=held.dtype,
+            device=DEVICE,
+            requires_grad=False,
+        )
+        made.held = held
+        return made
+
+    def __init__(self, held: Tensor) -> None:
+        del held  # `__new__` has taken it
+
+    def __repr__(self, **_: object) -> str:
+        return f"Away({self.held!r})"
+
+    def tolist(self) -> Any:
+        return self.held.tolist()
+
+    def numpy(self, *, force: bool = False) -> Any:
+        if force:
+            return self.held.detach().numpy()
+        message = "can't convert a tensor of another device to numpy: copy it to the CPU first"
+        raise TypeError(message)
+
+    def __array__(self, *_: object) -> Any:
+        return self.numpy()
+
+    @classmethod
+    def __torch_dispatch__(
+        cls, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        return _dispatched(func, tuple(args), dict(kwargs or {}))
+
+
+class _Watch(TorchDispatchMode):
+    """Sees the operations that make tensors out of nothing, which a tensor itself does not."""
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        return _dispatched(func, tuple(args), dict(kwargs or {}))
+
+
+@contextmanager
+def another_device() -> Iterator[torch.device]:
+    """Give a device that is not there, for as long as the context lasts."""
+    with pytest_patch() as patch, _Watch():
+        patch.setattr(torch, "tensor", _moved_after(torch.tensor))
+        patch.setattr(torch, "as_tensor", _moved_after(torch.as_tensor))
+        patch.setattr(torch, "autocast", _autocast_here(torch.autocast))
+        patch.setattr(torch, "Generator", _generator_here(torch.Generator))
+        yield DEVICE
+
+
+@contextmanager
+def pytest_patch() -> Iterator[Any]:
+    import pytest
+
+    with pytest.MonkeyPatch.context() as patch:
+        yield patch
+
+
+def _dispatched(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Carry an operation out on the CPU, and put its result where it belongs."""
+    tensors = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
+    away = [tensor for tensor in tensors if isinstance(tensor, Away)]
+    name = func.name().removeprefix("aten::")
+    _refuse_to_meet(name, tensors, away)
+    wanted = kwargs.get("device")
+    lands = bool(away) if wanted is None else torch.device(wanted).type == DEVICE.type
+    if wanted is not None and lands:
+        kwargs["device"] = torch.device("cpu")
+        kwargs.pop("pin_memory", None)
+    plain = tree_map_only(Away, lambda tensor: tensor.held, (args, kwargs))
+    out = func(*plain[0], **plain[1])
+    if name.startswith("copy_"):
+        return tensors[0]
+    if name.startswith("_local_scalar_dense") or not lands:
+        return out
+    # In place: what comes back is the tensor that went in.
+    known = {id(tensor.held): tensor for tensor in away}
+    return tree_map_only(Tensor, lambda t: known[id(t)] if id(t) in known else Away(t), out)
+
+
+def _refuse_to_meet(name: str, tensors: list[Tensor], away: list[Away]) -> None:
+    here = [t for t in tensors if not isinstance(t, Away) and t.dim() > 0]
+    if away and here and not name.startswith(_MAY_CROSS + _MAY_INDEX):
+        shapes = [tuple(tensor.shape) for tensor in here]
+        message = f"{name}: tensors on another device met tensors on the CPU of shapes {shapes}"
+        raise RuntimeError(message)
+
+
+def _moved_after(make: Any) -> Any:
+    """Wrap a maker that passes below the dispatcher: made on the CPU, then moved."""
+
+    def made(data: Any, *args: Any, device: Any = None, **kwargs: Any) -> Tensor:
+        tensor: Tensor = make(data, *args, **kwargs)
+        return tensor if device is None else tensor.to(device)
+
+    return made
+
+
+def _autocast_here(real: Any) -> Any:
+    class Autocast(real):  # type: ignore[misc]
+        def __init__(self, device_type: str, *args: Any, **kwargs: Any) -> None:
+            super().__init__("cpu" if device_type == DEVICE.type else device_type, *args, **kwargs)
+
+    return Autocast
+
+
+def _generator_here(real: Any) -> Any:
+    def generator(device: Any = "cpu") -> Any:
+        return real("cpu" if torch.device(device).type == DEVICE.type else device)
+
+    return generator
