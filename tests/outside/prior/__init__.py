@@ -1,0 +1,1 @@
+"""The class frequencies of another place."""
