@@ -1,24 +1,21 @@
 """What a method learns from held-out samples before the others: an ensemble's temperatures.
 
-The members' opinions of the held-out samples are kept on disk, so that a resumed run, the processes
-of one run, and other experiments with the same members find them.
+The members' opinions of the held-out samples are kept in the cache, so that a resumed run, the
+processes of one run, and other experiments with the same members find them.
 """
 
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
-from pathlib import Path
 from typing import cast
 
 import numpy as np
 import torch
-from filelock import FileLock
-from safetensors.numpy import load_file, save
+from safetensors.numpy import load, save
 
+from hardy.core.cache import default_cache
 from hardy.core.errors import DataError
-from hardy.core.files import write_whole
 from hardy.core.hashing import digest
-from hardy.core.paths import state_dir
 from hardy.data.dataset import Dataset
 from hardy.data.pipeline import BadSample, loader
 from hardy.engine.device import spread
@@ -53,18 +50,18 @@ def _opinions(
     bench: Bench, dataset: Dataset, say: Callable[[str], None]
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the members' log-probabilities (N, M, C) and the labels (N,)."""
-    file = _file(bench, dataset)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{file}.lock"):
-        if not file.is_file():
-            say(f"asks the members for {len(dataset.samples)} held-out samples")
-            write_whole(file, save(_made(bench, dataset)))
-        content = load_file(file)
+
+    def ask() -> bytes:
+        say(f"asks the members for {len(dataset.samples)} held-out samples")
+        content: bytes = save(_made(bench, dataset))
+        return content
+
+    content = load(default_cache().through("opinions", _key(bench, dataset), ask, once=True))
     return content["opinions"], content["labels"]
 
 
-def _file(bench: Bench, dataset: Dataset) -> Path:
-    """Name the file by all that the opinions depend on."""
+def _key(bench: Bench, dataset: Dataset) -> str:
+    """Return a digest of all that the opinions depend on."""
     experiment = bench.experiment
     method = experiment.method.identity()
     key = {
@@ -77,7 +74,7 @@ def _file(bench: Bench, dataset: Dataset) -> Path:
         "seed": experiment.seed,
         "precision": experiment.precision,
     }
-    return state_dir() / "held-out" / f"{digest(key)}.safetensors"
+    return digest(key)
 
 
 def _made(bench: Bench, dataset: Dataset) -> dict[str, np.ndarray]:

@@ -19,14 +19,13 @@ from hardy.engine.journal import Journal, discard
 from hardy.engine.leak import check_leaks
 from hardy.engine.pictures import draw
 from hardy.engine.progress import Reporter
-from hardy.engine.setup import assemble, features_dir
+from hardy.engine.setup import assemble
 from hardy.engine.signals import Stopped, stop_on_signals
 from hardy.engine.source_check import check_source
 from hardy.engine.supply import supplied
 from hardy.engine.train import speed_of, train
 from hardy.measure.leaderboard import leaderboard, leaderboard_row
 from hardy.measure.records import read_parquet, write_parquet
-from hardy.methods.features import clear_oldest
 from hardy.methods.fitting import Trainer
 from hardy.models.weights import state_sha256
 from hardy.plan.measured import work_label
@@ -171,7 +170,6 @@ def _settle(
         result = _run_unit(planned, run, reporter)
     discard(run.run_id)
     Checkpoint(run.run_id, planned.fingerprint).discard()
-    clear_oldest(features_dir())
     reporter.unit_done()
     return result
 

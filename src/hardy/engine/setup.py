@@ -2,13 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from lightning_fabric import Fabric
 
+from hardy.core.cache import default_cache
 from hardy.core.errors import SpecError
-from hardy.core.paths import state_dir
 from hardy.data.dataset import Dataset
 from hardy.data.open import open_dataset
 from hardy.data.pipeline import SamplePipeline
@@ -60,11 +59,6 @@ class Bench:
         )
 
 
-def features_dir() -> Path:
-    """Return where methods keep image features for other runs."""
-    return state_dir() / "features"
-
-
 def assemble(experiment: Experiment, located: Located) -> Bench:
     """Open the data, build the model and the method.
 
@@ -89,7 +83,7 @@ def assemble(experiment: Experiment, located: Located) -> Bench:
         for model in (first, *further):
             ready(model, fabric.device)
     method = build_method(experiment.method, first, *further)
-    kept = features_dir() if experiment.compute.keep_features else None
+    kept = default_cache() if experiment.compute.keep_features else None
     method.remember(kept, experiment.precision)
     return Bench(experiment, located, fabric, dataset, first, method)
 
