@@ -20,6 +20,7 @@ VERBS = {
     "validate": ["validate", "quickstart"],
     "show": ["show", "quickstart", "--origin"],
     "plan": ["plan", "quickstart"],
+    "cache": ["cache"],
 }
 
 

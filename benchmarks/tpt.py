@@ -22,6 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.timing import compare
+from hardy.core.cache import Cache
 from hardy.data.preprocess import Preprocess
 from hardy.data.view_spec import Cut
 from hardy.methods.base import Subject
@@ -127,14 +128,16 @@ def run(arch: str, classes: int, views: int, rounds: int, fewer: int) -> None:
     )
     folder = TemporaryDirectory(prefix="hardy-")
 
-    def answer(kept: Path | None) -> Tensor:
+    cache = Cache(Path(folder.name))
+
+    def answer(kept: Cache | None) -> Tensor:
         # The method remembers what it saw: a memory of its own each time, and a subject.
         method.memory = FeatureMemory(arch, kept)
         outcome = method.predict(replace(subject))
         method.reset()
         return outcome.answers["tpt"]
 
-    fast = answer(Path(folder.name))
+    fast = answer(cache)
     print(f"{arch}, {classes} classes, {views} views, {rounds} rounds")
     print(f"built, and the first sample answered, in {perf_counter() - began:.1f} s")
     print(f"peak memory until here {_peak():.2f} GB")
@@ -146,7 +149,7 @@ def run(arch: str, classes: int, views: int, rounds: int, fewer: int) -> None:
 
     if fewer == classes:
         print(f"log-probabilities differ by {float((published() - fast).abs().max()):.1e}")
-    for name, kept in (("whole method", None), ("cached features", Path(folder.name))):
+    for name, kept in (("whole method", None), ("cached features", cache)):
         ratio = compare(published, partial(answer, kept), rounds)
         print(f"{name:15s} {ratio}" if fewer == classes else f"{name:15s} {ratio.fast:8.3f} s fast")
         if fewer < classes:

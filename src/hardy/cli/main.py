@@ -25,6 +25,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "data": ("hardy.cli.data", "Check a dataset, or draw a contact sheet of it."),
     "predict": ("hardy.cli.predict", "Classify images with a registered model."),
     "promote": ("hardy.cli.promote", "Let a policy decide which version is the champion."),
+    "cache": ("hardy.cli.cache", "Show, bound or empty what is kept on disk for other runs."),
     "ui": ("hardy.cli.ui", "Open MLflow's pages on the default store."),
     "completion": ("hardy.cli.completion", "Print the script for completion in a shell."),
 }

@@ -30,7 +30,7 @@ def home() -> Path:
 
 
 def state_dir() -> Path:
-    """Return `<home>/.hardy`, made on first use: journals, caches, locks."""
+    """Return `<home>/.hardy`, made on first use: journals, checkpoints, locks, the cache."""
     folder = home() / ".hardy"
     folder.mkdir(parents=True, exist_ok=True)
     return folder

@@ -18,6 +18,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from hardy.core.cache import Cache
 from hardy.data.pipeline import ViewSet
 from hardy.models.model import Model
 
@@ -77,13 +78,13 @@ class Method(ABC):  # noqa: B024 - what it can do, its kinds say
         """Further sets of views that the method wants, as `Subject.others`."""
         return ()
 
-    def remember(self, folder: Path | None, precision: str) -> None:  # noqa: B027 - optional
+    def remember(self, cache: Cache | None, precision: str) -> None:  # noqa: B027 - optional
         """Keep what is the same for all that a method tunes, such as image features, on disk.
 
         Nothing by default.
 
         Args:
-            folder: Where to; None for no longer than this method lives.
+            cache: Where to; None for no longer than this method lives.
             precision: Of the passes to come: what is kept is of use to the same alone.
         """
 

@@ -1,4 +1,4 @@
-"""Features of views that no adaptation changes, computed once: in memory, and on disk if wanted.
+"""Features of views that no adaptation changes, computed once: in memory, and in a cache if wanted.
 
 They are known by the views' own pixels and the encoder that made them, so whatever has the same
 views meets them again: another prompt, another temperature, an ensemble, a search.
@@ -7,19 +7,16 @@ views meets them again: another prompt, another temperature, an ensemble, a sear
 import hashlib
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors.torch import load, save
 from torch import Tensor
 
-from hardy.core.files import write_whole
+from hardy.core.cache import Cache
 from hardy.core.hashing import digest
 
 _IN_MEMORY = 64
-_LARGEST_BYTES = 8 * 2**30
-_EACH = "features"
+_KIND = "features"
 
 
 class FeatureMemory:
@@ -27,12 +24,12 @@ class FeatureMemory:
 
     Args:
         encoder: What identifies the encoder's weights and its precision.
-        folder: Where to keep features; None keeps a few in memory alone.
+        cache: Where to keep features; None keeps a few in memory alone.
     """
 
-    def __init__(self, encoder: str, folder: Path | None = None) -> None:
-        self.encoder = encoder
-        self.folder = folder / digest(encoder) if folder else None
+    def __init__(self, encoder: str, cache: Cache | None = None) -> None:
+        self.encoder = digest(encoder)
+        self.cache = cache
         self._recent: OrderedDict[str, Tensor] = OrderedDict()
 
     def of(self, sets: Sequence[Tensor], encode: Callable[[Tensor], Tensor]) -> list[Tensor]:
@@ -58,22 +55,21 @@ class FeatureMemory:
         if key in self._recent:
             self._recent.move_to_end(key)
             return self._recent[key]
-        file = self.folder / f"{key}.safetensors" if self.folder else None
-        if file is None or not file.is_file():
+        content = self.cache.get(_KIND, self._name(key)) if self.cache else None
+        if content is None:
             return None
-        try:
-            features: Tensor = load_file(file)[_EACH].to(views.device)
-        except (SafetensorError, KeyError, OSError):
-            return None  # damaged, or another process is clearing up: it is made anew
+        features: Tensor = load(content)[_KIND].to(views.device)
         self._remember(key, features)
         return features
 
     def _keep(self, key: str, features: Tensor) -> None:
         self._remember(key, features)
-        if self.folder is None:
-            return
-        content = save({_EACH: features.cpu().contiguous()})
-        write_whole(self.folder / f"{key}.safetensors", content, sync=False)
+        if self.cache is not None:
+            content = save({_KIND: features.cpu().contiguous()})
+            self.cache.put(_KIND, self._name(key), content)
+
+    def _name(self, key: str) -> str:
+        return f"{self.encoder}.{key}"
 
     def _remember(self, key: str, features: Tensor) -> None:
         self._recent[key] = features
@@ -85,14 +81,3 @@ def _key(views: Tensor) -> str:
     hashed = hashlib.blake2b(f"{views.dtype} {tuple(views.shape)}".encode(), digest_size=16)
     hashed.update(views.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
     return hashed.hexdigest()
-
-
-def clear_oldest(folder: Path, largest_bytes: int = _LARGEST_BYTES) -> None:
-    """Delete the files that were written first until the folder holds no more than that."""
-    files = [(file.stat(), file) for file in folder.rglob("*.safetensors")]
-    total = sum(state.st_size for state, _ in files)
-    for state, file in sorted(files, key=lambda item: (item[0].st_mtime_ns, item[1].name)):
-        if total <= largest_bytes:
-            return
-        file.unlink(missing_ok=True)
-        total -= state.st_size

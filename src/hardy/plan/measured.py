@@ -2,14 +2,13 @@
 
 import json
 from dataclasses import asdict, dataclass, fields
-from pathlib import Path
 
-from hardy.core.files import write_whole
+from hardy.core.cache import default_cache
 from hardy.core.hashing import digest
-from hardy.core.paths import state_dir
 from hardy.plan.machine import machine
 from hardy.spec.experiment import Experiment
 
+_KIND = "costs"
 # Raised when what is measured changes, so that older measurements are made again.
 _FORMAT = 3
 
@@ -65,20 +64,18 @@ def work_label(experiment: Experiment) -> str:
 
 def recall(experiment: Experiment) -> ModelCost | None:
     """Return an experiment's model as it was measured here, or None."""
+    kept = default_cache().get(_KIND, digest(measured_as(experiment)))
+    if kept is None:
+        return None
     try:
-        content = json.loads(_file(experiment).read_text(encoding="utf-8"))["cost"]
+        content = json.loads(kept)["cost"]
         return ModelCost(**{field.name: content[field.name] for field in fields(ModelCost)})
-    except (OSError, ValueError, KeyError, TypeError):
-        return None  # never measured, or a file that another version wrote
+    except (ValueError, KeyError, TypeError):
+        return None  # another version wrote it
 
 
 def remember(experiment: Experiment, cost: ModelCost) -> None:
     """Keep what an experiment's model was measured to cost."""
-    file = _file(experiment)
-    content = {**measured_as(experiment), "cost": asdict(cost)}
-    text = json.dumps(content, indent=1, ensure_ascii=False)
-    write_whole(file, text.encode(), sync=False)
-
-
-def _file(experiment: Experiment) -> Path:
-    return state_dir() / "costs" / f"{digest(measured_as(experiment))}.json"
+    depends = measured_as(experiment)
+    text = json.dumps({**depends, "cost": asdict(cost)}, ensure_ascii=False)
+    default_cache().put(_KIND, digest(depends), text.encode())

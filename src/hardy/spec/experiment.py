@@ -60,8 +60,8 @@ class Compute(Spec):
     keep_features: Annotated[
         bool,
         Field(
-            description="Whether features of a frozen image encoder are kept below "
-            "HARDY_HOME/.hardy/features, up to 8 GiB, for other runs on the same views."
+            description="Whether features of a frozen image encoder are kept for other "
+            "runs on the same views; `hardy cache` bounds and empties what is kept."
         ),
     ] = True
     device: Annotated[

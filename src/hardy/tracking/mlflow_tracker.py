@@ -3,18 +3,21 @@
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
+from uuid import uuid4
 
 from mlflow import MlflowClient
 from mlflow.entities import Run as RunRecord
 from mlflow.entities import ViewType
 
+from hardy.core.cache import default_cache
 from hardy.core.errors import TrackingError
-from hardy.core.hashing import canonical_json
-from hardy.core.paths import safe_name, state_dir
+from hardy.core.hashing import canonical_json, digest
+from hardy.core.paths import safe_name
 from hardy.plan.tracker import FAILURE_TAG, FINGERPRINT_TAG, PastRun, Status
 from hardy.tracking.heartbeat import HEARTBEAT_TAG, is_live
 from hardy.tracking.mlflow_run import MlflowRun, artifact_path
@@ -39,6 +42,7 @@ _OWN_TAGS = frozenset(
     {FINGERPRINT_TAG, FAILURE_TAG, HEARTBEAT_TAG, "hardy.version", "hardy.git_dirty"}
 )
 # MLflow's "bold-fish-123", given where the user gave no name.
+_UNSAFE = re.compile(r"[^A-Za-z0-9._-]")
 _INVENTED_NAME = re.compile(r"[a-z]+-[a-z]+-\d+")
 
 
@@ -233,21 +237,27 @@ class MlflowTracker:
 
     def artifact(self, run_id: str, path: str) -> Path:
         """Return a local copy of one artifact file: the file itself where the store is local."""
-        root = str(self._record(run_id).info.artifact_uri)
+        info, path = self._record(run_id).info, artifact_path(path)
+        root = str(info.artifact_uri)
         if root.startswith("file:"):
-            found = Path(url2pathname(urlsplit(root).path)) / artifact_path(path)
-        else:
-            found = self._download(run_id, artifact_path(path))
-        if not found.is_file():
+            found = Path(url2pathname(urlsplit(root).path)) / path
+            return self._checked(found, run_id, path)
+        # A run that is resumed ends at another time; before it has ended, nothing is final.
+        version = info.end_time if info.status == Status.FINISHED else uuid4().hex
+        name = f"{digest([path, version])}.{_UNSAFE.sub('_', path.rpartition('/')[2])}"
+        make = partial(self._download, run_id, path)
+        return default_cache().file("artifacts", f"{run_id}.{name}", make)
+
+    def _checked(self, file: Path, run_id: str, path: str) -> Path:
+        if not file.is_file():
             message = f"the run {run_id} has no artifact file {path}"
             raise TrackingError(message, hint=f"See what it has: {self.link(run_id)}")
-        return found
+        return file
 
-    def _download(self, run_id: str, path: str) -> Path:
-        folder = state_dir() / "artifacts" / safe_name(run_id, what="run")
-        folder.mkdir(parents=True, exist_ok=True)
-        with translated(self._uri):
-            return Path(self._client.download_artifacts(run_id, path, str(folder)))
+    def _download(self, run_id: str, path: str) -> bytes:
+        with TemporaryDirectory(prefix="hardy-") as folder, translated(self._uri):
+            found = Path(self._client.download_artifacts(run_id, path, folder))
+            return self._checked(found, run_id, path).read_bytes()
 
     def link(self, run_id: str) -> str:
         """Return the run's address, or what to run and where to look for a local store."""

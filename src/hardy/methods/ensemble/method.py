@@ -8,13 +8,13 @@ equations. After DavidC001/MEMO-TPT-DL2024, whose arithmetic the schema can name
 import copy
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from time import perf_counter
 from typing import cast
 
 import torch
 from torch import Tensor
 
+from hardy.core.cache import Cache
 from hardy.data.pipeline import ViewSet
 from hardy.data.view_spec import Identity, ViewSpec
 from hardy.explain.point import SourcePoint
@@ -100,10 +100,10 @@ class Ensemble(Fits, Adapts):
         self._sets.append(ViewSet(model.preprocess, views, point))
         return len(self._sets) - 1
 
-    def remember(self, folder: Path | None, precision: str) -> None:
+    def remember(self, cache: Cache | None, precision: str) -> None:
         """Let every member keep what it can."""
         for part in self.parts:
-            part.adapter.remember(folder, precision)
+            part.adapter.remember(cache, precision)
 
     def prepare(self, subjects: Sequence[Subject]) -> None:
         """Let every member compute what it can for several images at once."""

@@ -1,20 +1,13 @@
-"""Masks kept on disk, by image and segmenter: SAM takes longer than all the rest of a sample."""
+"""Masks kept by image and segmenter: SAM takes longer than all the rest of a sample."""
 
-import os
-import tempfile
-import zlib
 from collections.abc import Callable
-from pathlib import Path
-from zipfile import BadZipFile
+from io import BytesIO
 
 import numpy as np
 
+from hardy.core.cache import default_cache
 from hardy.core.hashing import digest_bytes
-from hardy.core.paths import safe_name, state_dir
 from hardy.methods.memo_plus.masks import Masks, Pixels
-
-# What numpy and zipfile raise on a file that is cut short, altered, or of something else.
-_DAMAGED = (OSError, ValueError, KeyError, EOFError, RuntimeError, BadZipFile, zlib.error)
 
 
 class MaskCache:
@@ -29,44 +22,32 @@ class MaskCache:
 
     def __init__(self, segment: Callable[[Pixels], Masks], key: str) -> None:
         self.segment = segment
-        self.key = safe_name(key, what="a segmenter's digest")
+        self.key = key
 
     def __call__(self, image: Pixels) -> Masks:
         """Return the masks (N, h, w) of an image (h, w, 3)."""
-        path = self.path(image)
-        known = _read(path, image.shape[:2])
-        if known is None:
-            known = self.segment(image)
-            _write(path, known)
-        return known
+        content = default_cache().through(
+            "masks", self.name(image), lambda: packed(self.segment(image))
+        )
+        return unpacked(content)
 
-    def path(self, image: Pixels) -> Path:
-        """Return the file that holds an image's masks."""
+    def name(self, image: Pixels) -> str:
+        """Return what an image's masks are kept by."""
         pixels = np.ascontiguousarray(image)
-        name = digest_bytes([str(pixels.shape).encode(), pixels.tobytes()])
-        return state_dir() / "masks" / self.key / f"{name}.npz"
+        shape = str(pixels.shape).encode()
+        return f"{self.key}.{digest_bytes([shape, pixels.tobytes()])}"
 
 
-def _read(path: Path, size: tuple[int, ...]) -> Masks | None:
-    """Return the masks of a file; None where it is absent, damaged or of another size."""
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            shape = tuple(file["shape"].tolist())
-            bits = np.unpackbits(file["bits"], count=int(np.prod(shape)))
-    except _DAMAGED:
-        return None
-    return bits.astype(bool).reshape(shape) if len(shape) == 3 and shape[1:] == size else None
+def packed(masks: Masks) -> bytes:
+    """Write masks (N, h, w) as a compressed .npz of single bits."""
+    stream = BytesIO()
+    np.savez_compressed(stream, shape=masks.shape, bits=np.packbits(masks))
+    return stream.getvalue()
 
 
-def _write(path: Path, masks: Masks) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # A name of its own: several processes may write the same masks at once.
-    handle, draft = tempfile.mkstemp(dir=path.parent, suffix=".partial")
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            np.savez_compressed(stream, shape=masks.shape, bits=np.packbits(masks))
-            stream.flush()
-            os.fsync(stream.fileno())
-        Path(draft).replace(path)
-    finally:
-        Path(draft).unlink(missing_ok=True)
+def unpacked(content: bytes) -> Masks:
+    """Read masks (N, h, w) that `packed` wrote."""
+    with np.load(BytesIO(content), allow_pickle=False) as file:
+        shape = tuple(file["shape"].tolist())
+        bits = np.unpackbits(file["bits"], count=int(np.prod(shape)))
+    return bits.astype(bool).reshape(shape)

@@ -7,12 +7,12 @@ the text feature of class y in prompt p; then ŷ = argmax P_p'(·|x), then p aga
 """
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from hardy.core.cache import Cache
 from hardy.core.errors import SpecError
 from hardy.methods.adapter import Adapter
 from hardy.methods.base import Subject
@@ -67,10 +67,10 @@ class Tpt(Adapter):
         self._seed: int | None = None
         self._seen: Subject | None = None
 
-    def remember(self, folder: Path | None, precision: str) -> None:
-        """Keep the features of views, which no step on a prompt changes, below a folder."""
+    def remember(self, cache: Cache | None, precision: str) -> None:
+        """Keep the features of views, which no step on a prompt changes, in a cache."""
         encoder = f"{state_sha256(self.network.clip.visual)} {precision}"  # type: ignore[arg-type]
-        self.memory = FeatureMemory(encoder, folder)
+        self.memory = FeatureMemory(encoder, cache)
 
     def prepare(self, subjects: Sequence[Subject]) -> None:
         """Encode the views of several images in one batch."""
