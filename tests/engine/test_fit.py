@@ -35,7 +35,7 @@ compute: {workers: 0, device: cpu}
 @pytest.fixture
 def planned(tmp_path, monkeypatch):
     """A bench on a spec, with outputs of the models cut to the six shapes."""
-    from hardy.engine import bench as module
+    from hardy.engine import setup as module
 
     monkeypatch.setattr(module, "_check_classes", lambda *_: None)
     file = tmp_path / "pair.yaml"

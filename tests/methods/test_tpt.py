@@ -268,9 +268,8 @@ def test_views_seen_before_are_not_encoded_again(tmp_path):
     seen = []
     handle = model.network.clip.visual.register_forward_hook(lambda *_: seen.append(1))
     another = build_method(spec.model_copy(update={"steps": 1}), model)
-    another.remember(
-        Cache(tmp_path), "32-true"
-    )  # as another run would, with another prompt or schedule
+    # As another run would, with another prompt or schedule.
+    another.remember(Cache(tmp_path), "32-true")
     outcomes = []
     for method in (first, another):
         outcomes.append(method.predict(some_subject(1)))
