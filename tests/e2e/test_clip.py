@@ -39,7 +39,7 @@ def test_prompts_are_tuned_and_members_pooled_on_a_registered_model(hardy, isola
     # The untuned prompt is the model's own template; tuning it moves every answer a little.
     assert (frame["zero_shot.confidence"] - frame["source.confidence"]).abs().max() < 1e-5
     assert (frame["tpt.confidence"] != frame["zero_shot.confidence"]).all()
-    kept = list((isolated_home / ".hardy" / "features").rglob("*.safetensors"))
+    kept = list((isolated_home / ".hardy/cache/features").iterdir())
     assert len(kept) == 8
 
     two = (
@@ -53,8 +53,8 @@ def test_prompts_are_tuned_and_members_pooled_on_a_registered_model(hardy, isola
     assert pooled["tpt.confidence"].tolist() == frame["tpt.confidence"].tolist()
     assert {"temperature/tpt", "temperature/memo"} <= set(metrics)
     # The 16 held-out shapes' views are others; the 8 were found, not encoded again.
-    assert set(kept) <= set((isolated_home / ".hardy" / "features").rglob("*.safetensors"))
-    assert len(list((isolated_home / ".hardy" / "features").rglob("*.safetensors"))) == 24
+    assert set(kept) <= set((isolated_home / ".hardy/cache/features").iterdir())
+    assert len(list((isolated_home / ".hardy/cache/features").iterdir())) == 24
 
 
 def test_several_images_in_one_batch_give_the_same_answers(hardy, isolated_home):
@@ -66,4 +66,4 @@ def test_several_images_in_one_batch_give_the_same_answers(hardy, isolated_home)
     assert (one["tpt.prediction"] == three["tpt.prediction"]).all()
     difference = (one["tpt.confidence"] - three["tpt.confidence"]).abs()
     assert difference.max() < 1e-5
-    assert not (isolated_home / ".hardy" / "features").exists()
+    assert not (isolated_home / ".hardy/cache/features").exists()

@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
+from safetensors.numpy import load
 
 from hardy.cli.inputs import INPUTS
+from hardy.core.cache import default_cache
 from hardy.core.errors import DataError
-from hardy.core.paths import state_dir
 from hardy.engine.fit import learn
 from hardy.engine.setup import assemble
 from hardy.methods.ensemble.pool import fit_temperature
@@ -34,12 +35,16 @@ compute: {workers: 0, device: cpu}
 @pytest.fixture
 def planned(tmp_path, monkeypatch):
     """A bench on a spec, with outputs of the models cut to the six shapes."""
-    from hardy.engine import bench as module
+    from hardy.engine import setup as module
 
     monkeypatch.setattr(module, "_check_classes", lambda *_: None)
     file = tmp_path / "pair.yaml"
     file.write_text(SPEC)
     return lambda *overrides: make_plan(resolve(str(file), overrides), INPUTS, None).units[0]
+
+
+def kept() -> list[str]:
+    return [entry.key for entry in default_cache().entries() if entry.kind == "opinions"]
 
 
 def bench_of(unit):
@@ -52,10 +57,7 @@ def test_temperatures_are_fitted_on_the_other_part_and_kept(planned, monkeypatch
     metrics = learn(bench, said.append)
     assert said == ["asks the members for 12 held-out samples"]
     held = {s.id for s in bench.dataset.samples}
-    (file,) = (state_dir() / "held-out").glob("*.safetensors")
-    from safetensors.numpy import load_file
-
-    content = load_file(file)
+    content = load(default_cache().get("opinions", kept()[0]))
     assert content["opinions"].shape[:2] == (12, 2)
     expected = [fit_temperature(content["opinions"][:, m], content["labels"]) for m in (0, 1)]
     assert list(metrics) == ["temperature/a", "temperature/b"]
@@ -71,7 +73,7 @@ def test_another_seed_has_opinions_of_its_own(planned):
     first = learn(bench_of(planned()))
     second = learn(bench_of(planned("seed=1")))
     assert not np.allclose(list(first.values()), list(second.values()))
-    assert len(list((state_dir() / "held-out").glob("*.safetensors"))) == 2
+    assert len(kept()) == 2
 
 
 def test_what_was_given_is_not_fitted(planned):

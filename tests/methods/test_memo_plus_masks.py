@@ -1,11 +1,13 @@
 """Mask policies pixel by pixel on hand-made masks; superpixels; the cache."""
 
+import os
+
 import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 from skimage.segmentation import slic
 
-from hardy.core.paths import state_dir
+from hardy.core.cache import default_cache
 from hardy.methods.memo_plus.cache import MaskCache
 from hardy.methods.memo_plus.masks import bounding_box, centroid, kept, masked_images
 from hardy.methods.memo_plus.segmenters import build_segmenter
@@ -172,33 +174,15 @@ def test_another_image_or_segmenter_is_another_entry():
     assert segment.calls == 3
     # The same bytes in another shape are another image.
     turned = photograph().reshape(30, 20, 3)
-    assert cache.path(turned) != cache.path(photograph())
+    assert cache.name(turned) != cache.name(photograph())
 
 
-def corrupt(path, how):
-    content = path.read_bytes()
-    damaged = {
-        "empty": b"",
-        "cut": content[: len(content) // 2],
-        "other": b"not a zip file",
-        "flipped": content[:60] + bytes([content[60] ^ 0xFF]) + content[61:],
-    }
-    if how == "pickle":
-        np.savez(path.open("wb"), shape=np.array([object()]), bits=np.zeros(1, np.uint8))
-    elif how == "shape":
-        np.savez(path.open("wb"), shape=(4, 5, 5), bits=np.zeros(13, np.uint8))
-    else:
-        path.write_bytes(damaged[how])
-
-
-@pytest.mark.filterwarnings("ignore::ResourceWarning")
-@pytest.mark.parametrize("how", ["empty", "cut", "other", "flipped", "pickle", "shape"])
-def test_a_damaged_entry_is_made_anew(how):
+@pytest.mark.parametrize("length", [0, 30, 60])
+def test_a_damaged_entry_is_made_anew(length):
     segment = Counting(MASKS)
     cache = MaskCache(segment, "key")
     cache(photograph())
-    corrupt(cache.path(photograph()), how)
+    os.truncate(default_cache().folder / "masks" / cache.name(photograph()), length)
     assert (cache(photograph()) == MASKS).all()
     assert (cache(photograph()) == MASKS).all()
     assert segment.calls == 2
-    assert [p.suffix for p in (state_dir() / "masks" / "key").iterdir()] == [".npz"]

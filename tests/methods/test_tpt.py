@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from hardy.core.cache import Cache
 from hardy.data.view_spec import Cut
 from hardy.methods.base import Subject
 from hardy.methods.marginal import marginal_entropy
@@ -261,12 +262,13 @@ def test_views_seen_before_are_not_encoded_again(tmp_path):
     plain, first = build_method(spec, model), build_method(spec, model)
     whole = plain.predict(some_subject())
     plain.reset()
-    first.remember(tmp_path, "32-true")
+    first.remember(Cache(tmp_path), "32-true")
     first.prepare([some_subject(1), some_subject(2)])
     seen = []
     handle = model.network.clip.visual.register_forward_hook(lambda *_: seen.append(1))
     another = build_method(spec.model_copy(update={"steps": 1}), model)
-    another.remember(tmp_path, "32-true")  # as another run would, with another prompt or schedule
+    # As another run would, with another prompt or schedule.
+    another.remember(Cache(tmp_path), "32-true")
     outcomes = []
     for method in (first, another):
         outcomes.append(method.predict(some_subject(1)))
@@ -284,7 +286,7 @@ def test_features_of_other_weights_are_not_taken(tmp_path):
     for seed in (0, 1):
         model = small_zero_shot(clip=small_clip(seed=seed))
         method = build_method(TptSpec(views=FEW, select=0.5), model)
-        method.remember(tmp_path, "32-true")
+        method.remember(Cache(tmp_path), "32-true")
         model.network.clip.visual.register_forward_hook(lambda *_: seen.append(1))
         method.prepare([some_subject()])
     assert len(seen) == 2

@@ -1,11 +1,14 @@
 """The weights of a registered version, as an experiment begins with them."""
 
+from contextlib import contextmanager
+
 import pytest
 import torch
 from safetensors.torch import load_file
 
 from hardy.core.errors import RegistryError
 from hardy.core.hashing import file_sha256
+from hardy.registry import stores
 from hardy.registry.stores import locate_version
 
 
@@ -19,7 +22,7 @@ def test_the_file_is_the_registered_one(uri, shelf, model, isolated_home):
     assert found.path is not None
     assert found.identity == f"sha256:{file_sha256(found.path)}"
     assert found.identity == f"sha256:{shelf.tags('1')['hardy.weights_sha256']}"
-    assert found.path.is_relative_to(isolated_home / ".hardy")
+    assert found.path.is_relative_to(isolated_home / ".hardy" / "cache" / "weights")
     assert not found.in_order
     state = load_file(found.path)
     for name, tensor in model.network.state_dict().items():
@@ -38,6 +41,30 @@ def test_it_is_fetched_once_and_again_if_it_was_damaged(uri, monkeypatch):
     assert found.identity == f"sha256:{file_sha256(found.path)}"
     monkeypatch.setattr("hardy.registry.stores.fetched", None)
     assert locate_version(uri) == found
+
+
+def test_weights_that_were_damaged_in_the_store_are_refused(uri, shelf, monkeypatch):
+    real = stores.fetched
+
+    @contextmanager
+    def altered(*arguments):
+        with real(*arguments) as folder:
+            (folder / "weights.safetensors").write_bytes(b"other weights")
+            yield folder
+
+    monkeypatch.setattr(stores, "fetched", altered)
+    with pytest.raises(RegistryError, match="do not have the SHA-256"):
+        locate_version(uri)
+    monkeypatch.undo()
+
+
+def test_where_nothing_can_be_kept_the_weights_are_there_all_the_same(uri, monkeypatch):
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("hardy.core.cache.write_whole", full)
+    found = locate_version(uri)
+    assert found.identity == f"sha256:{file_sha256(found.path)}"
 
 
 def test_other_files_than_the_registered_ones_are_refused(uri, shelf):

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
+from mlflow.entities import Run
+from mlflow.exceptions import MlflowException
 
 from hardy.core.errors import SpecError, TrackingError
 from hardy.plan.tracker import Status, Tracker
@@ -205,6 +207,70 @@ def test_artifact_does_not_leave_the_run(tracker: MlflowTracker) -> None:
     run_id = past(tracker, Status.FINISHED)
     with pytest.raises(TrackingError, match="artifact's path"):
         tracker.artifact(run_id, "../../../mlflow.db")
+
+
+class Server:
+    """Gives a run's files as a server would: by download alone."""
+
+    def __init__(self, files: dict[str, bytes]) -> None:
+        self.files, self.asked = files, []
+
+    def __call__(self, run_id: str, path: str, folder: str) -> str:
+        self.asked.append(path)
+        if path not in self.files:
+            message = f"no such artifact: {path}"
+            raise MlflowException(message)
+        file = Path(folder) / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(self.files[path])
+        return str(file)
+
+
+@pytest.fixture
+def server(client: MlflowClient, monkeypatch: pytest.MonkeyPatch) -> Server:
+    made = Server({"weights/w.safetensors": b"one", "other/w.safetensors": b"two"})
+    monkeypatch.setattr(MlflowClient, "download_artifacts", lambda _, *given: made(*given))
+    real = MlflowTracker._record
+
+    def elsewhere(tracker: MlflowTracker, run_id: str) -> Run:
+        record = real(tracker, run_id)
+        record.info._artifact_uri = f"mlflow-artifacts:/0/{run_id}/artifacts"
+        return record
+
+    monkeypatch.setattr(MlflowTracker, "_record", elsewhere)
+    return made
+
+
+def test_a_finished_runs_files_are_fetched_once(tracker: MlflowTracker, server: Server) -> None:
+    run_id = past(tracker, Status.FINISHED)
+    for _ in range(2):
+        found = tracker.artifact(run_id, "weights/w.safetensors")
+        assert found.read_bytes() == b"one"
+        assert found.name.endswith(".w.safetensors")
+        assert tracker.artifact(run_id, "other/w.safetensors").read_bytes() == b"two"
+    assert server.asked == ["weights/w.safetensors", "other/w.safetensors"]
+    other = past(tracker, Status.FINISHED)
+    assert tracker.artifact(other, "weights/w.safetensors") != found
+    assert len(server.asked) == 3
+
+
+@pytest.mark.parametrize("status", [Status.FAILED, Status.KILLED])
+def test_a_run_that_may_go_on_is_asked_anew(
+    tracker: MlflowTracker, server: Server, status: Status
+) -> None:
+    run_id = past(tracker, status)
+    before = tracker.artifact(run_id, "weights/w.safetensors")
+    server.files["weights/w.safetensors"] = b"later"
+    assert tracker.artifact(run_id, "weights/w.safetensors").read_bytes() == b"later"
+    assert before.read_bytes() == b"one"
+
+
+def test_a_file_that_the_server_lacks(tracker: MlflowTracker, server: Server) -> None:
+    run_id = past(tracker, Status.FINISHED)
+    with pytest.raises(TrackingError, match="no such artifact"):
+        tracker.artifact(run_id, "absent.bin")
+    server.files["absent.bin"] = b"there"
+    assert tracker.artifact(run_id, "absent.bin").read_bytes() == b"there"
 
 
 def test_link_names_the_verb_and_the_page(tracker: MlflowTracker) -> None:

@@ -99,7 +99,8 @@ def _empty(cache: Cache, kind: str | None) -> None:
     click.echo(f"removed {readable(gone)}")
     stay = [entry for entry in cache.entries() if kind in (None, entry.kind)]
     if stay:
-        click.echo(f"{_files(len(stay))} of a running process stay, {readable(_total(stay))}")
+        files = "1 file" if len(stay) == 1 else f"{len(stay):,} files"
+        click.echo(f"in use by a running process: {files}, {readable(_total(stay))}")
 
 
 @contextmanager
@@ -152,10 +153,6 @@ def _left_over() -> dict[Path, int]:
 
 def _total(entries: Iterable[Entry]) -> int:
     return sum(entry.size for entry in entries)
-
-
-def _files(count: int) -> str:
-    return "1 file" if count == 1 else f"{count:,} files"
 
 
 def _day(nanoseconds: int) -> str:

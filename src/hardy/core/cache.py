@@ -137,8 +137,7 @@ class Cache:
 
     def drop(self, kind: str, key: str) -> None:
         """Forget one value, if it is there."""
-        with suppress(OSError):
-            self._path(kind, key).unlink(missing_ok=True)
+        _remove(self._path(kind, key))
 
     def entries(self) -> list[Entry]:
         """Return all that is kept, in no order."""
@@ -199,9 +198,8 @@ class Cache:
             is_draft = entry.key.startswith(".")
             wanted = total > most and f"{entry.kind}/{entry.key}" not in held
             if entry.used < oldest if is_draft else wanted:
-                with suppress(OSError):
-                    (self.folder / entry.kind / entry.key).unlink(missing_ok=True)
-                    total -= entry.size
+                _remove(self.folder / entry.kind / entry.key)
+                total -= entry.size
         return before - total
 
     def _files(self) -> Iterator[Entry]:
@@ -225,7 +223,7 @@ class Cache:
             with suppress(OSError):
                 lock = stack.enter_context(self._lock(f"{kind}.{key}", -1))
                 # Whoever waits finds the value, so it may go; a lock a key would add up.
-                stack.callback(lambda: Path(lock.lock_file).unlink(missing_ok=True))
+                stack.callback(_remove, Path(lock.lock_file))
             yield
 
     def _lock(self, name: str, seconds: float) -> "BaseFileLock":
@@ -255,6 +253,11 @@ def _digest(content: bytes) -> bytes:
 def _touch(path: Path) -> None:
     with suppress(OSError):
         os.utime(path)
+
+
+def _remove(path: Path) -> None:
+    with suppress(OSError):
+        path.unlink(missing_ok=True)
 
 
 def _scan(folder: str | Path) -> list[os.DirEntry[str]]:
