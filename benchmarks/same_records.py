@@ -208,7 +208,7 @@ def main() -> int:
     parser.add_argument("experiments", nargs="*", metavar="EXPERIMENT", help="Names of specs.")
     parser.add_argument("--whole", action="store_true", help="Run all samples of all.")
     parser.add_argument("--keep", type=Path, help="Keep what BASE ran, for the next call.")
-    options = parser.parse_args()
+    options = parser.parse_intermixed_args()
     commit = commit_id(options.base)
     with tempfile.TemporaryDirectory(prefix="same-records-") as scratch:
         kept = (options.keep or Path(scratch)).absolute() / commit
