@@ -217,8 +217,8 @@ def _run_unit(planned: PlannedUnit, run: Run, reporter: Reporter) -> UnitResult:
         frame = evaluate(bench, journal, reporter, experiment.name)
         metrics = summarise(frame, experiment.method.kind, "source")
         metrics |= {"skipped": float(frame.attrs["skipped"]), **learned}
-        if epochs and planned.samples.count:
-            metrics |= speed_of(epochs, planned.samples.count)
+        if epochs and planned.own.count:
+            metrics |= speed_of(epochs, planned.own.count)
         with tempfile.TemporaryDirectory() as folder:
             records = Path(folder) / "records.parquet"
             write_parquet(frame, records)

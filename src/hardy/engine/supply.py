@@ -23,20 +23,22 @@ def supplied(planned: PlannedUnit, made: Mapping[str, UnitResult], tracker: Trac
     Raises:
         WeightsError: If that run left no weights.
     """
-    source = planned.needs
-    run_id = _run_of(source, made) if source is not None else None
-    if source is None or run_id is None:
-        return planned  # it needs none, or is finished and its source's run is there no longer
-    try:
-        path = tracker.artifact(run_id, WEIGHTS)
-    except TrackingError as error:
-        name = source.unit.experiment.name
-        message = (
-            f"{planned.unit.experiment.name} begins with the weights of {name}, but its run "
-            f"{run_id} has no artifact {WEIGHTS}"
-        )
-        raise WeightsError(message, hint=f"Run {name} anew with --again.") from error
-    return replace(planned, located=replace(planned.located, path=path))
+    located = dict(planned.located)
+    for path, source in planned.needs.items():
+        run_id = _run_of(source, made)
+        if run_id is None:
+            continue  # it is finished, and its source's run is there no longer
+        try:
+            file = tracker.artifact(run_id, WEIGHTS)
+        except TrackingError as error:
+            name = source.unit.experiment.name
+            message = (
+                f"{planned.unit.experiment.name} begins with the weights of {name}, but its run "
+                f"{run_id} has no artifact {WEIGHTS}"
+            )
+            raise WeightsError(message, hint=f"Run {name} anew with --again.") from error
+        located[path] = replace(located[path], path=file)
+    return replace(planned, located=located) if located != planned.located else planned
 
 
 def _run_of(source: PlannedUnit, made: Mapping[str, UnitResult]) -> str | None:
