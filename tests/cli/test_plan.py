@@ -10,7 +10,7 @@ import pytest
 
 from hardy.cli.main import run
 from hardy.core.errors import MethodError
-from hardy.engine import costs
+from hardy.engine import model_cost as costs
 from hardy.plan.measured import ModelCost, remember
 from hardy.plan.tracker import Status
 from hardy.spec import resolve

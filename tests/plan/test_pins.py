@@ -13,9 +13,13 @@ from pathlib import Path
 import pytest
 
 from hardy.core.hashing import digest
-from hardy.plan.inputs import Inputs, Located, Samples
-from hardy.plan.units import PlannedUnit, make_plan
-from hardy.spec import Experiment, named_experiments, named_suites, resolve
+from hardy.data.spec import DataSpec
+from hardy.models.spec import ModelSpec
+from hardy.models.weights import Located
+from hardy.plan.tracker import Stores
+from hardy.plan.units import PlannedUnit
+from hardy.spec import named_experiments, named_suites, resolve
+from tests.plan.helpers import Asked
 
 ROOT = Path(__file__).parents[2]
 PINS = Path(__file__).with_name("fingerprints.txt")
@@ -25,27 +29,24 @@ WHY = (
 )
 
 
-def stand_ins() -> Inputs:
-    """Return inputs that know data and weights by what the spec says, and by nothing else."""
+class StandIns(Asked):
+    """Knows data and weights by what the spec says, and by nothing else."""
 
-    def samples(experiment: Experiment) -> Samples:
-        stated = {k: v for k, v in experiment.data.identity().items() if k != "shift"}
-        return Samples(digest([experiment.data.part_name, stated]), 1)
+    def digest(self, data: DataSpec) -> str:
+        stated = {k: v for k, v in data.identity().items() if k != "shift"}
+        return digest([data.part_name, stated])
 
-    def weights(experiment: Experiment) -> Located:
-        model = experiment.model
+    def located_of(self, model: ModelSpec, stores: Stores, *, absent_ok: bool = False) -> Located:
         return Located(None, f"{model.kind}/{model.name}:{model.weights}")
-
-    return Inputs(samples=samples, weights=weights)
 
 
 def planned(spec: str) -> Iterator[PlannedUnit]:
     """Yield the units of a spec, each with those that it needs."""
-    for unit in make_plan(resolve(spec), stand_ins(), None).units:
-        one: PlannedUnit | None = unit
-        while one is not None:
-            yield one
-            one = one.needs
+    waiting = list(StandIns(count=1).plan(resolve(spec)).units)
+    while waiting:
+        one = waiting.pop()
+        yield one
+        waiting += one.needs.values()
 
 
 @cache

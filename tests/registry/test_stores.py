@@ -39,7 +39,7 @@ def test_it_is_fetched_once_and_again_if_it_was_damaged(uri, monkeypatch):
     found.path.write_bytes(b"damaged")
     assert locate_version(uri) == found
     assert found.identity == f"sha256:{file_sha256(found.path)}"
-    monkeypatch.setattr("hardy.registry.stores.fetched", None)
+    monkeypatch.setattr("hardy.registry.versions.fetched", None)
     assert locate_version(uri) == found
 
 

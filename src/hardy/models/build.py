@@ -12,8 +12,7 @@ from hardy.core.seeding import derive
 from hardy.data.preprocess import Preprocess
 from hardy.models.model import Model
 from hardy.models.spec import HardyModel, ModelSpec, OpenClipModel, TimmModel, TorchvisionModel
-from hardy.models.weights import STORED, bare, load, locate
-from hardy.plan.inputs import Located
+from hardy.models.weights import STORED, Located, bare, load, locate
 
 T = TypeVar("T")
 

@@ -17,10 +17,27 @@ from hardy.core.variables import stated_path
 from hardy.models.clip.texts import check_names
 from hardy.models.files import open_tensors
 from hardy.models.spec import ModelSpec, OpenClipModel
-from hardy.plan.inputs import Located
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Located:
+    """Weights before they are read.
+
+    Attributes:
+        path: The file; None where the library's hub, a seed or a run still to come provides them.
+        identity: What the fingerprint takes for them: `sha256:...`, the hub's name of them, or
+            `run:` and the fingerprint of the run that yields them.
+        in_order: Whether the file's tensors are the model's in the same order, under other names.
+        absent: What is missing, where a plan is made without them; empty where they are there.
+    """
+
+    path: Path | None
+    identity: str
+    in_order: bool = False
+    absent: str = ""
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,11 @@ from dataclasses import replace
 from hardy.core.errors import RegistryError
 from hardy.data.open import open_dataset
 from hardy.engine.supply import WEIGHTS
-from hardy.methods.training_spec import TrainerSpec
+from hardy.methods.base_spec import Role
+from hardy.methods.training_spec import TrainingSpec
 from hardy.models.build import build_model
-from hardy.plan.inputs import Located, Samples
+from hardy.models.weights import Located
+from hardy.plan.inputs import Samples
 from hardy.registry.promote import promote, prune
 from hardy.registry.register import Registered, known, register
 from hardy.registry.spec import Policy
@@ -38,8 +40,8 @@ def compete(policy: Policy, results: Sequence[UnitResult], run_id: str) -> list[
 
 def _register(policy: Policy, results: Sequence[UnitResult], run_id: str) -> Registered:
     planned = results[0].planned
-    experiment, located = planned.unit.experiment, planned.located
-    if isinstance(experiment.method, TrainerSpec):
+    experiment, located = planned.unit.experiment, planned.located["model.weights"]
+    if isinstance(experiment.method, TrainingSpec):
         located = _trained(results)
         results = [_as_measured(result, experiment.method) for result in results]
     dataset = open_dataset(experiment.data)
@@ -68,9 +70,10 @@ def _trained(results: Sequence[UnitResult]) -> Located:
     return Located(default_tracker().artifact(run_id, WEIGHTS), f"run:{run_id}")
 
 
-def _as_measured(result: UnitResult, method: TrainerSpec) -> UnitResult:
+def _as_measured(result: UnitResult, method: TrainingSpec) -> UnitResult:
     """Return a training's result with the samples that its records are of, not those it saw."""
     experiment = result.planned.unit.experiment
     dataset = open_dataset(method.validate_on.data(experiment.data, experiment.seed))
-    samples = Samples(dataset.digest, len(dataset.samples))
-    return replace(result, planned=replace(result.planned, samples=samples))
+    samples = Samples(dataset.digest, len(dataset.samples), dataset=dataset)
+    roles: dict[Role, Samples] = {"fit": samples, "validate": samples, "answer": samples}
+    return replace(result, planned=replace(result.planned, samples=roles))

@@ -1,7 +1,6 @@
 """The whole of an experiment: the parts' schemas composed into one."""
 
-from collections.abc import Iterator
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -9,7 +8,6 @@ from hardy.core.spec import Spec
 from hardy.data.spec import DataSpec
 from hardy.explain.spec import ExplainSpec
 from hardy.methods import MethodSpec
-from hardy.methods.ensemble.spec import EnsembleSpec
 from hardy.models.spec import ModelSpec
 
 Scalar = bool | int | float | str | None
@@ -109,7 +107,7 @@ class Experiment(Spec):
 
     @model_validator(mode="after")
     def _texts_need_an_image_text_model(self) -> Self:
-        for method, model in self._pairs():
+        for method, model in self.method.pairs(self.model):
             if method.reads_texts and model.kind != "open_clip":
                 message = (
                     f"method {method.kind} needs a model of images and texts, which model.kind "
@@ -118,20 +116,15 @@ class Experiment(Spec):
                 raise ValueError(message)
         return self
 
-    def _pairs(self) -> Iterator[tuple[Any, Any]]:
-        """Yield the method with its model, and an ensemble's members with theirs."""
-        yield self.method, self.model
-        if isinstance(self.method, EnsembleSpec):
-            for member in self.method.members:
-                yield member.method, member.model or self.model
-
     @model_validator(mode="after")
     def _held_out_and_registered(self) -> Self:
-        held_out = self.method.held_out
-        if held_out is not None and (fault := held_out.fault(self.data)):
-            message = f"the method's held-out samples must be others than the experiment's: {fault}"
-            raise ValueError(message)
-        if self.method.kind == "ensemble" and self.register_as is not None:
+        for held_out in filter(None, self.method.roles().values()):
+            if fault := held_out.fault(self.data):
+                message = (
+                    f"the method's held-out samples must be others than the experiment's: {fault}"
+                )
+                raise ValueError(message)
+        if not self.method.registrable and self.register_as is not None:
             message = (
                 "register names a policy, but a version holds one model's weights; "
                 "register the members"

@@ -186,7 +186,8 @@ class _Resolver:
         if path not in self.needed:
             self.needed[path] = None  # until it is known, and for good if it is at fault
             self.needed[path] = self._source(reference, path, Node(weights, place), chain)
-        return replace(unit, needs=self.needed[path])
+        source = self.needed[path]
+        return replace(unit, needs={"model.weights": source}) if source else unit
 
     def _source(
         self, reference: str, path: Path, place: Node, chain: tuple[Path, ...]
