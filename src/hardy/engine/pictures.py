@@ -67,10 +67,10 @@ def _chosen(setup: Setup, frame: pd.DataFrame) -> list[int]:
     wanted, method, task = setup.experiment.explain.gradcam, setup.experiment.method, setup.task
     if wanted is None:
         return []
-    score = task.score(frame, method.kind)
-    before = task.score(frame, method.baseline) if method.baseline else score
-    uncertain = task.uncertainty(frame, method.kind)
-    return choose(wanted.choose, wanted.count, uncertain, score != before)
+    change = None
+    if method.baseline is not None:
+        change = task.score(frame, method.kind) - task.score(frame, method.baseline)
+    return choose(wanted.choose, wanted.count, task.uncertainty(frame, method.kind), change)
 
 
 def _file_name(frame: pd.DataFrame, row: int) -> str:

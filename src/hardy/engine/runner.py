@@ -9,11 +9,11 @@ from hardy.engine.progress import Reporter
 from hardy.engine.signals import Stopped, stop_on_signals
 from hardy.engine.unit import ending, keep, run_unit, with_weights
 from hardy.plan.tracker import FINGERPRINT_TAG, Run, Tracker
-from hardy.plan.units import Plan
+from hardy.plan.units import Plan, PlannedUnit
 from hardy.results.report import parent_report
 from hardy.results.request import REQUEST, UNITS, request_text, spec_tag, units_text
 from hardy.results.stored import StoredUnit
-from hardy.results.table import leaderboard_text, parent_metrics
+from hardy.results.table import markdown, parent_metrics
 from hardy.results.verdicts import all_verdicts, announce, note_verdicts
 from hardy.spec import Resolved
 
@@ -79,7 +79,14 @@ def _run_all(plan: Plan, tracker: Tracker, reporter: Reporter, parent: str) -> l
             runs = {mark: unit.run_id for mark, unit in made.items()}
             ready = with_weights(planned, runs, tracker)
             made[planned.fingerprint] = run_unit(ready, tracker, reporter, parent=parent)
-    return [made[planned.fingerprint] for planned in plan.units]
+    return [_as(planned, made[planned.fingerprint]) for planned in plan.units]
+
+
+def _as(planned: PlannedUnit, unit: StoredUnit) -> StoredUnit:
+    """Return a unit that ran for another of the same numbers as the one that was planned."""
+    if unit.name == planned.unit.experiment.name:
+        return unit
+    return StoredUnit(unit.store, unit.run, planned, reused=True)
 
 
 def _parent_tags(plan: Plan) -> dict[str, str]:
@@ -93,7 +100,7 @@ def _parent_tags(plan: Plan) -> dict[str, str]:
 
 def _summarise(parent: Run, resolved: Resolved, units: Sequence[StoredUnit]) -> None:
     """Write to the parent what its units came to: leaderboard, report, means."""
-    note_verdicts(parent, all_verdicts(resolved, units), before=leaderboard_text(units))
+    note_verdicts(parent, all_verdicts(resolved, units), before=markdown(units))
     with tempfile.TemporaryDirectory() as folder:
         for path, content in parent_report(resolved, units):
             keep(parent, Path(folder), path, content)

@@ -22,7 +22,7 @@ from hardy.models.spec import ModelSpec
 from hardy.models.weights import Located
 from hardy.spec.experiment import Experiment
 from hardy.tasks.base import Task
-from hardy.tasks.build import build_task
+from hardy.tasks.build import task_on
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class Setup:
             device=str(self.fabric.device),
             further=() if views else self.method.view_sets,
             point=SourcePoint(self.model) if asked and asked.at_point else None,
-            target=experiment.task.target,
+            target=self.task.target,
         )
 
     def subject(self, item: Prepared) -> Subject:
@@ -126,13 +126,12 @@ def _task(experiment: Experiment, dataset: Dataset) -> Task:
     Raises:
         SpecError: If the dataset lacks the truth that answers are held against.
     """
-    spec = experiment.task
+    task = task_on(experiment.task, dataset)
     there = {"label": dataset.classes, "mask": dataset.read_mask, "image": True}
-    if not there[spec.target]:
-        message = f"task {spec.kind} needs a {spec.target} a sample; {dataset.name} has none"
+    if not there[task.target]:
+        message = f"task {task.kind} needs a {task.target} a sample; {dataset.name} has none"
         raise SpecError(message, hint="Choose another task, or another dataset.")
-    names = dataset.mask_classes if spec.target == "mask" else dataset.classes
-    return build_task(spec, names, dataset.void)
+    return task
 
 
 def _model(
@@ -140,7 +139,7 @@ def _model(
 ) -> Model:
     model = build_model(
         spec,
-        dataset.model_indices if task.spec.target == "label" else None,
+        dataset.model_indices if task.target == "label" else None,
         classes=dataset.classes,
         seed=seed,
         located=located,

@@ -43,9 +43,8 @@ from hardy.plan.tracker import (
     Tracker,
 )
 from hardy.plan.units import PlannedUnit
-from hardy.results.request import SPEC
-from hardy.results.stored import ANSWERED_TAG, RECORDS, StoredUnit
-from hardy.results.verdicts import note_verdicts, unit_verdicts, verdict_metrics
+from hardy.results.stored import RECORDS, SPEC, StoredUnit
+from hardy.results.verdicts import judged
 from hardy.spec import dump
 from hardy.spec.experiment import Experiment
 from hardy.tasks.base import Content
@@ -92,7 +91,7 @@ def run_unit(
     )
     checkpoint = Checkpoint(run.run_id, planned.fingerprint)
     with ending(run), threads_as_before():
-        _carry_out(planned, run, tracker, checkpoint, reporter)
+        _carry_out(planned, run, checkpoint, reporter)
     for discard in (discard_journal, discard_fitted):
         discard(run.run_id)
     checkpoint.discard()
@@ -128,13 +127,13 @@ def ending(run: Run) -> Iterator[None]:
 
 
 def _carry_out(
-    planned: PlannedUnit, run: Run, tracker: Tracker, checkpoint: Checkpoint, reporter: Reporter
+    planned: PlannedUnit, run: Run, checkpoint: Checkpoint, reporter: Reporter
 ) -> None:
     experiment = planned.unit.experiment
     run.text(dump(experiment), SPEC)
     run.params(leaves(experiment))
     data = _datasets(planned)
-    check_apart(experiment.name, data, _trained_on(planned))
+    check_apart(experiment.name, data, planned.trained_on)
     setup = set_up(experiment, planned.located, data)
     _note_inputs(setup, run, reporter)
     check_source(setup)
@@ -142,10 +141,6 @@ def _carry_out(
     with Journal(run.run_id, planned.fingerprint) as journal:
         frame = answer(setup, fitted, journal, reporter, experiment.name)
     _judge(setup, frame, run)
-    run.flush()
-    found = unit_verdicts(StoredUnit(tracker, tracker.get(run.run_id), planned))
-    note_verdicts(run, found)
-    run.metrics(verdict_metrics([verdict for _, verdict in found]))
 
 
 def _datasets(planned: PlannedUnit) -> dict[Role, Dataset]:
@@ -155,17 +150,6 @@ def _datasets(planned: PlannedUnit) -> dict[Role, Dataset]:
         known = planned.samples[role].dataset
         spec = other.data(experiment.data, experiment.seed) if other else experiment.data
         found[role] = known if known is not None else open_dataset(spec)
-    return found
-
-
-def _trained_on(planned: PlannedUnit) -> dict[str, Dataset]:
-    """Return what the unit's weights were trained on, by experiment, through all generations."""
-    found: dict[str, Dataset] = {}
-    for source in planned.needs.values():
-        found |= _trained_on(source)
-        samples = source.samples.get("fit", source.own)
-        if samples.dataset is not None:
-            found[source.unit.experiment.name] = samples.dataset
     return found
 
 
@@ -205,7 +189,7 @@ def _judge(setup: Setup, frame: pd.DataFrame, run: Run) -> None:
         run.artifact(records, RECORDS)
         for path, content in draw(setup, frame):
             keep(run, Path(folder), path, content)
-    run.metrics(metrics)
+    run.metrics(judged(run, setup.experiment, setup.task, metrics, frame))
 
 
 def keep(run: Run, folder: Path, path: str, content: Content) -> None:
@@ -267,7 +251,6 @@ def _tags(planned: PlannedUnit) -> dict[str, str]:
         "hardy.dataset": experiment.data.dataset,
         "hardy.shift": experiment.data.shift_label,
         "hardy.data_digest": planned.data_digest,
-        ANSWERED_TAG: planned.samples["answer"].digest,
         "hardy.weights": planned.weights,
         WORK_TAG: work_label(experiment),
         **{f"hardy.choice.{key}": str(value) for key, value in planned.unit.choices.items()},
