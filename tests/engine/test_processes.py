@@ -23,7 +23,7 @@ RESNET = {"kind": "hardy", "weights": "random", "classes": 6}
 CLIP = {"kind": "open_clip", "name": "hardy-shapes", "weights": "random"}
 CUT = {"kind": "cut", "count": 4}
 SUPERPIXELS = {"kind": "superpixels", "segments": 4}
-HELD_OUT = {"split": "val", "samples": 8}
+HELD_OUT = {"split": "train", "samples": 8}
 MEMO = {"kind": "memo", "views": CUT, "optimizer": {"kind": "sgd", "lr": 0.1}}
 
 CASES = {
@@ -42,7 +42,7 @@ CASES = {
             ],
         },
     ),
-    "contrastive": (CLIP, {"validate_on": HELD_OUT, "epochs": 1, "batch": 8}),
+    "contrastive": (CLIP, {"validate_on": {"split": "test", "samples": 8}, "epochs": 1, "batch": 8}),
 }
 
 

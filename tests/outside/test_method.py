@@ -6,6 +6,12 @@ from contextlib import closing
 import numpy as np
 import pandas as pd
 
+from hardy.data.held_out_spec import HeldOut
+from hardy.data.open import open_dataset
+from hardy.data.spec import DataSpec
+
+SHAPES = {"count": 60, "size": 32}
+
 
 def records(tree) -> list[pd.DataFrame]:
     found = sorted(tree.home.rglob("records.parquet"), key=lambda file: file.stat().st_mtime)
@@ -30,8 +36,11 @@ def test_a_method_from_outside(tree):
     two, one = records(tree)
     timeless = [name for name in one if not name.startswith("ms.")]
     pd.testing.assert_frame_equal(one[timeless], two[timeless])
-    labels = np.arange(25) % 6
-    log_prior = np.log(np.bincount(labels, minlength=6) + 1)
+    own = DataSpec.model_validate({"dataset": "shapes", "split": "test", "shapes": SHAPES})
+    counted = open_dataset(HeldOut(split="train", samples=25).data(own, 0))
+    counts = np.bincount([sample.label for sample in counted.samples], minlength=6) + 1
+    log_prior = np.log(counts / counts.sum())
+    assert len(set(counts)) > 1
     assert (two["prior.confidence"] != two["source.confidence"]).all()
     # Of each sample the two probabilities of its class are known: they follow from the formula.
     ratio = two["prior.label_probability"] / two["source.label_probability"]

@@ -4,7 +4,7 @@ A record is the same whichever process makes it: random numbers belong to the sa
 put back after each, and what it fitted is read from files.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
@@ -21,7 +21,7 @@ from hardy.data.item import Targets
 from hardy.data.loader import broken
 from hardy.data.pipeline import BadSample, Prepared, loader
 from hardy.engine.device import spread
-from hardy.engine.executor import Executor, Inline, Processes, Send
+from hardy.engine.executor import Executor, Inline, Job, Processes, Send
 from hardy.engine.fit import load_fitted
 from hardy.engine.journal import Journal
 from hardy.engine.progress import Reporter
@@ -82,7 +82,7 @@ def answer(
 
 def _jobs(
     setup: Setup, fitted: Path | None, places: Sequence[int]
-) -> tuple[list[Callable[[Send], None]], Executor]:
+) -> tuple[list[Job[None]], Executor]:
     """Return who answers for which samples: this process, or one a core where that is faster."""
     size, device = setup.model.preprocess.size, setup.fabric.device.type
     cores = spread(setup.experiment, size, device)
@@ -90,11 +90,11 @@ def _jobs(
     if count == 1 or len(places) <= count:
         return [_Here(setup, places, cores.workers)], Inline()
     data = setup.data["answer"]
-    jobs = [
+    jobs: list[Job[None]] = [
         AnswerJob(setup.experiment, setup.located, data, fitted, tuple(places[k::count]))
         for k in range(count)
     ]
-    return list(jobs), Processes(count)
+    return jobs, Processes(count)
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ import multiprocessing
 import pickle
 import queue
 from collections.abc import Callable, Sequence
+from functools import partial
 from multiprocessing.process import BaseProcess
 from typing import Any, Protocol, TypeVar
 
@@ -52,7 +53,7 @@ class Inline:
 
     def run(self, jobs: Sequence[Job[R]], hear: Hear) -> list[R]:
         """Return the jobs' results in their order; see `Executor.run`."""
-        return [job(lambda sent, place=place: hear(place, sent)) for place, job in enumerate(jobs)]
+        return [job(partial(hear, place)) for place, job in enumerate(jobs)]
 
 
 class Processes:

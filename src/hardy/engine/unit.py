@@ -133,7 +133,7 @@ def _carry_out(
     run.text(dump(experiment), SPEC)
     run.params(leaves(experiment))
     data = _datasets(planned)
-    check_apart(experiment.name, data, planned.trained_on)
+    check_apart(experiment.name, {**data}, planned.trained_on)
     setup = set_up(experiment, planned.located, data)
     _note_inputs(setup, run, reporter)
     check_source(setup)
