@@ -79,7 +79,7 @@ def assemble(experiment: Experiment, located: Located) -> Bench:
     """
     fabric = make_fabric(experiment)
     dataset = open_dataset(experiment.data)
-    models = (experiment.model, *experiment.method.further_models)
+    models = (experiment.model, *experiment.method.further_models.values())
     first, *further = (
         _model(spec, each, dataset, experiment.seed, fabric)
         for spec, each in zip(models, (located, *located.others), strict=True)

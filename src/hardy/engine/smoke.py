@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from hardy.data.spec import Subset
-from hardy.methods.training_spec import TrainerSpec
+from hardy.methods.training_spec import TrainingSpec
 from hardy.spec import Resolved, Unit
 from hardy.spec.experiment import Experiment
 
@@ -40,7 +40,7 @@ def _one_sample(experiment: Experiment) -> Experiment:
     return experiment.model_copy(
         update={
             "data": experiment.data.model_copy(update=data),
-            "method": method.shortest() if isinstance(method, TrainerSpec) else method,
+            "method": method.shortest() if isinstance(method, TrainingSpec) else method,
             "explain": pictures.model_copy(update=drawn),
             "register_as": None,
         }

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from hardy.data.dataset import Dataset
 from hardy.methods.base import Outcome, Subject, TestTimeMethod, log_probabilities
 from hardy.methods.optim import build_optimizer
-from hardy.methods.training_spec import TrainerSpec
+from hardy.methods.training_spec import TrainingSpec
 from hardy.models.model import Model
 from hardy.models.weights import bare
 
@@ -59,7 +59,7 @@ class Trainer(TestTimeMethod):
         optimizer: Over all parameters of `learners`.
     """
 
-    def __init__(self, model: Model, spec: TrainerSpec) -> None:
+    def __init__(self, model: Model, spec: TrainingSpec) -> None:
         super().__init__(model)
         self.spec = spec
         self._source = model.network

@@ -192,7 +192,7 @@ class _Draft:
             else self._found(experiment)
         )
         further = experiment.method.further_models
-        models = [experiment.model_copy(update={"model": model}) for model in further]
+        models = [experiment.model_copy(update={"model": model}) for model in further.values()]
         others = tuple(map(self._found, models))
         files = [f for f in experiment.method.files if not stated_path(f).is_file()]
         missing = [

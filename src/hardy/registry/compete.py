@@ -6,7 +6,7 @@ from dataclasses import replace
 from hardy.core.errors import RegistryError
 from hardy.data.open import open_dataset
 from hardy.engine.supply import WEIGHTS
-from hardy.methods.training_spec import TrainerSpec
+from hardy.methods.training_spec import TrainingSpec
 from hardy.models.build import build_model
 from hardy.plan.inputs import Located, Samples
 from hardy.registry.promote import promote, prune
@@ -39,7 +39,7 @@ def compete(policy: Policy, results: Sequence[UnitResult], run_id: str) -> list[
 def _register(policy: Policy, results: Sequence[UnitResult], run_id: str) -> Registered:
     planned = results[0].planned
     experiment, located = planned.unit.experiment, planned.located
-    if isinstance(experiment.method, TrainerSpec):
+    if isinstance(experiment.method, TrainingSpec):
         located = _trained(results)
         results = [_as_measured(result, experiment.method) for result in results]
     dataset = open_dataset(experiment.data)
@@ -68,7 +68,7 @@ def _trained(results: Sequence[UnitResult]) -> Located:
     return Located(default_tracker().artifact(run_id, WEIGHTS), f"run:{run_id}")
 
 
-def _as_measured(result: UnitResult, method: TrainerSpec) -> UnitResult:
+def _as_measured(result: UnitResult, method: TrainingSpec) -> UnitResult:
     """Return a training's result with the samples that its records are of, not those it saw."""
     experiment = result.planned.unit.experiment
     dataset = open_dataset(method.validate_on.data(experiment.data, experiment.seed))
