@@ -10,11 +10,14 @@ import pandas as pd
 from hardy.measure.paired import flips, mcnemar, paired_bootstrap
 from hardy.registry.spec import BetterThan, Policy, Threshold
 from hardy.tasks.classify.metrics import correct
+from hardy.tasks.classify.spec import ClassifySpec
+from hardy.tasks.names import METRICS
 from hardy.tasks.summary import summarise
 
 KEY = ["dataset", "shift", "sample"]
 DATA = "data_digest"
 _SEED = 0
+_WISHES = {True: "higher is better", False: "lower is better", None: "neither way is better"}
 
 
 @dataclass(frozen=True)
@@ -102,7 +105,10 @@ class Verdict:
 
 
 def judge(policy: Policy, candidate: Evidence, holders: Mapping[str, Evidence]) -> Verdict:
-    """Judge a candidate by a policy's gates.
+    """Judge a candidate by a policy's gates, and against the holder of the policy's alias.
+
+    Where no gate compares with that holder, the policy's metric does: the candidate must be
+    strictly better by it, on the same samples.
 
     Args:
         policy: The gates.
@@ -119,6 +125,8 @@ def judge(policy: Policy, candidate: Evidence, holders: Mapping[str, Evidence]) 
             else _threshold(gate, found)
             for gate in policy.gates
         )
+        if not any(_decides(gate, policy) for gate in policy.gates):
+            results += (_better_by_metric(policy, candidate, holder),)
     return Verdict(
         model=policy.model,
         version=candidate.version,
@@ -129,13 +137,43 @@ def judge(policy: Policy, candidate: Evidence, holders: Mapping[str, Evidence]) 
     )
 
 
+def _decides(gate: Threshold | BetterThan, policy: Policy) -> bool:
+    return isinstance(gate, BetterThan) and gate.better_than == policy.alias
+
+
+def _better_by_metric(policy: Policy, candidate: Evidence, holder: Evidence | None) -> GateResult:
+    name, higher = _named(policy)
+    text = f"better than {policy.alias} by {name} ({_WISHES[higher]})"
+    if higher is None:
+        return GateResult(text, False, "the policy names a metric that cannot decide")
+    if holder is None:
+        return GateResult(text, True, f"nobody is {policy.alias} yet")
+    fault = _unlike(_keyed(candidate), _keyed(holder), policy.alias)
+    if fault:
+        return GateResult(text, False, fault)
+    ours, theirs = (one.metrics().get(name) for one in (candidate, holder))
+    if ours is None or theirs is None:
+        lacking = candidate if ours is None else holder
+        reason = f"{name} is not among the metrics of version {lacking.version}"
+        return GateResult(text, False, reason)
+    passed = ours > theirs if higher else ours < theirs
+    count = len(candidate.frame)
+    reason = f"{ours:.6g} against {theirs:.6g} of version {holder.version} on {count} samples"
+    return GateResult(text, passed, reason)
+
+
+def _named(policy: Policy) -> tuple[str, bool | None]:
+    """Return the metric that decides, and whether more of it is better; None if neither is."""
+    name = policy.metric.name or ClassifySpec().headline
+    return name, METRICS[name].higher_is_better if name in METRICS else None
+
+
 def _metric(policy: Policy, found: Mapping[str, float], holder: Evidence | None) -> str:
-    name = policy.metric.name
+    name, higher = _named(policy)
     own = f"{name} {found[name]:.4g}" if name in found else f"{name} is not measured"
     theirs = holder.metrics().get(name) if holder is not None else None
     against = f", {policy.alias} {theirs:.4g}" if theirs is not None else ""
-    wish = "higher" if policy.metric.higher_is_better else "lower"
-    return f"{own}{against} ({wish} is better, {found['samples']:.0f} samples)"
+    return f"{own}{against} ({_WISHES[higher]}, {found['samples']:.0f} samples)"
 
 
 def _threshold(gate: Threshold, found: Mapping[str, float]) -> GateResult:
@@ -148,7 +186,8 @@ def _threshold(gate: Threshold, found: Mapping[str, float]) -> GateResult:
         gate.at_most is None or value <= gate.at_most
     )
     low, high = (found.get(f"{gate.metric}.{end}") for end in ("low", "high"))
-    interval = f" (95 % interval {low:.4g} to {high:.4g})" if low and high else ""
+    known = low is not None and high is not None
+    interval = f" (95 % interval {low:.4g} to {high:.4g})" if known else ""
     return GateResult(text, passed, f"{value:.6g}{interval} on {found['samples']:.0f} samples")
 
 

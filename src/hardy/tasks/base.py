@@ -43,7 +43,7 @@ class Task(ABC):
     """Fields that follow from others: where those may differ by rounding, these may jump."""
 
     binary: ClassVar[bool] = False
-    """Whether scores are 0 or 1: then McNemar's test, Wilson's interval and flips have a meaning."""
+    """Whether scores are 0 or 1: only then have McNemar's test and flips a meaning."""
 
     tabled: ClassVar[tuple[str, ...]]
     """Metrics that a table of all answers shows, the headline first."""
