@@ -10,10 +10,10 @@ from hardy.engine.device import make_fabric
 from hardy.engine.entries import entries
 from hardy.engine.pictures import draw
 from hardy.engine.setup import Bench
-from hardy.measure.records import as_frame
 from hardy.methods.build import build_method
 from hardy.plan.inputs import Located
 from hardy.spec.experiment import Experiment
+from tests.contracts.records import as_frame
 from tests.contracts.time_method import small_model
 
 

@@ -3,9 +3,9 @@ import pandas as pd
 import pytest
 from scipy.stats import binom, norm
 
-from hardy.measure.records import answer_columns
 from hardy.registry.gates import Evidence, GateResult, judge
 from hardy.registry.spec import Policy
+from tests.contracts.records import CLASSIFY, answer_columns
 
 
 def evidence(version: str, right: list[int], **columns: object) -> Evidence:
@@ -15,7 +15,7 @@ def evidence(version: str, right: list[int], **columns: object) -> Evidence:
         row = {"sample": f"s{index}", "dataset": "d", "shift": "none", "label": 1}
         row |= answer_columns("source", np.log([0.8, 0.2]), 1) | answer_columns("own", log_p, 1)
         rows.append(row | {"data_digest": "x"} | columns)
-    return Evidence(version, "own", pd.DataFrame(rows))
+    return Evidence(version, "own", pd.DataFrame(rows), CLASSIFY)
 
 
 def policy(*gates: dict, metric: str | None = None) -> Policy:
@@ -106,7 +106,7 @@ def test_paired_bootstrap_bound_is_near_the_normal_one():
 def test_samples_are_paired_by_name_not_by_order():
     old = evidence("1", [0] * 6 + [1] * 14)
     new = evidence("2", [1] * 6 + [1] * 14)
-    shuffled = Evidence("2", "own", new.frame.sample(frac=1, random_state=0))
+    shuffled = Evidence("2", "own", new.frame.sample(frac=1, random_state=0), CLASSIFY)
     plain, mixed = (judge(policy(better()), n, {"champion": old}) for n in (new, shuffled))
     assert plain.gates == mixed.gates
     assert plain.passed

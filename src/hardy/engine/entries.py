@@ -9,9 +9,10 @@ from typing import Any
 import torch
 
 from hardy.core.errors import DataError
+from hardy.data.item import Targets
 from hardy.data.pipeline import BadSample, Prepared, loader
 from hardy.engine.setup import Bench, assemble
-from hardy.measure.records import TIMING, answer_columns
+from hardy.measure.records import TIMING
 from hardy.methods.base import Subject
 from hardy.plan.inputs import Located
 from hardy.spec.experiment import Experiment
@@ -82,10 +83,12 @@ def _record(bench: Bench, item: Prepared, subject: Subject) -> Entry:
         "sample": item.id,
         "dataset": bench.dataset.name,
         "shift": bench.experiment.data.shift_label,
-        "label": item.label,
     }
-    for name, log_p in outcome.answers.items():
-        columns |= answer_columns(name, log_p.numpy(), item.label)
+    task, targets = bench.task, Targets(label=torch.tensor([item.label]))
+    columns |= {field: values[0] for field, values in task.truth(targets).items()}
+    for name, answer in outcome.answers.items():
+        found = task.columns(name, answer[None], targets)
+        columns |= {f"{name}.{field}": values[0] for field, values in found.items()}
     columns |= outcome.details
     if len(item.names) > 1:
         columns["operations"] = item.names

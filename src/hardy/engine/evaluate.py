@@ -15,6 +15,7 @@ from hardy.engine.progress import Reporter
 from hardy.engine.setup import Bench
 from hardy.measure.records import WALL, as_frame
 from hardy.methods.fitting import Trainer
+from hardy.tasks.base import Task
 
 _RANK = ".label_rank"
 
@@ -47,7 +48,7 @@ def evaluate(bench: Bench, journal: Journal, reporter: Reporter, title: str) -> 
             journal.append(entry)
             made.append(entry)
             reporter.sample(len(made), tally.add(entry))
-    return _table(made)
+    return _table(made, bench.task)
 
 
 def _missing(bench: Bench, indices: Sequence[int]) -> Generator[Entry, None, None]:
@@ -63,9 +64,9 @@ def _missing(bench: Bench, indices: Sequence[int]) -> Generator[Entry, None, Non
         yield from entries(bench, indices, cores.workers)
 
 
-def _table(made: list[Entry]) -> pd.DataFrame:
+def _table(made: list[Entry], task: Task) -> pd.DataFrame:
     kept = [entry for entry in made if SKIPPED not in entry]
-    frame = as_frame(kept)
+    frame = as_frame(kept, task.truth_fields, task.fields)
     frame.attrs[SKIPPED] = len(made) - len(kept)
     return frame
 

@@ -1,6 +1,5 @@
 """What a person looks at after a unit: drawn from its records, and from the model for a few."""
 
-import json
 from collections.abc import Iterator
 
 import numpy as np
@@ -15,32 +14,25 @@ from hardy.engine.setup import Bench
 from hardy.explain.choose import choose
 from hardy.explain.gradcam import heat_map
 from hardy.explain.panels import Heat, gradcam_panel, view_grid
-from hardy.measure.records import answers, column
 from hardy.methods.base import Subject
-from hardy.results.report import unit_report
-from hardy.tasks.classify.charts import confusion_picture, reliability_diagram
-from hardy.tasks.classify.confusion import confusion_rows
-from hardy.tasks.classify.metrics import correct
 
 Content = Image.Image | str
 
 
 def draw(bench: Bench, frame: pd.DataFrame) -> Iterator[tuple[str, Content]]:
     """Yield a unit's pictures, and the counts behind them, with their artifact paths."""
-    main = bench.experiment.method.kind
-    for name in answers(frame):
-        rows = confusion_rows(frame, name, bench.dataset.classes)
-        yield f"confusion/{name}.json", json.dumps(rows, ensure_ascii=False, indent=1)
-        yield f"confusion/{name}.png", confusion_picture(rows, bench.dataset.classes)
-        confidence = column(frame, f"{name}.confidence")
-        yield f"calibration/{name}.png", reliability_diagram(confidence, correct(frame, name))
-    yield from unit_report(frame, main, bench.dataset.classes)
+    task, main = bench.task, bench.experiment.method.kind
+    baseline = bench.experiment.method.baseline
+    yield from task.report(frame, main, baseline)
     wanted = bench.experiment.explain
     for row in range(min(wanted.view_grids, len(frame))):
         yield f"views/{_file_name(frame, row)}.png", _views(bench, frame, row)
     if wanted.gradcam is not None:
         rule, count = wanted.gradcam.choose, wanted.gradcam.count
-        for row in choose(frame, main, "source", rule, count):
+        change = None
+        if baseline is not None:
+            change = task.score(frame, main) - task.score(frame, baseline)
+        for row in choose(rule, count, task.uncertainty(frame, main), change):
             name, item = f"{_file_name(frame, row)}.png", _prepared(bench, frame, row)
             yield f"gradcam/{name}", _gradcam(bench, frame, row, item)
             for folder, picture in bench.method.illustrate(subject_of(bench, item)).items():

@@ -24,8 +24,7 @@ from hardy.engine.signals import Stopped, stop_on_signals
 from hardy.engine.source_check import check_source
 from hardy.engine.supply import supplied
 from hardy.engine.train import speed_of, train
-from hardy.measure.leaderboard import leaderboard, leaderboard_row
-from hardy.measure.records import read_parquet, write_parquet
+from hardy.measure.records import write_parquet
 from hardy.methods.features import clear_oldest
 from hardy.methods.fitting import Trainer
 from hardy.models.weights import state_sha256
@@ -41,20 +40,20 @@ from hardy.plan.tracker import (
 )
 from hardy.plan.units import Plan, PlannedUnit
 from hardy.results.report import parent_report
-from hardy.results.request import REQUEST, SPEC, UNITS, request_text, spec_tag, units_text
-from hardy.results.stored import UnitResult
-from hardy.results.verdicts import aggregated, all_verdicts, announce, judged, note_verdicts
+from hardy.results.request import REQUEST, UNITS, request_text, spec_tag, units_text
+from hardy.results.stored import RECORDS, SPEC, StoredUnit
+from hardy.results.table import markdown, parent_metrics
+from hardy.results.verdicts import all_verdicts, announce, judged, note_verdicts
 from hardy.spec import Resolved, dump
 from hardy.spec.experiment import Experiment
 from hardy.tasks.summary import summarise
 
-RECORDS = "records/records.parquet"
 _WAIT_SECONDS = 3.0
 
 
 def run_plan(
     plan: Plan, tracker: Tracker, reporter: Reporter, *, resume_command: str
-) -> tuple[str, list[UnitResult]]:
+) -> tuple[str, list[StoredUnit]]:
     """Carry out every unit that no finished run already holds.
 
     Args:
@@ -74,7 +73,7 @@ def run_plan(
     try:
         with stop_on_signals(), reporter.showing(len(plan.needed) + len(plan.units)):
             run_id, results = _carry_out(plan, tracker, reporter)
-            announce(plan.resolved, results, reporter)
+            announce(plan.resolved, results, reporter.say)
             return run_id, results
     except Stopped as stop:
         raise Interrupted(stop.number, hint=resume_command) from None
@@ -83,7 +82,7 @@ def run_plan(
         raise
 
 
-def _carry_out(plan: Plan, tracker: Tracker, reporter: Reporter) -> tuple[str, list[UnitResult]]:
+def _carry_out(plan: Plan, tracker: Tracker, reporter: Reporter) -> tuple[str, list[StoredUnit]]:
     if len(plan.units) == 1 and not plan.needed:
         only = supplied(plan.units[0], {}, tracker)
         result = _settle(only, tracker, reporter, tags=spec_tag(plan.resolved))
@@ -106,9 +105,9 @@ def _carry_out(plan: Plan, tracker: Tracker, reporter: Reporter) -> tuple[str, l
     return parent.run_id, results
 
 
-def _settle_all(plan: Plan, tracker: Tracker, reporter: Reporter, parent: str) -> list[UnitResult]:
+def _settle_all(plan: Plan, tracker: Tracker, reporter: Reporter, parent: str) -> list[StoredUnit]:
     """Run what is needed first, then the units; return the units' results."""
-    made: dict[str, UnitResult] = {}
+    made: dict[str, StoredUnit] = {}
     for source in plan.needed:
         ready = supplied(source, made, tracker)
         made[source.fingerprint] = _settle(ready, tracker, reporter, parent)
@@ -150,17 +149,16 @@ def _settle(
     parent: str | None = None,
     *,
     tags: Mapping[str, str] = MappingProxyType({}),
-) -> UnitResult:
+) -> StoredUnit:
     """Return a unit's result: an earlier run's where there is one, else by running it."""
     name = planned.unit.experiment.name
     past = _awaited(planned, tracker, reporter)
     if past is not None and past.finished:
         if parent is None:
             tracker.refer(past.run_id)
-        frame = read_parquet(tracker.artifact(past.run_id, RECORDS))
         reporter.say(f"{name}: reuses run {past.run_id} (same fingerprint {planned.fingerprint})")
         reporter.unit_done()
-        return UnitResult(planned, past.run_id, frame, past.metrics, reused=True)
+        return StoredUnit(tracker, past, planned, reused=True)
     run = tracker.start(
         name,
         tags={**_tags(planned), **tags},
@@ -168,12 +166,12 @@ def _settle(
         resume=past.run_id if past is not None else None,
     )
     with _ending(run), threads_as_before():
-        result = _run_unit(planned, run, reporter)
+        _run_unit(planned, run, reporter)
     discard(run.run_id)
     Checkpoint(run.run_id, planned.fingerprint).discard()
     clear_oldest(features_dir())
     reporter.unit_done()
-    return result
+    return StoredUnit(tracker, tracker.get(run.run_id), planned)
 
 
 def _awaited(planned: PlannedUnit, tracker: Tracker, reporter: Reporter) -> PastRun | None:
@@ -188,7 +186,7 @@ def _awaited(planned: PlannedUnit, tracker: Tracker, reporter: Reporter) -> Past
     return past
 
 
-def _run_unit(planned: PlannedUnit, run: Run, reporter: Reporter) -> UnitResult:
+def _run_unit(planned: PlannedUnit, run: Run, reporter: Reporter) -> None:
     experiment = planned.unit.experiment
     run.text(dump(experiment), SPEC)
     run.params(leaves(experiment))
@@ -215,7 +213,8 @@ def _run_unit(planned: PlannedUnit, run: Run, reporter: Reporter) -> UnitResult:
         bench, epochs = train(bench, Checkpoint(run.run_id, planned.fingerprint), run, reporter)
     with Journal(run.run_id, planned.fingerprint) as journal:
         frame = evaluate(bench, journal, reporter, experiment.name)
-        metrics = summarise(frame, experiment.method.kind, "source")
+        method = experiment.method
+        metrics = summarise(bench.task, frame, method.kind, method.baseline)
         metrics |= {"skipped": float(frame.attrs["skipped"]), **learned}
         if epochs and planned.samples.count:
             metrics |= speed_of(epochs, planned.samples.count)
@@ -225,9 +224,7 @@ def _run_unit(planned: PlannedUnit, run: Run, reporter: Reporter) -> UnitResult:
             run.artifact(records, RECORDS)
             for path, picture in draw(bench, frame):
                 _save(run, Path(folder), path, picture)
-    result = judged(UnitResult(planned, run.run_id, frame, metrics, reused=False), run)
-    run.metrics(result.metrics)
-    return result
+    run.metrics(judged(run, experiment, bench.task, metrics, frame))
 
 
 def _save(run: Run, folder: Path, path: str, content: Any) -> None:  # noqa: ANN401
@@ -273,31 +270,10 @@ def _leaves(value: Any, path: str) -> Iterator[tuple[str, Scalar]]:  # noqa: ANN
         yield path, value
 
 
-def leaderboard_rows(results: Sequence[UnitResult]) -> list[dict[str, Any]]:
-    """Return one row a unit, before and after, for tables."""
-    return [
-        leaderboard_row(
-            result.planned.unit.experiment.name,
-            result.planned.unit.experiment.data.shift_label,
-            result.metrics,
-        )
-        for result in results
-    ]
-
-
-def _summarise_parent(parent: Run, resolved: Resolved, results: Sequence[UnitResult]) -> None:
+def _summarise_parent(parent: Run, resolved: Resolved, results: Sequence[StoredUnit]) -> None:
     found = all_verdicts(resolved, results)
-    note_verdicts(parent, found, before=leaderboard(leaderboard_rows(results)))
+    note_verdicts(parent, found, before=markdown(results))
     with tempfile.TemporaryDirectory() as folder:
         for path, content in parent_report(resolved, results):
             _save(parent, Path(folder), path, content)
-    if len(resolved.experiments) == 1:
-        parent.metrics(aggregated(results))
-    count = len(results)
-    parent.metrics({"units": count, "units/reused": sum(r.reused for r in results)})
-    if len({r.planned.unit.experiment.method.kind for r in results}) > 1:
-        return  # a mean over several methods is nobody's number
-    for name in ("accuracy", "source/accuracy", "nll", "ece", "seconds_per_sample"):
-        values = [r.metrics[name] for r in results if name in r.metrics]
-        if len(values) == count:
-            parent.metrics({f"mean/{name}": sum(values) / count})
+    parent.metrics(parent_metrics(resolved, results))

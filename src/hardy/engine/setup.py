@@ -21,6 +21,8 @@ from hardy.models.model import Model
 from hardy.models.spec import ModelSpec
 from hardy.plan.inputs import Located
 from hardy.spec.experiment import Experiment
+from hardy.tasks.base import Task
+from hardy.tasks.build import task_on
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,11 @@ class Bench:
     dataset: Dataset
     model: Model
     method: TestTimeMethod
+
+    @property
+    def task(self) -> Task:
+        """What an answer is."""
+        return task_on(self.experiment.task, self.dataset)
 
     def pipeline(self, indices: Sequence[int]) -> SamplePipeline:
         """Return what prepares the views of the samples at these places of the manifest."""

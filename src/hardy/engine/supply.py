@@ -6,13 +6,13 @@ from dataclasses import replace
 from hardy.core.errors import TrackingError, WeightsError
 from hardy.plan.tracker import Tracker
 from hardy.plan.units import PlannedUnit
-from hardy.results.stored import UnitResult
+from hardy.results.stored import StoredUnit
 
 WEIGHTS = "weights/weights.safetensors"
 """Where the run of a method that yields weights leaves them."""
 
 
-def supplied(planned: PlannedUnit, made: Mapping[str, UnitResult], tracker: Tracker) -> PlannedUnit:
+def supplied(planned: PlannedUnit, made: Mapping[str, StoredUnit], tracker: Tracker) -> PlannedUnit:
     """Return a unit with the file of the weights that another unit's run yields, if it needs one.
 
     Args:
@@ -39,7 +39,7 @@ def supplied(planned: PlannedUnit, made: Mapping[str, UnitResult], tracker: Trac
     return replace(planned, located=replace(planned.located, path=path))
 
 
-def _run_of(source: PlannedUnit, made: Mapping[str, UnitResult]) -> str | None:
+def _run_of(source: PlannedUnit, made: Mapping[str, StoredUnit]) -> str | None:
     if source.fingerprint in made:
         return made[source.fingerprint].run_id
     return source.past.run_id if source.past is not None and source.past.finished else None

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from functools import cache
+from typing import Any
 
 from hardy.core.paths import policies_dir
 from hardy.core.variables import ALLOWED, VARIABLE
@@ -41,13 +42,11 @@ def _answers() -> tuple[str, ...]:
 
     What a method requires is left empty: the members of an ensemble are the tree's to name.
     """
-    schemas = [
-        method.model_construct(
-            **{name: () for name, field in method.model_fields.items() if field.is_required()}
-        )
-        for method in METHODS
-    ]
-    return tuple(dict.fromkeys(name for schema in schemas for name in schema.answer_names()[:-1]))
+    names: list[str] = []
+    for method in METHODS:
+        required: Any = {n: () for n, field in method.model_fields.items() if field.is_required()}
+        names += method.model_construct(**required).answer_names()[:-1]
+    return tuple(dict.fromkeys(names))
 
 
 def policy_faults(tree: Node) -> Iterator[Diagnostic]:
