@@ -24,11 +24,22 @@ def listed(capsys: pytest.CaptureFixture[str], *arguments: str) -> list[list[str
         ("datasets", list(DATASETS)),
         ("corruptions", list(CORRUPTIONS)),
         ("metrics", list(METRICS)),
+        ("tasks", ["classify"]),
     ],
 )
 def test_catalogs(capsys: pytest.CaptureFixture[str], what: str, names: list[str]) -> None:
     rows = listed(capsys, what)
     assert [name for name, _ in rows] == names
+
+
+def test_metrics_say_which_way_is_better_and_of_which_task(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    rows = dict(listed(capsys, "metrics"))
+    assert rows["accuracy"].startswith("higher   classify  share of samples")
+    assert rows["nll"].startswith("lower    classify")
+    assert rows["entropy"].startswith("neither  classify")
+    assert rows["seconds_per_sample"].startswith("lower    all")
 
 
 def test_methods_say_what_they_do(capsys: pytest.CaptureFixture[str]) -> None:

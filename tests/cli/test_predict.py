@@ -32,7 +32,7 @@ def predict(*arguments):
 
 
 def test_text_names_the_file_and_its_top_classes(uri, photo):
-    done = predict("--model", uri, "--top", 2, photo)
+    done = predict("--model", uri, "--param", "top_k=2", photo)
     assert done.exit_code == 0, done.exception
     file, *tops = done.stdout.splitlines()
     assert file == str(photo)
@@ -90,3 +90,13 @@ def test_views_need_adapt(photo):
     done = predict("--model", "models:/tiny/1", "--views", 4, photo)
     assert done.exit_code == 2
     assert "--views needs --adapt" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("param", "reason"), [("top_k=two", "top_k is 'two'"), ("tpo_k=2", "no parameter 'tpo_k'")]
+)
+def test_a_parameter_that_the_task_does_not_take(uri, photo, param, reason):
+    done = predict("--model", uri, "--param", param, photo)
+    assert isinstance(done.exception, RegistryError)
+    assert reason in done.exception.message
+    assert predict("--model", uri, "--param", "top_k", photo).exit_code == 2

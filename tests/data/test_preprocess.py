@@ -52,3 +52,32 @@ def test_normalise_is_totensor_then_normalize_and_leaves_its_input(dtype):
     assert normalised.dtype == torch.float32
     assert torch.allclose(normalised[0].double(), reference, atol=1e-6)
     assert torch.equal(pixels, before)
+
+
+@pytest.mark.parametrize(("width", "height"), [(40, 40), (80, 40), (33, 71), (10, 14)])
+def test_a_plane_goes_back_to_where_it_came_from(width, height):
+    """A picture that tells each pixel's place, sent there and back, tells the place it is at."""
+    preprocess = Preprocess(32, 36, "nearest", (0.5,) * 3, (0.5,) * 3)
+    xs, ys = np.meshgrid(np.arange(width), np.arange(height))
+    image = Image.fromarray(np.stack([xs, ys, np.zeros_like(xs)], -1).astype(np.uint8))
+    there = np.asarray(preprocess.geometry(image)).astype(int)
+    back = [preprocess.back(there[..., part], width, height, outside=-1) for part in (0, 1)]
+    seen = back[0] >= 0
+    assert back[0].shape == (height, width)
+    step = max(1, min(width, height) / 36)
+    assert np.abs(back[0] - xs)[seen].max() <= step
+    assert np.abs(back[1] - ys)[seen].max() <= step
+    corners = [preprocess.origin(at, at, width, height) for at in (0, 32)]
+    inside = [
+        (low <= place + 0.5) & (place + 0.5 < high)
+        for place, low, high in zip((xs, ys), *corners, strict=True)
+    ]
+    assert (seen == (inside[0] & inside[1])).all()
+
+
+def test_what_was_not_seen_is_void_or_the_edge():
+    preprocess = Preprocess(4, 4, "nearest", (0.5,) * 3, (0.5,) * 3)
+    classes = preprocess.back(np.ones((4, 4), np.uint8), 8, 4)
+    assert classes.tolist() == [[255, 255, 1, 1, 1, 1, 255, 255]] * 4
+    levels = preprocess.back(np.tile(np.arange(4.0), (4, 1)), 8, 4)
+    assert levels[0].tolist() == [0, 0, 0, 1, 2, 3, 3, 3]

@@ -11,7 +11,8 @@ import torch
 from mlflow import MlflowClient
 from safetensors.torch import load_file, save_file
 
-from hardy.measure.records import read_parquet, same
+from hardy.measure.records import read_parquet
+from tests.contracts.records import same
 from tests.e2e.conftest import QUICK, ROOT, flags
 
 pytestmark = pytest.mark.slow

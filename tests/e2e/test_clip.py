@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from hardy.measure.records import answers, read_parquet
+from hardy.measure.records import read_parquet
+from tests.contracts.records import CLASSIFY
 from tests.e2e.conftest import flags
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("store")]
@@ -34,7 +35,13 @@ def test_prompts_are_tuned_and_members_pooled_on_a_registered_model(hardy, isola
     weights = "model.weights=models:/clip-shapes/1"
     hardy("run", "clip-shapes/tpt", *flags(FEW, weights, "method.views.count=20"))
     frame, _ = records(isolated_home, "clip-shapes/tpt/fog")
-    assert answers(frame) == ["source", "view_ensemble", "majority_vote", "zero_shot", "tpt"]
+    assert CLASSIFY.answers(frame) == [
+        "source",
+        "view_ensemble",
+        "majority_vote",
+        "zero_shot",
+        "tpt",
+    ]
     assert len(frame) == 8
     # The untuned prompt is the model's own template; tuning it moves every answer a little.
     assert (frame["zero_shot.confidence"] - frame["source.confidence"]).abs().max() < 1e-5
@@ -48,7 +55,7 @@ def test_prompts_are_tuned_and_members_pooled_on_a_registered_model(hardy, isola
     )
     hardy("run", "clip-shapes/ensemble", *flags(FEW, weights, two))
     pooled, metrics = records(isolated_home, "clip-shapes/ensemble/fog")
-    assert set(answers(pooled)) == {"source", "tpt", "memo", "simple_ensemble", "ensemble"}
+    assert set(CLASSIFY.answers(pooled)) == {"source", "tpt", "memo", "simple_ensemble", "ensemble"}
     # The same views, prompt and weights: the member alone answers as the run before, bit for bit.
     assert pooled["tpt.confidence"].tolist() == frame["tpt.confidence"].tolist()
     assert {"temperature/tpt", "temperature/memo"} <= set(metrics)

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from hardy.measure.records import read_parquet, same
+from hardy.measure.records import read_parquet
+from tests.contracts.records import same
 from tests.e2e.conftest import QUICK, ROOT, flags
 
 pytestmark = pytest.mark.slow

@@ -12,7 +12,8 @@ from mlflow import MlflowClient
 from safetensors.torch import load_file
 
 from hardy.core.errors import RegistryError
-from hardy.measure.records import read_parquet, same
+from hardy.measure.records import read_parquet
+from tests.contracts.records import same
 from tests.e2e.conftest import ROOT, flags
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("store")]

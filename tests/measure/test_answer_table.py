@@ -1,35 +1,22 @@
 import numpy as np
-import pandas as pd
 import pytest
 
-from hardy.measure.answer_table import answer_rows, gain_interval
-from hardy.measure.records import WALL
-
-
-def records(images: list[str], before: list[bool], after: list[bool]) -> pd.DataFrame:
-    columns: dict[str, object] = {"sample": images, "label": 0, WALL: 250.0}
-    for name, hits in {"source": before, "memo": after}.items():
-        columns[f"{name}.prediction"] = np.where(hits, 0, 1)
-        columns[f"{name}.label_rank"] = np.where(hits, 0, 1)
-        columns[f"{name}.confidence"] = 0.5
-        columns[f"{name}.entropy"] = 0.7
-        columns[f"{name}.label_probability"] = 0.5
-    return pd.DataFrame(columns)
+from hardy.measure.answer_table import answer_row, gain_interval
 
 
 def test_one_row_an_answer_over_all_runs():
-    frame = records(["a", "b", "a", "b"], [True, False, False, False], [True, True, True, False])
-    table = answer_rows([("quickstart", frame)], "source")
-    assert list(table["answer"]) == ["source", "memo"]
-    memo = table.iloc[1]
-    assert (memo["answers"], memo["images"]) == (4, 2)
-    assert memo["accuracy"] == 0.75
-    assert memo["gain"] == 0.5
-    assert (memo["to_right"], memo["to_wrong"]) == (2, 0)
-    assert memo["seconds"] == 0.25
+    images = np.array(["a", "b", "a", "b"])
+    source, memo = np.array([1.0, 0, 0, 0]), np.array([1.0, 1, 1, 0])
+    row = answer_row("quickstart", "memo", images, (source, memo), {"accuracy": 0.75}, 0.25)
+    assert (row["answers"], row["images"]) == (4, 2)
+    assert row["accuracy"] == 0.75
+    assert row["gain"] == 0.5
+    assert (row["to_right"], row["to_wrong"]) == (2, 0)
+    assert row["seconds"] == 0.25
     # Either image alone gains a half, and so does every draw of two of them.
-    assert (memo["gain_low"], memo["gain_high"]) == (0.5, 0.5)
-    assert list(table.iloc[0][["gain", "gain_low", "gain_high"]]) == [0, 0, 0]
+    assert (row["gain_low"], row["gain_high"]) == (0.5, 0.5)
+    own = answer_row("quickstart", "source", images, (source, source), {}, 0.25)
+    assert [own[name] for name in ("gain", "gain_low", "gain_high")] == [0, 0, 0]
 
 
 def test_repeating_each_image_makes_no_answer_surer():

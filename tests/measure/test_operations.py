@@ -7,9 +7,8 @@ import pytest
 from hardy.measure.operations import operation_rows
 
 # Five samples: the first two turn right, the third turns wrong, the others stay.
-LABELS = [0, 0, 0, 0, 0]
-SOURCE = [1, 1, 0, 0, 1]
-MEMO = [0, 0, 1, 0, 1]
+BEFORE = np.array([0.0, 0, 1, 1, 0])
+AFTER = np.array([1.0, 1, 0, 1, 0])
 VIEWS = [
     [[], ["blur"], ["crop", "flip"], ["crop"]],
     [[], ["crop"], ["crop"], ["blur", "blur"]],
@@ -20,12 +19,11 @@ VIEWS = [
 
 
 def records(**columns: object) -> pd.DataFrame:
-    plain = {"label": LABELS, "source.prediction": SOURCE, "memo.prediction": MEMO}
-    return pd.DataFrame({**plain, "operations": VIEWS, **columns})
+    return pd.DataFrame({"operations": VIEWS, **columns})
 
 
 def test_views_are_counted_once_and_by_group() -> None:
-    table = operation_rows(records(), "source", "memo").set_index("operation")
+    table = operation_rows(records(), BEFORE, AFTER).set_index("operation")
     assert list(table.index) == ["blur", "crop", "flip"]
     assert list(table["views"]) == [6, 5, 4]
     assert list(table["share"]) == pytest.approx([6 / 14, 5 / 14, 4 / 14])
@@ -36,7 +34,7 @@ def test_views_are_counted_once_and_by_group() -> None:
 
 
 def test_chance_is_that_of_every_possible_group() -> None:
-    table = operation_rows(records(), "source", "memo").set_index("operation")
+    table = operation_rows(records(), BEFORE, AFTER).set_index("operation")
     for name in table.index:
         counts = [sum(name in view for view in views) for views in VIEWS]
         totals = [counts[a] + counts[b] for a, b in combinations(range(5), 2)]
@@ -46,18 +44,18 @@ def test_chance_is_that_of_every_possible_group() -> None:
 
 def test_only_selected_views_count() -> None:
     selected = [[0, 1], [1], [0, 3], [2], [0]]
-    table = operation_rows(records(selected_views=selected), "source", "memo")
+    table = operation_rows(records(selected_views=selected), BEFORE, AFTER)
     assert dict(zip(table["operation"], table["views"], strict=True)) == {"blur": 2, "crop": 2}
 
 
 def test_views_beyond_the_pipelines_own_are_no_operation() -> None:
     selected = [[0, 1, 9]] * 5  # MEMO_PLUS's masked images come after the views
-    table = operation_rows(records(selected_views=selected), "source", "memo")
+    table = operation_rows(records(selected_views=selected), BEFORE, AFTER)
     assert table["views"].sum() == 5
 
 
 def test_groups_without_a_sample_have_no_share() -> None:
-    table = operation_rows(records(), "source", "source")
+    table = operation_rows(records(), BEFORE, BEFORE)
     assert table["improved_share"].isna().all()
     assert (table["improved_expected"] == 0).all()
     assert (table["worsened_sd"] == 0).all()
@@ -65,4 +63,4 @@ def test_groups_without_a_sample_have_no_share() -> None:
 
 def test_identity_views_give_no_rows() -> None:
     frame = records().drop(columns="operations").assign(operations=[[[], []]] * 5)
-    assert operation_rows(frame, "source", "memo").empty
+    assert operation_rows(frame, BEFORE, AFTER).empty

@@ -14,6 +14,10 @@ def test_flips_are_counted_each_way() -> None:
     assert flips(before, after) == (2, 1)
 
 
+def test_scores_that_rose_and_fell_are_counted_too() -> None:
+    assert flips(np.array([0.5, 0.5, 0.5, 0.1]), np.array([0.6, 0.4, 0.5, 0.2])) == (2, 1)
+
+
 @pytest.mark.parametrize(("b", "c"), [(0, 0), (1, 0), (9, 2), (2, 9), (5, 5), (30, 18)])
 def test_mcnemar_is_the_exact_binomial(b: int, c: int) -> None:
     n = b + c
@@ -45,23 +49,21 @@ def test_bootstrap_of_real_scores_agrees_with_the_normal_limit() -> None:
     error = d.std() / math.sqrt(400)
     assert got.low == pytest.approx(d.mean() + norm.ppf(0.05) * error, abs=0.1 * error)
     assert got.high == pytest.approx(d.mean() + norm.ppf(0.95) * error, abs=0.1 * error)
-    assert got.probability_better == pytest.approx(norm.cdf(d.mean() / error), abs=0.02)
 
 
 def test_pairing_matters() -> None:
     champion = np.random.default_rng(0).random(500)
     got = paired_bootstrap(champion + 0.01, champion, seed=0)
     assert got.low == pytest.approx(0.01)
-    assert got.probability_better == 1
 
 
 @pytest.mark.parametrize("scores", [np.ones(50), np.random.default_rng(0).normal(size=50)])
-def test_equals_are_a_coin_toss(scores: np.ndarray) -> None:
+def test_equals_do_not_differ(scores: np.ndarray) -> None:
     got = paired_bootstrap(scores, scores, seed=0)
-    assert (got.difference, got.low, got.high, got.probability_better) == (0, 0, 0, 0.5)
+    assert (got.difference, got.low, got.high) == (0, 0, 0)
 
 
-@pytest.mark.parametrize("distinct", [2, 100])
+@pytest.mark.parametrize("distinct", [3, 100])
 def test_the_seed_decides(distinct: int) -> None:
     rng = np.random.default_rng(0)
     a, b = rng.integers(distinct, size=(2, 99)).astype(float)

@@ -9,10 +9,10 @@ from hardy.data.open import open_dataset
 from hardy.engine.entries import Shard
 from hardy.engine.executor import sharded
 from hardy.measure.paired import flips, mcnemar
-from hardy.measure.records import as_frame
 from hardy.models.weights import locate
 from hardy.spec import resolve
 from hardy.tasks.classify.metrics import correct
+from tests.contracts.records import as_frame
 
 pytestmark = [
     pytest.mark.real,

@@ -7,16 +7,19 @@ import numpy as np
 import pandas as pd
 
 from hardy.data.spec import Corruption, DataSpec
-from hardy.measure.records import answer_columns
 from hardy.methods.memo.spec import MemoSpec
 from hardy.models.spec import TimmModel
 from hardy.registry.register import Registered, register
 from hardy.registry.spec import Policy
 from hardy.spec.experiment import Experiment
+from hardy.tasks.build import build_task
+from hardy.tasks.classify.spec import ClassifySpec
 from hardy.tracking.store import connect, experiment_id
+from tests.contracts.records import answer_columns
 
 MODEL = TimmModel(name="test_efficientnet.r160_in1k", weights="random")
 CLASSES = ("ant", "bee", "cat", "dog")
+TASK = build_task(ClassifySpec(), CLASSES)
 INDICES = (5, 9, 2, 700)
 METHOD = MemoSpec.model_validate(
     {"views": {"kind": "cut", "count": 4}, "optimizer": {"kind": "sgd", "lr": 0.05}}
@@ -63,14 +66,20 @@ def records(right: int, total: int = 40, answer: str = "memo") -> pd.DataFrame:
 def result(
     frame: pd.DataFrame, fingerprint: str, exp: Experiment | None = None, digest: str = "d" * 32
 ) -> SimpleNamespace:
-    """Stand in for a UnitResult: what the registry reads of one."""
-    planned = SimpleNamespace(
-        unit=SimpleNamespace(experiment=exp or experiment()),
+    """Stand in for a StoredUnit: what the registry reads of one."""
+    spec = exp or experiment()
+    return SimpleNamespace(
+        planned=SimpleNamespace(located=None),
+        experiment=spec,
+        name=spec.name,
+        main=spec.method.kind,
         fingerprint=fingerprint,
-        data_digest=digest,
-        located=None,
+        answered_digest=digest,
+        run_id="r",
+        frame=frame,
+        metrics={},
+        reused=False,
     )
-    return SimpleNamespace(planned=planned, run_id="r", frame=frame, metrics={}, reused=False)
 
 
 @dataclass
@@ -85,7 +94,7 @@ class Shelf:
 
     def add(self, right: int, **options: object) -> Registered:
         results = [result(records(right), f"{right:032}", **options)]
-        return register(results, self.model, CLASSES, POLICY, main="memo", run_id=self.run())
+        return register(results, self.model, TASK, POLICY, run_id=self.run())
 
     def aliases(self) -> dict[str, str]:
         names = self.client.get_registered_model("tiny").aliases

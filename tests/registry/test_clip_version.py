@@ -11,7 +11,7 @@ from hardy.registry import versions
 from hardy.registry.bundle import CARD, read_card
 from hardy.registry.predictor import load_predictor
 from hardy.registry.register import register
-from tests.registry.helpers import CLASSES, POLICY, experiment, records, result
+from tests.registry.helpers import CLASSES, POLICY, TASK, experiment, records, result
 
 INDICES = (310, 309, 281, 207)
 
@@ -38,7 +38,7 @@ def test_a_registered_clip_predicts_the_same(shelf, names, tmp_path, from_file):
     spec = model(class_names=f"file:{names}") if from_file else model()
     built = build_model(spec, INDICES, classes=CLASSES, seed=3)
     runs = [result(records(10), "f", experiment(model=spec))]
-    registered = register(runs, built, CLASSES, POLICY, main="memo", run_id=shelf.run())
+    registered = register(runs, built, TASK, POLICY, run_id=shelf.run())
     names.unlink()
     version = versions.find(shelf.client, "tiny", registered.version)
     with versions.fetched(shelf.client, version) as folder:

@@ -2,7 +2,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from hardy.registry import compete as module
+from hardy.registry import register as module
 from tests.registry.helpers import CLASSES, INDICES, POLICY, records, result
 
 pytestmark = pytest.mark.usefixtures("stub_package")

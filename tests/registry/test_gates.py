@@ -1,11 +1,11 @@
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.stats import binom
+from scipy.stats import binom, norm
 
-from hardy.measure.records import answer_columns
-from hardy.registry.gates import Evidence, judge
+from hardy.registry.gates import Evidence, GateResult, judge
 from hardy.registry.spec import Policy
+from tests.contracts.records import CLASSIFY, answer_columns
 
 
 def evidence(version: str, right: list[int], **columns: object) -> Evidence:
@@ -15,13 +15,13 @@ def evidence(version: str, right: list[int], **columns: object) -> Evidence:
         row = {"sample": f"s{index}", "dataset": "d", "shift": "none", "label": 1}
         row |= answer_columns("source", np.log([0.8, 0.2]), 1) | answer_columns("own", log_p, 1)
         rows.append(row | {"data_digest": "x"} | columns)
-    return Evidence(version, "own", pd.DataFrame(rows))
+    return Evidence(version, "own", pd.DataFrame(rows), CLASSIFY)
 
 
-def policy(*gates: dict) -> Policy:
-    return Policy.model_validate(
-        {"model": "m", "candidates": {"experiments": ["*"], "dataset": "d"}, "gates": list(gates)}
-    )
+def policy(*gates: dict, metric: str | None = None) -> Policy:
+    parts = {"model": "m", "candidates": {"experiments": ["*"], "dataset": "d"}}
+    named = {"metric": {"name": metric}} if metric else {}
+    return Policy.model_validate(parts | named | {"gates": list(gates)})
 
 
 def better(test: str = "mcnemar", confidence: float = 0.95) -> dict:
@@ -46,12 +46,21 @@ def test_thresholds(gate, passed):
 
 
 def test_a_threshold_says_value_interval_and_count():
-    (result,) = judge(
+    result, _ = judge(
         policy({"metric": "accuracy", "at_least": 0.5}), evidence("1", [1] * 3 + [0]), {}
     ).gates
     # Wilson's interval of 3 of 4: (p + z²/2n ± z sqrt(p q/n + z²/4n²)) / (1 + z²/n).
     assert result.gate == "accuracy at least 0.5"
     assert result.reason == "0.75 (95 % interval 0.3006 to 0.9544) on 4 samples"
+
+
+def test_an_interval_that_begins_at_0_is_said_too():
+    result, _ = judge(
+        policy({"metric": "accuracy", "at_least": 0.5}), evidence("1", [0] * 4), {}
+    ).gates
+    # Wilson's upper end of 0 of 4: z² / (n + z²).
+    z2 = norm.ppf(0.975) ** 2
+    assert result.reason == f"0 (95 % interval 0 to {z2 / (4 + z2):.4g}) on 4 samples"
 
 
 def test_nobody_to_beat():
@@ -97,7 +106,7 @@ def test_paired_bootstrap_bound_is_near_the_normal_one():
 def test_samples_are_paired_by_name_not_by_order():
     old = evidence("1", [0] * 6 + [1] * 14)
     new = evidence("2", [1] * 6 + [1] * 14)
-    shuffled = Evidence("2", "own", new.frame.sample(frac=1, random_state=0))
+    shuffled = Evidence("2", "own", new.frame.sample(frac=1, random_state=0), CLASSIFY)
     plain, mixed = (judge(policy(better()), n, {"champion": old}) for n in (new, shuffled))
     assert plain.gates == mixed.gates
     assert plain.passed
@@ -131,4 +140,63 @@ def test_the_holder_is_not_judged_again():
 def test_another_alias_can_be_the_one_to_beat():
     gate = {"better_than": "rival", "test": "mcnemar"}
     rival = evidence("1", [1] * 20)
+    by_test, by_metric = judge(policy(gate), evidence("2", [0] * 20), {"rival": rival}).gates
+    assert not by_test.passed
+    assert by_metric.passed
+    assert by_metric.reason == "nobody is champion yet"
     assert not judge(policy(gate), evidence("2", [0] * 20), {"rival": rival}).passed
+
+
+def by_metric(new: Evidence, old: Evidence, metric: str | None = None) -> GateResult:
+    verdict = judge(policy(metric=metric), new, {"champion": old})
+    (result,) = verdict.gates
+    assert verdict.passed is result.passed
+    return result
+
+
+def random_network(version: str, count: int = 100) -> Evidence:
+    return evidence(version, np.random.default_rng(0).integers(0, 2, count).tolist())
+
+
+def test_a_random_network_does_not_take_the_alias_from_a_good_one():
+    result = by_metric(random_network("2"), evidence("1", [1] * 90 + [0] * 10))
+    assert not result.passed
+    assert result.gate == "better than champion by accuracy (higher is better)"
+    assert result.reason.endswith("against 0.9 of version 1 on 100 samples")
+    assert by_metric(evidence("2", [1] * 91 + [0] * 9), random_network("1")).passed
+
+
+def test_an_equal_one_stays_a_challenger():
+    mine, theirs = evidence("2", [1, 1, 0]), evidence("1", [0, 1, 1])
+    assert not by_metric(mine, theirs).passed
+    assert not by_metric(mine, theirs, "error").passed
+
+
+@pytest.mark.parametrize("metric", ["nll", "error"])
+def test_the_direction_is_the_metrics_own(metric):
+    good, bad = [1, 1, 1, 0], [1, 0, 0, 0]
+    assert by_metric(evidence("2", good), evidence("1", bad), metric).passed
+    result = by_metric(evidence("2", bad), evidence("1", good), metric)
+    assert not result.passed
+    assert f"by {metric} (lower is better)" in result.gate
+
+
+@pytest.mark.parametrize(
+    ("count", "columns"), [(9, {}), (10, {"data_digest": "y"}), (10, {"shift": "fog-1"})]
+)
+def test_a_metric_on_other_samples_does_not_decide(count, columns):
+    result = by_metric(evidence("2", [1] * count, **columns), evidence("1", [0] * 10))
+    assert not result.passed
+    assert "samples" in result.reason
+
+
+def test_a_gate_of_the_policys_own_decides_alone():
+    old, new = evidence("1", [0] + [1] * 20), evidence("2", [1] * 21)
+    (result,) = judge(policy(better()), new, {"champion": old}).gates
+    assert not result.passed  # one sample more is better by the metric, and no evidence
+    assert by_metric(new, old).passed
+
+
+def test_a_metric_without_a_direction_decides_nothing():
+    result = by_metric(evidence("2", [1] * 4), evidence("1", [0] * 4), "confidence")
+    assert not result.passed

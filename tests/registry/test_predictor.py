@@ -21,7 +21,7 @@ def bundle(model, tmp_path):
             "model": MODEL,
             "method": METHOD,
             "main": "memo",
-            "classes": CLASSES,
+            "names": CLASSES,
             "model_indices": INDICES,
             "preprocess": model.preprocess,
             "seed": 3,
@@ -105,7 +105,7 @@ def test_a_method_without_views_says_so(bundle, images):
 def test_a_card_of_another_layout_is_refused(bundle):
     folder = bundle()
     card = folder / "model.json"
-    card.write_text(card.read_text().replace('"format": 1', '"format": 2'))
+    card.write_text(card.read_text().replace('"format": 2', '"format": 3'))
     with pytest.raises(RegistryError, match="format"):
         load_predictor(folder)
     card.write_text("{")

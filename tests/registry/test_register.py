@@ -7,7 +7,7 @@ from hardy.data.spec import Corruption, DataSpec
 from hardy.methods.source.spec import SourceSpec
 from hardy.registry.register import join_evidence, known, register
 from hardy.registry.versions import evidence, find
-from tests.registry.helpers import CLASSES, POLICY, experiment, records, result
+from tests.registry.helpers import POLICY, TASK, experiment, records, result
 
 pytestmark = pytest.mark.usefixtures("stub_package")
 
@@ -48,7 +48,7 @@ def test_the_order_of_units_does_not_matter(shelf):
         result(records(6).assign(shift="fog-3"), "b", fog, digest="e" * 32),
     ]
     for ordered in (units, units[::-1]):
-        register(ordered, shelf.model, CLASSES, POLICY, main="memo", run_id=shelf.run())
+        register(ordered, shelf.model, TASK, POLICY, run_id=shelf.run())
     assert len(shelf.client.search_model_versions("name='tiny'")) == 1
     assert shelf.tags("1")["hardy.metric.samples"] == "80"
 
@@ -80,7 +80,7 @@ def test_a_unit_of_a_matrix_is_a_candidate_by_its_experiments_name():
 def test_one_version_is_one_method(shelf):
     units = [result(records(5), "a"), result(records(5), "b", experiment(method=SourceSpec()))]
     with pytest.raises(RegistryError, match="differ in method"):
-        register(units, shelf.model, CLASSES, POLICY, main="memo", run_id=shelf.run())
+        register(units, shelf.model, TASK, POLICY, run_id=shelf.run())
 
 
 def test_samples_recorded_twice_are_refused():

@@ -4,12 +4,13 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from hardy.measure.records import answer_columns, as_frame
-from hardy.results.report import parent_report, unit_report
-from hardy.results.stored import UnitResult
+from hardy.plan.tracker import PastRun
+from hardy.results.report import parent_report
+from hardy.results.stored import StoredUnit
 from hardy.results.verdicts import all_verdicts, announce, judged, note_verdicts, unit_verdicts
 from hardy.spec.experiment import Experiment
 from hardy.tasks.summary import summarise
+from tests.contracts.records import CLASSIFY, answer_columns, as_frame
 
 CLASSES = ["cat", "dog"]
 LABELS = [0, 0, 1, 1]
@@ -39,10 +40,16 @@ def experiment(name: str, *expected: tuple[str, float], kind: str = "memo") -> E
     )
 
 
-def result(spec: Experiment, frame: pd.DataFrame) -> UnitResult:
-    metrics = summarise(frame, spec.method.kind)
+def metrics_of(spec: Experiment, frame: pd.DataFrame) -> dict[str, float]:
+    return summarise(CLASSIFY, frame, spec.method.kind, spec.method.baseline)
+
+
+def result(spec: Experiment, frame: pd.DataFrame) -> StoredUnit:
     planned = SimpleNamespace(unit=SimpleNamespace(experiment=spec))
-    return UnitResult(planned, "run", frame, metrics, reused=False)  # type: ignore[arg-type]
+    run = PastRun("run", spec.name, finished=True, metrics=metrics_of(spec, frame))
+    unit = StoredUnit(None, run, planned)  # type: ignore[arg-type]
+    unit.frame = frame
+    return unit
 
 
 class Noted:
@@ -59,7 +66,7 @@ class Noted:
         self.tagged |= values
 
 
-def whole(*results: UnitResult) -> SimpleNamespace:
+def whole(*results: StoredUnit) -> SimpleNamespace:
     units = tuple(r.planned.unit for r in results)
     return SimpleNamespace(name="suite", units=units, experiments=())
 
@@ -71,17 +78,18 @@ WORSE = records([0, 1, 1, 0], [1, 1, 1, 0])
 def test_a_unit_is_judged_in_its_metrics_its_tag_and_its_note() -> None:
     run = Noted()
     spec = experiment("memo/a", ("accuracy", 0.75), ("delta/accuracy", 0.5), ("mean/error", 0.1))
-    got = judged(result(spec, BETTER), run)  # type: ignore[arg-type]
-    assert got.metrics["expect/accuracy/difference"] == pytest.approx(0)
-    assert got.metrics["expect/delta/accuracy/difference"] == pytest.approx(-0.25)
-    assert "expect/mean/error/difference" not in got.metrics
+    got = judged(run, spec, CLASSIFY, metrics_of(spec, BETTER), BETTER)  # type: ignore[arg-type]
+    assert got["expect/accuracy/difference"] == pytest.approx(0)
+    assert got["expect/delta/accuracy/difference"] == pytest.approx(-0.25)
+    assert "expect/mean/error/difference" not in got
     assert run.tagged == {"hardy.expect": "1 of 2 agree, 1 unclear"}
     assert "| memo/a | accuracy | 0.75 ± 0.01 | 0.7500 |" in run.notes[0]
 
 
 def test_where_nothing_is_expected_nothing_is_written() -> None:
     run, spec = Noted(), experiment("memo/a")
-    assert judged(result(spec, BETTER), run).metrics == summarise(BETTER, "memo")  # type: ignore[arg-type]
+    metrics = metrics_of(spec, BETTER)
+    assert judged(run, spec, CLASSIFY, metrics, BETTER) == metrics  # type: ignore[arg-type]
     assert (run.notes, run.tagged) == ([], {})
     note_verdicts(run, [], before="| board |\n")  # type: ignore[arg-type]
     assert run.notes == ["| board |\n"]
@@ -107,7 +115,7 @@ def test_each_member_of_a_suite_is_judged_by_its_own_units() -> None:
         ("b", "accuracy", 0.25),
     ]
     said: list[str] = []
-    announce(suite, [first, second], SimpleNamespace(say=said.append))  # type: ignore[arg-type]
+    announce(suite, [first, second], said.append)  # type: ignore[arg-type]
     assert len(said) == 2
     assert len(unit_verdicts(first)) == 1
 
@@ -119,32 +127,6 @@ def test_several_methods_have_no_mean() -> None:
     matrix = whole(first, second)
     matrix.experiments = (matrix,)
     assert all_verdicts(matrix, [first, second]) == []  # type: ignore[arg-type]
-
-
-def test_a_unit_report_has_what_says_something() -> None:
-    report = dict(unit_report(BETTER, "memo", CLASSES))
-    assert set(report) == {
-        "report/classes.csv",
-        "report/classes-1.png",
-        "report/class-deltas.png",
-        "report/flips.csv",
-        "report/operations.csv",
-        "report/operations.png",
-    }
-    assert report["report/flips.csv"].splitlines()[1].startswith("1.jpg,to_right,cat,dog,0.9")
-    assert isinstance(report["report/classes-1.png"], Image.Image)
-
-
-def test_without_flips_or_repeated_classes_pictures_are_left_out() -> None:
-    alike = records([0, 0, 1, 1], [0, 0, 1, 1])
-    assert "report/operations.png" not in dict(unit_report(alike, "memo", CLASSES))
-    assert "report/class-deltas.png" not in dict(unit_report(alike, "memo", CLASSES))
-    one_each = BETTER.iloc[1:3]
-    assert "report/classes-1.png" not in dict(unit_report(one_each, "memo", CLASSES))
-
-
-def test_the_source_model_changes_nothing_to_report() -> None:
-    assert list(unit_report(BETTER, "source", CLASSES)) == []
 
 
 def matrix_of(units: list) -> SimpleNamespace:

@@ -4,11 +4,11 @@ import pytest
 from mlflow.utils.validation import _validate_metric_name
 
 from hardy.core.errors import DataError
-from hardy.measure.leaderboard import cells, leaderboard, leaderboard_row, ranked
-from hardy.measure.records import answer_columns, as_frame
+from hardy.measure.leaderboard import Board, leaderboard_row
 from hardy.tasks.classify.metrics import interval
 from hardy.tasks.names import METRICS
 from hardy.tasks.summary import summarise
+from tests.contracts.records import CLASSIFY, answer_columns, as_frame
 
 LABELS = [0, 0, 0, 0, 1, 1]
 SOURCE = [0, 0, 1, 1, 1, 0]
@@ -32,7 +32,7 @@ def frame() -> pd.DataFrame:
 
 
 def test_main_metrics_are_plain_and_the_others_prefixed(frame) -> None:
-    got = summarise(frame, "memo")
+    got = summarise(CLASSIFY, frame, "memo", "source")
     assert got["accuracy"] == pytest.approx(5 / 6)
     assert got["source/accuracy"] == pytest.approx(3 / 6)
     assert (got["accuracy.low"], got["accuracy.high"]) == interval(5, 6)
@@ -44,41 +44,46 @@ def test_main_metrics_are_plain_and_the_others_prefixed(frame) -> None:
 
 
 def test_speed_counts_a_skipped_stage_as_no_time(frame) -> None:
-    got = summarise(frame, "memo")
+    got = summarise(CLASSIFY, frame, "memo", "source")
     assert got["seconds_per_sample"] == pytest.approx(0.1025)
     assert got["samples_per_second"] == pytest.approx(1 / got["seconds_per_sample"])
 
 
 def test_mlflow_takes_the_names_and_every_value_is_finite(frame) -> None:
-    for name, value in summarise(frame, "memo").items():
+    for name, value in summarise(CLASSIFY, frame, "memo", "source").items():
         _validate_metric_name(name)
         assert np.isfinite(value)
         assert type(value) is float
 
 
 def test_every_metric_that_a_spec_may_name_is_there(frame) -> None:
-    assert set(METRICS) <= set(summarise(frame, "memo"))
+    assert set(METRICS) <= set(summarise(CLASSIFY, frame, "memo", "source"))
 
 
 @pytest.mark.parametrize("baseline", [None, "source"])
 def test_the_source_is_not_compared_with_itself(frame, baseline) -> None:
-    got = summarise(frame.drop(columns="ms.wall"), "source", baseline)
+    got = summarise(CLASSIFY, frame.drop(columns="ms.wall"), "source", baseline)
     assert not {"delta/accuracy", "seconds_per_sample"} & set(got)
 
 
 def test_an_absent_answer_is_named(frame) -> None:
     with pytest.raises(DataError, match=r"'tpt\.prediction'"):
-        summarise(frame, "memo", baseline="tpt")
+        summarise(CLASSIFY, frame, "memo", "tpt")
 
 
 def test_leaderboard_ranks_within_a_shift_and_renders(frame) -> None:
-    metrics = summarise(frame, "memo")
+    def row(name: str, shift: str, metrics: dict, **more: object) -> dict:
+        return leaderboard_row(name, shift, metrics, headline="accuracy", **more)
+
+    board = Board("accuracy", higher_is_better=True, binary=True)
+    metrics = summarise(CLASSIFY, frame, "memo", "source")
+    before = (0.5, *interval(3, 6))
     rows = [
-        leaderboard_row("plain|source", "snow-3", summarise(frame, "source")),
-        leaderboard_row("memo", "snow-3", metrics, link="#/runs/1"),
-        leaderboard_row("memo", "blur-3", metrics | {"accuracy": 0.1}),
+        row("plain|source", "snow-3", summarise(CLASSIFY, frame, "source")),
+        row("memo", "snow-3", metrics, before=before, link="#/runs/1"),
+        row("memo", "blur-3", metrics | {"accuracy": 0.1}),
     ]
-    assert [(r["shift"], r["name"]) for r in ranked(rows)] == [
+    assert [(r["shift"], r["name"]) for r in board.ranked(rows)] == [
         ("blur-3", "memo"),
         ("snow-3", "memo"),
         ("snow-3", "plain|source"),
@@ -93,8 +98,24 @@ def test_leaderboard_ranks_within_a_shift_and_renders(frame) -> None:
         "+3 −1",
         "0.102",
     ]
-    assert cells(rows[1]) == expected
-    lines = leaderboard(rows).splitlines()
+    assert board.cells(rows[1]) == expected
+    lines = board.markdown(rows).splitlines()
     assert lines[0] == "| run | shift | n | before | after | flips | s/sample |"
     assert lines[3].startswith("| [memo](#/runs/1) | snow-3 | 6 |")
     assert lines[4].startswith("| plain\\|source | snow-3 | 6 | – | 50.0")
+
+
+def test_what_is_no_share_is_written_as_it_is_and_the_lower_may_be_the_better() -> None:
+    board = Board("mse", higher_is_better=False, binary=False)
+    plain = {"samples": 9.0, "mse": 0.25, "mse.low": 0.2, "mse.high": 0.3}
+    better = plain | {"mse": 0.125, "delta/score": 0.125}
+    rows = [
+        leaderboard_row("a", "none", plain, headline="mse"),
+        leaderboard_row("b", "none", better, headline="mse", before=(0.25, 0.2, 0.3)),
+    ]
+    assert [row["name"] for row in board.ranked(rows)] == ["b", "a"]
+    assert board.cells(rows[1]) == [
+        *("b", "none", "9", "0.25 [0.2, 0.3]", "0.125 [0.2, 0.3]", "+0.125", "–")
+    ]
+    assert board.headers[5] == "gain"
+    assert board.cells(rows[0])[5] == "–"

@@ -7,12 +7,14 @@ from pathlib import Path
 
 import click
 
+from hardy.core.spec import Spec
 from hardy.data.cards import DATASETS
 from hardy.data.spec import CORRUPTIONS
 from hardy.methods import METHODS
 from hardy.spec import named_experiments, named_suites
 from hardy.spec.merge import Loader
-from hardy.tasks.names import MEANINGS, METRICS
+from hardy.tasks import TASKS
+from hardy.tasks.names import METRICS
 from hardy.tracking.recent import Glimpse, last_runs, local_store
 
 Row = tuple[str, ...]
@@ -82,10 +84,7 @@ def _datasets(remote: bool) -> list[Row]:
 
 
 def _methods(remote: bool) -> list[Row]:
-    return [
-        (str(method.model_fields["kind"].default), (method.__doc__ or "").partition("\n")[0])
-        for method in METHODS
-    ]
+    return [(_kind(method), _first_line(method)) for method in METHODS]
 
 
 def _corruptions(remote: bool) -> list[Row]:
@@ -93,7 +92,29 @@ def _corruptions(remote: bool) -> list[Row]:
 
 
 def _metrics(remote: bool) -> list[Row]:
-    return list(MEANINGS.items())
+    """Return each metric with its direction, the tasks that have it, and what it is."""
+    words = {True: "higher", False: "lower", None: "neither"}
+    return [
+        (
+            name,
+            words[metric.higher_is_better],
+            ", ".join(_kind(task) for task in TASKS if name in task.metrics) or "all",
+            metric.meaning,
+        )
+        for name, metric in METRICS.items()
+    ]
+
+
+def _tasks(remote: bool) -> list[Row]:
+    return [(_kind(task), _first_line(task)) for task in TASKS]
+
+
+def _kind(schema: type[Spec]) -> str:
+    return str(schema.model_fields["kind"].default)
+
+
+def _first_line(schema: type[Spec]) -> str:
+    return (schema.__doc__ or "").partition("\n")[0]
 
 
 TABLES: dict[str, Callable[[bool], Sequence[Row | None]]] = {
@@ -101,6 +122,7 @@ TABLES: dict[str, Callable[[bool], Sequence[Row | None]]] = {
     "suites": _suites,
     "datasets": _datasets,
     "methods": _methods,
+    "tasks": _tasks,
     "corruptions": _corruptions,
     "metrics": _metrics,
 }

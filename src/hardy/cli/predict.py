@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hardy.core.errors import DataError
+from hardy.spec.scalars import read_scalar
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,7 +29,13 @@ _SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"}
     type=click.IntRange(min=1),
     help="Views an image where adapting [default: the version's own].",
 )
-@click.option("--top", type=click.IntRange(min=1), default=5, show_default=True, help="Classes.")
+@click.option(
+    "--param",
+    "params",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="A parameter of the version's task, such as top_k=3.",
+)
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of views.")
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text")
 def command(
@@ -36,17 +43,18 @@ def command(
     model: str,
     adapt: bool,
     views: int | None,
-    top: int,
+    params: tuple[str, ...],
     seed: int,
     form: str,
 ) -> None:
-    """Predict the classes of IMAGES: files, or folders of files.
+    """Predict for IMAGES: files, or folders of files.
 
     Example: hardy predict --model models:/imagenet-robust@champion photo.jpg --adapt
     """
     if views is not None and not adapt:
         message = "--views needs --adapt: without adapting only the image itself is looked at"
         raise click.UsageError(message)
+    given = dict(map(_param, params))
     files = find_images(images)  # wrong names fail here, before torch is imported
 
     from hardy.data.decode import decode
@@ -54,8 +62,22 @@ def command(
 
     predictor = load(model)
     decoded = [decode(file, name=str(file)) for file in files]
-    table = predictor.predict(decoded, adapt=adapt, views=views or 0, top_k=top, seed=seed)
-    click.echo(_json(files, table) if form == "json" else _text(files, table))
+    table = predictor.predict(decoded, adapt=adapt, views=views or 0, seed=seed, **given)
+    rows = _rows(files, table)
+    if form == "json":
+        click.echo(json.dumps(rows, indent=2, ensure_ascii=False))
+        return
+    for row in rows:
+        click.echo("\n".join([row["file"], *(f"  {line}" for line in predictor.task.told(row))]))
+
+
+def _param(text: str) -> tuple[str, Any]:
+    """Split `NAME=VALUE`; the value is read as in a spec."""
+    name, equals, value = text.partition("=")
+    if not (name and equals):
+        message = f"--param {text} is no assignment: write NAME=VALUE"
+        raise click.UsageError(message)
+    return name, read_scalar(value)
 
 
 def find_images(paths: tuple[Path, ...]) -> list[Path]:
@@ -83,15 +105,3 @@ def _files(path: Path) -> list[Path]:
 def _rows(files: list[Path], table: "pd.DataFrame") -> list[dict[str, Any]]:
     named = table.assign(file=[str(file) for file in files])[["file", *table.columns]]
     return named.to_dict(orient="records")  # type: ignore[return-value]  # the keys are names
-
-
-def _json(files: list[Path], table: "pd.DataFrame") -> str:
-    return json.dumps(_rows(files, table), indent=2, ensure_ascii=False)
-
-
-def _text(files: list[Path], table: "pd.DataFrame") -> str:
-    blocks = []
-    for row in _rows(files, table):
-        lines = [f"  {100 * top['confidence']:6.2f} %  {top['name']}" for top in row["top"]]
-        blocks.append("\n".join([row["file"], *lines]))
-    return "\n".join(blocks)

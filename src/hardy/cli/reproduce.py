@@ -84,7 +84,7 @@ def _repeat(
     aside = AsideTracker(tracker, "reproduction", extra)
     again = f"hardy reproduce {first.run_id}"
     _, results = run_plan(_plan(tracker, first, originals), aside, Reporter(), resume_command=again)
-    return {result.planned.unit.experiment.name: result.run_id for result in results}
+    return {unit.name: unit.run_id for unit in results}
 
 
 def _plan(tracker: "Tracker", first: "PastRun", originals: "Sequence[PastRun]") -> "Plan":

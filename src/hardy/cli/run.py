@@ -2,7 +2,7 @@
 
 import shlex
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +18,8 @@ from hardy.spec import Resolved, load_policy, resolve
 if TYPE_CHECKING:
     from hardy.plan.tracker import Tracker
     from hardy.plan.units import Plan
-    from hardy.results.stored import UnitResult
+    from hardy.results.stored import StoredUnit
+    from hardy.results.table import Table as Results
 
 SET = click.option(
     "--set",
@@ -83,17 +84,18 @@ def carry_out(
     """
     from hardy.engine.progress import Reporter
     from hardy.engine.runner import run_plan
+    from hardy.results.table import tables
 
     run_id, results = run_plan(plan, tracker, Reporter(), resume_command=resume_command)
     console = Console()
-    for name, part in _tables(plan.resolved, results):
-        _print_results(console, name, part)
+    for table in tables(plan.resolved, results):
+        _print_table(console, table)
     policies = _compete(console, plan.resolved, results, run_id) if compete else []
     _print_next(console, tracker.link(run_id), results, policies)
 
 
 def _compete(
-    console: Console, resolved: Resolved, results: "Sequence[UnitResult]", run_id: str
+    console: Console, resolved: Resolved, results: "Sequence[StoredUnit]", run_id: str
 ) -> list[Policy]:
     """Let each experiment's results compete by its own policy; return the policies."""
     found = []
@@ -101,10 +103,10 @@ def _compete(
         policy = _policy(experiment)
         if policy is None:
             continue
-        from hardy.registry.compete import compete
+        from hardy.registry.register import compete
 
         names = {unit.experiment.name for unit in experiment.units}
-        own = [r for r in results if r.planned.unit.experiment.name in names]
+        own = [unit for unit in results if unit.name in names]
         for line in compete(policy, own, run_id):
             console.print(line, highlight=False, soft_wrap=True)
         found.append(policy)
@@ -127,85 +129,37 @@ def _hardy() -> str:
     return str(script.relative_to(here)) if script.is_relative_to(here) else "hardy"
 
 
-def _tables(
-    resolved: Resolved, results: "Sequence[UnitResult]"
-) -> Iterator[tuple[str, "list[UnitResult]"]]:
-    """Yield a suite's results by experiment, those of a single run together; else all at once."""
-    from hardy.results.stored import by_experiment
-
-    single: list[UnitResult] = []
-    for experiment, own in by_experiment(resolved, results):
-        if len(own) > 1:
-            yield experiment.name, own
-        else:
-            single += own
-    if single:
-        yield resolved.name, single
-
-
-def _print_results(console: Console, name: str, results: "Sequence[UnitResult]") -> None:
-    from hardy.engine.runner import leaderboard_rows
-    from hardy.measure.leaderboard import HEADERS, cells
-
-    experiments = [result.planned.unit.experiment for result in results]
-    about = {f"{e.method.kind} on {e.model.name}, {e.data.dataset}" for e in experiments}
+def _print_table(console: Console, found: "Results") -> None:
     table = Table(
-        title=f"{name}: {about.pop()}" if len(about) == 1 else name,
-        caption="accuracy in % with its 95 % interval (Wilson); flips to right and to wrong",
+        title=found.title,
+        caption=found.caption,
         title_justify="left",
         caption_justify="left",
         box=SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
     )
-    rows = [
-        {**row, "name": row["name"].removeprefix(f"{name}/")} for row in leaderboard_rows(results)
-    ]
-    # A single run is named in the title, a matrix over shifts by them: a narrow terminal has no
-    # room to say it twice.
-    start = int(len(rows) == 1 or all(row["shift"].startswith(row["name"]) for row in rows))
-    for header in HEADERS[start:]:
+    for header in found.headers:
         left = header in ("run", "shift")
         table.add_column(header, justify="left" if left else "right", no_wrap=True)
-    for row in rows:
-        table.add_row(*cells(row)[start:])
+    for row in found.rows:
+        table.add_row(*row)
     console.print(table)
-    for line in _carried(results):
+    for line in found.lines:
         console.print(line, highlight=False, soft_wrap=True)
-    reused = sum(result.reused for result in results)
-    if reused:
-        console.print(f"{reused} of {len(results)} runs reused; --again runs them anew")
-
-
-def _carried(results: "Sequence[UnitResult]") -> list[str]:
-    """Say how the answers fared that a method gives beside its own and the source model's."""
-    from hardy.measure.records import answers
-    from hardy.tasks.classify.metrics import correct
-
-    methods = {result.planned.unit.experiment.method.kind for result in results}
-    if len(methods) > 1:
-        return []
-    right: dict[str, int] = {}
-    for result in results:
-        for name in answers(result.frame):
-            right[name] = right.get(name, 0) + int(correct(result.frame, name).sum())
-    total = sum(len(result.frame) for result in results)
-    if set(right) <= methods | {"source"}:
-        return []
-    shares = (f"{name} {100 * count / total:.1f}" for name, count in right.items())
-    return [f"all answers on the same {total} samples, in %: {', '.join(shares)}"]
 
 
 def _print_next(
-    console: Console, link: str, results: "Sequence[UnitResult]", policies: Sequence[Policy]
+    console: Console, link: str, results: "Sequence[StoredUnit]", policies: Sequence[Policy]
 ) -> None:
+    from hardy.results.table import best
+
     hardy = _hardy()
-    best = max(results, key=lambda result: result.metrics["accuracy"])
     lines = [
         ("see it in the browser", f"{hardy} ui"),
         ("this run", link),
-        ("the best unit", f"{best.planned.unit.experiment.name}, run {best.run_id}"),
+        *((what, f"{unit.name}, run {unit.run_id}") for what, unit in best(results)),
     ]
     for uri in dict.fromkeys(f"models:/{policy.model}@{policy.alias}" for policy in policies):
-        lines.append(("classify a picture", f"{hardy} predict --model {uri} IMAGE"))
+        lines.append(("ask it about a picture", f"{hardy} predict --model {uri} IMAGE"))
     for what, how in lines:
         console.print(f"{what}: {how}", highlight=False, soft_wrap=True)

@@ -1,8 +1,8 @@
 """The base of every schema: frozen, strict about keys, documented field by field."""
 
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar, Union
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 
 class Spec(BaseModel):
@@ -34,3 +34,10 @@ def _identity(value: Any) -> Any:  # noqa: ANN401 - any field's value
     if isinstance(value, tuple | list):
         return [_identity(item) for item in value]
     return value
+
+
+def one_of(types: tuple[type[Spec], ...]) -> Any:  # noqa: ANN401 - an annotation
+    """Return the annotation of a field that takes one of several schemas, told apart by `kind`."""
+    if len(types) == 1:
+        return types[0]  # a union of one needs nothing to tell it apart by
+    return Annotated[Union[types], Field(discriminator="kind")]  # noqa: UP007 - made of a tuple

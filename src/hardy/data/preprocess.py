@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal
 from PIL import Image
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
 
 _FILTERS = {
@@ -84,6 +85,38 @@ class Preprocess:
         resized = self._resized(width, height)
         left, top = (_crop_start(length, self.size) for length in resized)
         return (x + left) * width / resized[0], (y + top) * height / resized[1]
+
+    def back(
+        self, plane: "np.ndarray", width: int, height: int, *, outside: int = 255
+    ) -> "np.ndarray":
+        """Bring a plane of the network's input back to the image that the input came from.
+
+        Each pixel of the image takes the value where its centre lies in the input. A centre crop
+        has no way back: where the network saw nothing, a plane of whole numbers (classes) gets
+        `outside`, one of real numbers the value at the crop's edge.
+
+        Args:
+            plane: (size, size).
+            width: Width of the image, in pixels.
+            height: Height of the image.
+            outside: Label of what was not seen.
+
+        Returns:
+            (height, width), of the plane's type.
+        """
+        import numpy as np
+
+        resized = self._resized(width, height)
+        places = [
+            np.floor((np.arange(length) + 0.5) * new / length - _crop_start(new, self.size))
+            for length, new in zip((width, height), resized, strict=True)
+        ]
+        columns, rows = (place.astype(int).clip(0, self.size - 1) for place in places)
+        found: np.ndarray = plane[rows[:, None], columns[None, :]]
+        if np.issubdtype(plane.dtype, np.integer):
+            seen_x, seen_y = ((place >= 0) & (place < self.size) for place in places)
+            found[~(seen_y[:, None] & seen_x[None, :])] = outside
+        return found
 
     def _resized(self, width: int, height: int) -> tuple[int, int]:
         # The longer side is cut down to a whole number, not rounded: so do published protocols.

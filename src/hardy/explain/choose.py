@@ -3,30 +3,35 @@
 from typing import Literal
 
 import numpy as np
-import pandas as pd
-
-from hardy.measure.records import column
-from hardy.tasks.classify.metrics import correct
 
 Rule = Literal["flips", "uncertain", "first"]
 
 
 def choose(
-    frame: pd.DataFrame, main: str, baseline: str | None, rule: Rule, count: int
+    rule: Rule, count: int, uncertainty: np.ndarray, change: np.ndarray | None = None
 ) -> list[int]:
-    """Return positions of up to `count` rows, chosen by a rule and never by hand.
+    """Return positions of up to `count` samples, chosen by a rule and never by hand.
 
-    `flips` takes the rows whose correctness differs between the baseline and the main answer, in
-    order, then the most uncertain; `uncertain` the highest entropy of the main answer; `first` the
-    first in order. Ties go to the earlier row.
+    `flips` takes the samples whose score changed, the largest change first, then the most
+    uncertain; `uncertain` the most uncertain; `first` the first in order. Ties go to the earlier
+    sample.
 
-    Raises:
-        DataError: If the table is empty or lacks an answer that the rule needs.
+    Args:
+        rule: The rule.
+        count: How many.
+        uncertainty: Of the answer that is shown, (N,).
+        change: By how much its score differs from the baseline's, (N,); None for no baseline.
     """
     if rule == "first":
-        return list(range(min(count, len(frame))))
-    uncertain: list[int] = np.argsort(-column(frame, f"{main}.entropy"), kind="stable").tolist()
-    if rule == "uncertain" or baseline is None:
+        return list(range(min(count, len(uncertainty))))
+    uncertain: list[int] = _falling(uncertainty)
+    if rule == "uncertain" or change is None:
         return uncertain[:count]
-    flipped = np.flatnonzero(correct(frame, main) != correct(frame, baseline)).tolist()
-    return list(dict.fromkeys([*flipped, *uncertain]))[:count]
+    sizes = np.abs(np.asarray(change, np.float64))
+    changed = [place for place in _falling(sizes) if sizes[place] > 0]
+    return list(dict.fromkeys([*changed, *uncertain]))[:count]
+
+
+def _falling(values: np.ndarray) -> list[int]:
+    places: list[int] = np.argsort(-values, kind="stable").tolist()
+    return places

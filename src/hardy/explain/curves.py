@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
-from hardy.tasks.classify.charts import BLUE, DPI, ORANGE, render
+from hardy.explain.figure import BLUE, DPI, ORANGE, render
 
 Measures = Mapping[str, float]
 

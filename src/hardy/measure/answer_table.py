@@ -5,58 +5,54 @@ gain resamples photographs, with all their answers, and not single answers (a cl
 Davison & Hinkley, "Bootstrap Methods and their Application", 1997, section 3.8).
 """
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 
 import numpy as np
-import pandas as pd
 
 from hardy.core.seeding import generator
 from hardy.measure.paired import flips
-from hardy.measure.records import WALL, answers
-from hardy.tasks.classify.metrics import answer_metrics, correct
 
 _DRAWS = 2000
-_METRICS = ("accuracy", "ece", "nll")
 
 
-def answer_rows(experiments: Iterable[tuple[str, pd.DataFrame]], before: str) -> pd.DataFrame:
-    """Tabulate the answers of experiments.
+def answer_row(
+    experiment: str,
+    answer: str,
+    images: np.ndarray,
+    scores: tuple[np.ndarray, np.ndarray],
+    metrics: Mapping[str, float],
+    seconds: float,
+) -> dict[str, object]:
+    """Return the row of one answer over all runs of an experiment.
 
     Args:
-        experiments: For each its name and the records of all its runs, one after the other.
-        before: Name of the answer to compare with, such as `source`.
+        experiment: Its name.
+        answer: The answer's name.
+        images: The samples' names (N,); those of one name are the same photograph.
+        scores: Scores (N,) of the baseline's answers and of this one's.
+        metrics: What else the table shows of the answer.
+        seconds: What a sample took in the whole experiment; NaN if unknown.
 
     Returns:
-        `experiment`, `answer`, `answers` (how many), `images` (different ones), `accuracy`, `ece`,
-        `nll`, `gain` in accuracy with its 95 % interval `gain_low` and `gain_high`, `to_right`,
-        `to_wrong`, and `seconds` a sample of the whole experiment.
+        `experiment`, `answer`, `answers` (how many), `images` (different ones), the metrics, `gain`
+        in the mean score with its 95 % interval `gain_low` and `gain_high`, `to_right` and
+        `to_wrong` (answers whose score rose, and fell), and `seconds`.
     """
-    return pd.DataFrame(
-        [
-            _row(name, frame, answer, before)
-            for name, frame in experiments
-            for answer in answers(frame)
-        ]
-    )
-
-
-def _row(name: str, frame: pd.DataFrame, answer: str, before: str) -> dict[str, object]:
-    metrics = answer_metrics(frame, answer)
-    was, now = correct(frame, before), correct(frame, answer)
-    low, high = gain_interval(frame["sample"].to_numpy(), was, now)
+    was, now = scores
+    low, high = gain_interval(images, was, now)
     to_right, to_wrong = flips(was, now)
     return {
-        "experiment": name,
+        "experiment": experiment,
         "answer": answer,
-        "answers": len(frame),
-        "images": frame["sample"].nunique(),
-        **{key: metrics[key] for key in _METRICS},
+        "answers": len(images),
+        "images": len(np.unique(images)),
+        **metrics,
         "gain": float(now.mean() - was.mean()),
         "gain_low": low,
         "gain_high": high,
         "to_right": to_right,
         "to_wrong": to_wrong,
-        "seconds": float(frame[WALL].mean()) / 1000 if WALL in frame else np.nan,
+        "seconds": seconds,
     }
 
 
@@ -65,8 +61,8 @@ def gain_interval(images: np.ndarray, before: np.ndarray, after: np.ndarray) -> 
 
     Args:
         images: Names (N,); answers of the same name belong together.
-        before: (N,) of bool.
-        after: (N,) of bool.
+        before: Scores (N,).
+        after: Scores (N,) of the same samples in the same order.
     """
     _, place = np.unique(images, return_inverse=True)
     count = int(place.max()) + 1

@@ -1,6 +1,6 @@
 """Whether a second run gave the numbers of the first: metric by metric, sample by sample."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
@@ -10,7 +10,6 @@ import pandas as pd
 from hardy.measure.records import TIMING
 
 _KEY = ("sample", "dataset", "shift")
-_RANK = ".label_rank"
 
 
 @dataclass(frozen=True)
@@ -69,24 +68,28 @@ def compare(
     then: tuple[Mapping[str, float], pd.DataFrame],
     now: tuple[Mapping[str, float], pd.DataFrame],
     tolerance: float = 0.0,
+    following: Sequence[str] = (),
 ) -> Drift:
     """Compare the metrics and the records of two runs of the same spec.
 
     What the first run recorded must come back; what only the second one has is no drift. Times
     are left out. With a tolerance, predictions and other whole numbers must still be equal, but
-    the ranks of the labels are left out: they follow from the probabilities.
+    fields that follow from others, such as ranks from probabilities, are left out.
 
     Args:
         then: Metrics and records of the first run.
         now: Metrics and records of the second run.
         tolerance: Largest absolute difference of a number that is no drift, at least 0.
+        following: The task's fields of an answer that follow from its others.
     """
     metrics = [
         _change(name, value, now[0].get(name), tolerance)
         for name, value in sorted(then[0].items())
         if not is_time(name)
     ]
-    return Drift(tuple(metrics), tuple(_samples(then[1], now[1], tolerance)), len(then[1]))
+    return Drift(
+        tuple(metrics), tuple(_samples(then[1], now[1], tolerance, following)), len(then[1])
+    )
 
 
 def is_time(metric: str) -> bool:
@@ -94,13 +97,14 @@ def is_time(metric: str) -> bool:
     return "second" in metric or metric.startswith("system/")
 
 
-def _samples(then: pd.DataFrame, now: pd.DataFrame, tolerance: float) -> Iterator[SampleDrift]:
+def _samples(
+    then: pd.DataFrame, now: pd.DataFrame, tolerance: float, following: Sequence[str]
+) -> Iterator[SampleDrift]:
+    jumping = tuple(f".{field}" for field in following) if tolerance else ()
     columns = [
         str(name)
         for name in then.columns
-        if not str(name).startswith(TIMING)
-        and name not in _KEY
-        and not (tolerance and str(name).endswith(_RANK))
+        if not str(name).startswith(TIMING) and name not in _KEY and not str(name).endswith(jumping)
     ]
     before, after = _by_key(then), _by_key(now)
     for key, row in before.items():

@@ -1,17 +1,12 @@
 """Is a run's number the one that was published? An expected value against what was got."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
-import pandas as pd
-
-from hardy.measure.paired import paired_bootstrap
-from hardy.measure.records import answers
 from hardy.spec.experiment import Expect
-from hardy.tasks.classify.metrics import correct, interval
 
+Bounds = tuple[float, float] | None
 Agreement = Literal["yes", "unclear", "no"]
 HEADERS = ("run", "metric", "expected", "got", "95 % interval", "agrees", "source")
 _NONE = "–"
@@ -52,18 +47,17 @@ class Verdict:
 
 
 def verdicts(
-    expected: Iterable[Expect], metrics: Mapping[str, float], frame: pd.DataFrame, main: str
+    expected: Iterable[Expect], metrics: Mapping[str, float], interval: Callable[[str], Bounds]
 ) -> list[Verdict]:
     """Hold a run's expected values against it.
 
     Args:
         expected: What the spec expects; values that only several runs have together are left out.
         metrics: The run's metrics.
-        frame: Its records, for the intervals.
-        main: The answer that the run is about.
+        interval: Gives the 95 % interval of one of them by its name; None where there is none.
     """
     return [
-        Verdict(expect, metrics[expect.metric], *_bounds(expect.metric, frame, main))
+        Verdict(expect, metrics[expect.metric], *(interval(expect.metric) or (None, None)))
         for expect in expected
         if expect.metric in metrics
     ]
@@ -75,20 +69,6 @@ def joint_verdicts(expected: Iterable[Expect], aggregated: Mapping[str, float]) 
     They have no interval: the runs share their photographs, so they are not independent.
     """
     return [Verdict(e, aggregated[e.metric]) for e in expected if e.metric in aggregated]
-
-
-def _bounds(metric: str, frame: pd.DataFrame, main: str) -> tuple[float, float] | tuple[None, None]:
-    prefix, _, name = metric.rpartition("/")
-    if not {main, prefix or main} - {"delta"} <= set(answers(frame)):
-        return None, None
-    if metric == "delta/accuracy":
-        change = paired_bootstrap(correct(frame, main), correct(frame, "source"), seed=0)
-        return change.low, change.high
-    if name not in ("accuracy", "error"):
-        return None, None
-    hits = correct(frame, prefix or main)
-    right = hits if name == "accuracy" else ~hits
-    return interval(int(np.sum(right)), len(right))
 
 
 def verdict_metrics(found: Sequence[Verdict]) -> dict[str, float]:

@@ -5,8 +5,6 @@ from collections import Counter
 import numpy as np
 import pandas as pd
 
-from hardy.tasks.classify.changes import flip_masks
-
 OPERATIONS = "operations"
 """Column of the records: for each view, the operations it went through; none for view 0."""
 
@@ -14,34 +12,30 @@ SELECTED = "selected_views"
 """Column of the records: places of the views that were used; absent where all were."""
 
 
-def operation_rows(frame: pd.DataFrame, before: str, after: str) -> pd.DataFrame:
+def operation_rows(frame: pd.DataFrame, before: np.ndarray, after: np.ndarray) -> pd.DataFrame:
     """Count each operation's views among improved, worsened and all samples.
 
-    A sample counts as improved if its answer turned from wrong to right, as worsened if from right
-    to wrong. Only views that were used count, and the unchanged image does not. What chance would
+    A sample counts as improved if its score rose (its answer turned right), as worsened if it fell.
+    Only views that were used count, and the unchanged image does not. What chance would
     give is a draw of as many samples without replacement: its mean is n·c̄ and its variance
     n·S²·(1 − n/N), with c the operation's views in a sample (Cochran, "Sampling Techniques", 1977,
     theorem 2.2).
 
     Args:
         frame: Records with the column `operations`.
-        before: Name of the answer to compare with, such as `source`.
-        after: Name of the answer that is judged.
+        before: Scores (N,) of the answer to compare with.
+        after: Scores (N,) of the answer that is judged.
 
     Returns:
         One row an operation, by name: `operation`, `views` and `share` (of all used views, in
         [0, 1]), and for `improved` and `worsened` each `GROUP_views`, `GROUP_share`,
         `GROUP_expected` and `GROUP_sd` (views by chance, and their standard deviation). Shares are
         NaN where a group has no sample. No rows where no view went through an operation.
-
-    Raises:
-        DataError: If the table is empty or lacks one of the answers.
     """
     counts, used = _counts(frame)
     table = pd.DataFrame({"operation": list(counts), "views": [c.sum() for c in counts.values()]})
     table["share"] = table["views"] / max(1, int(used.sum()))
-    groups = zip(("improved", "worsened"), flip_masks(frame, before, after), strict=True)
-    for group, mask in groups:
+    for group, mask in (("improved", after > before), ("worsened", after < before)):
         size, total = int(mask.sum()), int(used[mask].sum())
         views = np.array([c[mask].sum() for c in counts.values()], dtype=np.int64)
         chance = [_by_chance(c, size) for c in counts.values()]

@@ -1,6 +1,6 @@
 """Is one answer better than another, on the same samples?
 
-Two accuracies from the same samples are not independent: what counts is where they disagree.
+Two scores from the same samples are not independent: what counts is where they disagree.
 McNemar, "Note on the sampling error of the difference between correlated proportions", 1947;
 Efron and Tibshirani, "An Introduction to the Bootstrap", 1993, chapter 13 (percentile interval).
 """
@@ -39,24 +39,24 @@ class PairedResult:
         difference: On the samples seen.
         low: Lower end of the percentile interval.
         high: Upper end of the percentile interval.
-        probability_better: Share of draws in which the candidate leads; ties count a half.
     """
 
     difference: float
     low: float
     high: float
-    probability_better: float
 
 
-def flips(before_correct: np.ndarray, after_correct: np.ndarray) -> tuple[int, int]:
-    """Count the samples that turned from wrong to right, and from right to wrong.
+def flips(before: np.ndarray, after: np.ndarray) -> tuple[int, int]:
+    """Count the samples whose score rose, and those whose score fell.
+
+    Of scores that are 0 or 1 these are the samples that turned right, and that turned wrong.
 
     Args:
-        before_correct: (N,) of bool.
-        after_correct: (N,) of bool, the same samples in the same order.
+        before: Scores (N,).
+        after: Scores (N,) of the same samples in the same order.
     """
-    before, after = _pair(before_correct, after_correct)
-    return int(np.sum((before == 0) & (after == 1))), int(np.sum((before == 1) & (after == 0)))
+    was, now = _pair(before, after)
+    return int(np.sum(now > was)), int(np.sum(now < was))
 
 
 def mcnemar(to_right: int, to_wrong: int) -> McNemar:
@@ -95,8 +95,7 @@ def paired_bootstrap(
     means = _resampled_means(differences, generator(seed, "paired_bootstrap"), draws)
     tail = (1 - confidence) / 2
     low, high = np.quantile(means, [tail, 1 - tail])
-    better = np.mean(means > 0) + np.mean(means == 0) / 2
-    return PairedResult(float(differences.mean()), float(low), float(high), float(better))
+    return PairedResult(float(differences.mean()), float(low), float(high))
 
 
 def _resampled_means(values: np.ndarray, rng: np.random.Generator, draws: int) -> np.ndarray:

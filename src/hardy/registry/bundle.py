@@ -1,16 +1,16 @@
 """What a registered version is made of: weights, a card that says what they are, the evidence.
 
 weights.safetensors   every tensor of the source network, buffers included
-model.json            the card: architecture, method, classes, transform, digests
+model.json            the card: architecture, method, task, names, transform, digests
 evidence.parquet      the per-sample records that the version is judged by
 """
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import pandas as pd
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 from safetensors.torch import save
 from torch import nn
 
@@ -24,6 +24,9 @@ from hardy.measure.records import write_parquet
 from hardy.methods import MethodSpec
 from hardy.models.spec import ModelSpec
 from hardy.models.weights import bare
+from hardy.tasks import TASKS, TaskSpec
+from hardy.tasks.base import Task
+from hardy.tasks.build import build_task
 
 WEIGHTS, CARD, EVIDENCE = "weights.safetensors", "model.json", "evidence.parquet"
 
@@ -31,12 +34,19 @@ WEIGHTS, CARD, EVIDENCE = "weights.safetensors", "model.json", "evidence.parquet
 class Card(Spec):
     """All that is needed, beside the weights, to build the model anew and to say what it is."""
 
-    format: Annotated[Literal[1], Field(description="Version of this file's layout.")] = 1
+    format: Annotated[Literal[2], Field(description="Version of this file's layout.")] = 2
     experiment: Annotated[str, Field(description="Experiment that the version comes from.")]
     model: ModelSpec
     method: MethodSpec
     main: Annotated[str, Field(description="Answer of the records that the version is judged by.")]
-    classes: Annotated[tuple[str, ...], Field(description="Class names in label order.")]
+    # The first task was the only one when cards had format 1.
+    task: Annotated[TaskSpec, Field(description="What an answer is.")] = TASKS[0]()  # type: ignore[call-arg]
+    names: Annotated[
+        tuple[str, ...], Field(description="Names of the classes, or of a mask's, in their order.")
+    ]
+    void: Annotated[
+        int | None, Field(description="Label of pixels that count for nothing; none: all count.")
+    ] = None
     model_indices: Annotated[
         tuple[int, ...] | None, Field(description="For each class, its index among the outputs.")
     ]
@@ -51,6 +61,19 @@ class Card(Spec):
     weights_sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
     data_digests: Annotated[tuple[str, ...], Field(description="Digests of the samples.")]
     fingerprints: Annotated[tuple[str, ...], Field(description="Of the runs it is judged by.")]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_format_1(cls, values: Any) -> Any:  # noqa: ANN401 - not validated yet
+        """Read the layout that had `classes` where `task` and `names` are now."""
+        if not isinstance(values, dict) or values.get("format") != 1 or "classes" not in values:
+            return values
+        rest = {key: value for key, value in values.items() if key not in ("format", "classes")}
+        return {**rest, "names": values["classes"]}
+
+    def build_task(self) -> Task:
+        """Return the task with the version's names."""
+        return build_task(self.task, self.names, self.void)
 
     @property
     def fingerprint(self) -> str:

@@ -9,12 +9,14 @@ import pandas as pd
 
 from hardy.measure.paired import flips, mcnemar, paired_bootstrap
 from hardy.registry.spec import BetterThan, Policy, Threshold
-from hardy.tasks.classify.metrics import correct
+from hardy.tasks.base import Task
+from hardy.tasks.names import METRICS
 from hardy.tasks.summary import summarise
 
 KEY = ["dataset", "shift", "sample"]
 DATA = "data_digest"
 _SEED = 0
+_WISHES = {True: "higher is better", False: "lower is better", None: "neither way is better"}
 
 
 @dataclass(frozen=True)
@@ -25,15 +27,17 @@ class Evidence:
         version: Number of the version, as text.
         main: The answer of the records that counts.
         frame: Per-sample records of all its runs, with the column `data_digest`.
+        task: What its answers are.
     """
 
     version: str
     main: str
     frame: pd.DataFrame
+    task: Task
 
     def metrics(self) -> dict[str, float]:
         """Return all metrics over all records."""
-        return summarise(self.frame, self.main)
+        return summarise(self.task, self.frame, self.main)
 
 
 @dataclass(frozen=True)
@@ -102,7 +106,10 @@ class Verdict:
 
 
 def judge(policy: Policy, candidate: Evidence, holders: Mapping[str, Evidence]) -> Verdict:
-    """Judge a candidate by a policy's gates.
+    """Judge a candidate by a policy's gates, and against the holder of the policy's alias.
+
+    Where no gate compares with that holder, the policy's metric does: the candidate must be
+    strictly better by it, on the same samples.
 
     Args:
         policy: The gates.
@@ -119,23 +126,57 @@ def judge(policy: Policy, candidate: Evidence, holders: Mapping[str, Evidence]) 
             else _threshold(gate, found)
             for gate in policy.gates
         )
+        if not any(_decides(gate, policy) for gate in policy.gates):
+            results += (_better_by_metric(policy, candidate, holder),)
     return Verdict(
         model=policy.model,
         version=candidate.version,
         alias=policy.alias,
         holder=holder.version if holder else None,
         gates=results,
-        metric=_metric(policy, found, holder),
+        metric=_metric(policy, candidate, holder),
     )
 
 
-def _metric(policy: Policy, found: Mapping[str, float], holder: Evidence | None) -> str:
-    name = policy.metric.name
+def _decides(gate: Threshold | BetterThan, policy: Policy) -> bool:
+    return isinstance(gate, BetterThan) and gate.better_than == policy.alias
+
+
+def _better_by_metric(policy: Policy, candidate: Evidence, holder: Evidence | None) -> GateResult:
+    name, higher = _deciding(policy, candidate)
+    text = f"better than {policy.alias} by {name} ({_WISHES[higher]})"
+    if higher is None:
+        return GateResult(text, False, "the policy names a metric that cannot decide")
+    if holder is None:
+        return GateResult(text, True, f"nobody is {policy.alias} yet")
+    fault = _unlike(candidate, holder, policy.alias)
+    if fault:
+        return GateResult(text, False, fault)
+    ours, theirs = (one.metrics().get(name) for one in (candidate, holder))
+    if ours is None or theirs is None:
+        lacking = candidate if ours is None else holder
+        reason = f"{name} is not among the metrics of version {lacking.version}"
+        return GateResult(text, False, reason)
+    passed = ours > theirs if higher else ours < theirs
+    count = len(candidate.frame)
+    reason = f"{ours:.6g} against {theirs:.6g} of version {holder.version} on {count} samples"
+    return GateResult(text, passed, reason)
+
+
+def _deciding(policy: Policy, candidate: Evidence) -> tuple[str, bool | None]:
+    """Return the metric that decides, and whether more of it is better; None if neither is."""
+    name = policy.metric.name or candidate.task.headline
+    metric = candidate.task.spec.metrics.get(name) or METRICS.get(name)
+    return name, metric.higher_is_better if metric is not None else None
+
+
+def _metric(policy: Policy, candidate: Evidence, holder: Evidence | None) -> str:
+    name, higher = _deciding(policy, candidate)
+    found = candidate.metrics()
     own = f"{name} {found[name]:.4g}" if name in found else f"{name} is not measured"
     theirs = holder.metrics().get(name) if holder is not None else None
     against = f", {policy.alias} {theirs:.4g}" if theirs is not None else ""
-    wish = "higher" if policy.metric.higher_is_better else "lower"
-    return f"{own}{against} ({wish} is better, {found['samples']:.0f} samples)"
+    return f"{own}{against} ({_WISHES[higher]}, {found['samples']:.0f} samples)"
 
 
 def _threshold(gate: Threshold, found: Mapping[str, float]) -> GateResult:
@@ -148,7 +189,8 @@ def _threshold(gate: Threshold, found: Mapping[str, float]) -> GateResult:
         gate.at_most is None or value <= gate.at_most
     )
     low, high = (found.get(f"{gate.metric}.{end}") for end in ("low", "high"))
-    interval = f" (95 % interval {low:.4g} to {high:.4g})" if low and high else ""
+    known = low is not None and high is not None
+    interval = f" (95 % interval {low:.4g} to {high:.4g})" if known else ""
     return GateResult(text, passed, f"{value:.6g}{interval} on {found['samples']:.0f} samples")
 
 
@@ -158,14 +200,15 @@ def _better(gate: BetterThan, candidate: Evidence, holder: Evidence | None) -> G
         return GateResult(text, True, f"nobody is {gate.better_than} yet")
     if holder.version == candidate.version:
         return GateResult(text, False, f"it is itself {gate.better_than}")
-    ours, theirs = _keyed(candidate), _keyed(holder)
-    fault = _unlike(ours, theirs, gate.better_than)
+    fault = _unlike(candidate, holder, gate.better_than)
     if fault:
         return GateResult(text, False, fault)
-    theirs = theirs.loc[ours.index]
-    new, old = correct(ours, candidate.main), correct(theirs, holder.main)
+    ours = _keyed(candidate)
+    theirs = _keyed(holder).loc[ours.index]
+    new = candidate.task.score(ours, candidate.main)
+    old = candidate.task.score(theirs, holder.main)
     compare = _bootstrap if gate.test == "paired_bootstrap" else _mcnemar
-    passed, reason = compare(new, old, gate.confidence)
+    passed, reason = compare(candidate.task, new, old, gate.confidence)
     return GateResult(text, passed, f"{reason} against version {holder.version}")
 
 
@@ -173,8 +216,11 @@ def _keyed(evidence: Evidence) -> pd.DataFrame:
     return evidence.frame.set_index(KEY).sort_index()
 
 
-def _unlike(ours: pd.DataFrame, theirs: pd.DataFrame, alias: str) -> str:
-    """Say why two tables are not of the same samples; empty if they are."""
+def _unlike(candidate: Evidence, holder: Evidence, alias: str) -> str:
+    """Say why two versions were not measured on the same samples; empty if they were."""
+    if candidate.task.spec != holder.task.spec:
+        return f"not the same task: {alias} answers {holder.task.kind}"
+    ours, theirs = _keyed(candidate), _keyed(holder)
     lacking, beyond = (
         len(theirs.index.difference(ours.index)),
         len(ours.index.difference(theirs.index)),
@@ -186,23 +232,33 @@ def _unlike(ours: pd.DataFrame, theirs: pd.DataFrame, alias: str) -> str:
         )
     if len(ours) != len(theirs) or not ours.index.is_unique:
         return "some samples were recorded twice"
-    changed = int(
-        (ours[["label", DATA]] != theirs.loc[ours.index, ["label", DATA]]).any(axis=1).sum()
-    )
-    return f"the data changed since: {changed} samples have another label or digest" * bool(changed)
+    truth = [*candidate.task.truth_fields, DATA]
+    pairs = zip(_rows(ours, truth), _rows(theirs.loc[ours.index], truth), strict=True)
+    changed = sum(mine != other for mine, other in pairs)
+    return f"the data changed since: {changed} samples have another truth or digest" * bool(changed)
 
 
-def _bootstrap(new: np.ndarray, old: np.ndarray, confidence: float) -> tuple[bool, str]:
+def _rows(table: pd.DataFrame, columns: list[str]) -> list[list[object]]:
+    return list(map(list, zip(*(table[name].tolist() for name in columns), strict=True)))
+
+
+def _bootstrap(task: Task, new: np.ndarray, old: np.ndarray, confidence: float) -> tuple[bool, str]:
     # The lower end of a two-sided interval of level 2c - 1 is a one-sided bound of level c.
     result = paired_bootstrap(new, old, _SEED, confidence=2 * confidence - 1)
+    if task.binary:
+        gain, low = f"{100 * result.difference:+.2f} points", f"{100 * result.low:+.2f}"
+    else:
+        gain, low = f"{result.difference:+.4g}", f"{result.low:+.4g}"
     reason = (
-        f"accuracy {100 * result.difference:+.2f} points on {len(new)} samples, "
-        f"lower bound {100 * result.low:+.2f} (must be above 0)"
+        f"{task.headline if task.binary else 'score'} {gain} on {len(new)} samples, "
+        f"lower bound {low} (must be above 0)"
     )
     return result.low > 0, reason
 
 
-def _mcnemar(new: np.ndarray, old: np.ndarray, confidence: float) -> tuple[bool, str]:
+def _mcnemar(task: Task, new: np.ndarray, old: np.ndarray, confidence: float) -> tuple[bool, str]:
+    if not task.binary:
+        return False, f"mcnemar needs right or wrong, which {task.kind} has not: paired_bootstrap"
     to_right, to_wrong = flips(old, new)
     p = mcnemar(to_right, to_wrong).better
     reason = (

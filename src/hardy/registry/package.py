@@ -1,8 +1,10 @@
 """Packs a bundle as an MLflow pyfunc: code, files, signature, requirements."""
 
 import warnings
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from mlflow.models import Model, ModelSignature
 from mlflow.types.schema import (
@@ -18,6 +20,7 @@ from mlflow.types.schema import (
 
 import hardy
 from hardy.registry.bundle import CARD, EVIDENCE, WEIGHTS
+from hardy.tasks.base import Task
 
 with warnings.catch_warnings():
     # MLflow warns of its own type hints as it is imported.
@@ -38,27 +41,30 @@ _REQUIREMENTS = (
     "torch",
     "torchvision",
 )
-_TOP = Array(Object([Property("name", DataType.string), Property("confidence", DataType.double)]))
-# No input schema: MLflow would turn arrays, bytes and images into tables of text.
-SIGNATURE = ModelSignature(
-    outputs=Schema(
-        [
-            ColSpec("string", "label"),
-            ColSpec("long", "class_index"),
-            ColSpec("double", "confidence"),
-            ColSpec(_TOP, "top"),
-            ColSpec("double", "entropy"),
-        ]
-    ),
-    params=ParamSchema(
-        [
-            ParamSpec("adapt", "boolean", False),
-            ParamSpec("views", "long", 0),
-            ParamSpec("top_k", "long", 5),
-            ParamSpec("seed", "long", 0),
-        ]
-    ),
-)
+_PARAM_TYPES = {bool: "boolean", int: "long", float: "double", str: "string"}
+
+
+def signature(task: Task) -> ModelSignature:
+    """Return what a version of a task takes and gives.
+
+    There is no input schema: MLflow would turn arrays, bytes and images into tables of text.
+    """
+    params: dict[str, int | float | bool | str] = {"adapt": False, "views": 0}
+    params |= {**task.params, "seed": 0}
+    return ModelSignature(
+        outputs=Schema([ColSpec(_column_type(kind), name) for name, kind in task.returns.items()]),
+        params=ParamSchema(
+            [ParamSpec(name, _PARAM_TYPES[type(value)], value) for name, value in params.items()]
+        ),
+    )
+
+
+def _column_type(kind: Any) -> DataType | Array | Object:  # noqa: ANN401 - see `Task.returns`
+    if isinstance(kind, list):
+        return Array(_column_type(kind[0]))
+    if isinstance(kind, Mapping):
+        return Object([Property(name, _column_type(below)) for name, below in kind.items()])
+    return DataType[kind]
 
 
 def requirements() -> list[str]:
@@ -69,7 +75,7 @@ def requirements() -> list[str]:
     return [f"{name}=={version(name).partition('+')[0]}" for name in _REQUIREMENTS]
 
 
-def save_pyfunc(bundle: Path, target: Path, *, run_id: str, model_id: str) -> Path:
+def save_pyfunc(bundle: Path, target: Path, *, task: Task, run_id: str, model_id: str) -> Path:
     """Write the pyfunc of a bundle to `target` and return it.
 
     hardy's own package travels along, so that a machine with the requirements alone can load it.
@@ -84,7 +90,7 @@ def save_pyfunc(bundle: Path, target: Path, *, run_id: str, model_id: str) -> Pa
             python_model=str(package / "registry" / "serve.py"),
             artifacts={name: str(bundle / name) for name in (CARD, WEIGHTS, EVIDENCE)},
             code_paths=[str(package)],
-            signature=SIGNATURE,
+            signature=signature(task),
             pip_requirements=requirements(),
             model_config={"device": "auto"},
         )

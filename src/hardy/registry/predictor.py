@@ -1,8 +1,9 @@
 """A registered model brought back to life: images in, a table of answers out."""
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,13 @@ from safetensors import SafetensorError
 from safetensors.torch import load
 from torch import Tensor
 
+from hardy.core.catalog import did_you_mean
 from hardy.core.errors import RegistryError, WeightsError
 from hardy.core.hashing import file_sha256
 from hardy.core.spec import Spec
 from hardy.data.views import make_views
 from hardy.explain.point import point_as_shares
-from hardy.methods.base import Subject, TestTimeMethod, log_probabilities
+from hardy.methods.base import Subject, TestTimeMethod
 from hardy.methods.build import build_method, views_of
 from hardy.models.build import build_network, ready
 from hardy.models.model import Model
@@ -29,6 +31,9 @@ from hardy.registry.bundle import CARD, WEIGHTS, Card, read_card
 from hardy.registry.inputs import content_id
 
 _BATCH = 32
+_VOID = 255
+"""What an image's pixels get that the network did not see, in a plane of classes."""
+
 _HALF = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 
 
@@ -76,6 +81,7 @@ class Predictor:
         self.card = card
         self.model = model
         self.device = device
+        self.task = card.build_task()
         self._built: tuple[Spec, TestTimeMethod] | None = None
         self._lock = threading.Lock()
 
@@ -85,8 +91,8 @@ class Predictor:
         *,
         adapt: bool = False,
         views: int = 0,
-        top_k: int = 5,
         seed: int = 0,
+        **params: bool | int | float | str,
     ) -> pd.DataFrame:
         """Return one row an image.
 
@@ -94,12 +100,11 @@ class Predictor:
             images: RGB, any size.
             adapt: Adapt to each image first, from the source weights; reset after it.
             views: Views an image where adapting; 0 for as many as the method's spec says.
-            top_k: Classes to list.
             seed: Seed of the views, which depend on it and on the image's pixels alone.
+            params: The task's own, such as `top_k` (see `Task.params`).
 
         Returns:
-            Columns `label` (class name), `class_index`, `confidence` in [0, 1], `top` (list of
-            {name, confidence}, the best first) and `entropy` in nats.
+            The columns of the task (see `Task.returns` and `Task.served`).
 
         Raises:
             RegistryError: If a setting is out of range, or the method makes no views or trained the
@@ -108,24 +113,53 @@ class Predictor:
         if adapt and self.card.method.yields_weights:
             message = f"the method {self.card.method.kind} trained this version; it cannot adapt it"
             raise RegistryError(message, hint="Predict without adapting.")
-        if top_k < 1 or views < 0 or seed < 0:
-            message = f"top_k is {top_k}, views is {views}, seed is {seed}"
-            raise RegistryError(message, hint="Give top_k >= 1, views >= 0 and seed >= 0.")
+        if views < 0 or seed < 0:
+            message = f"views is {views}, seed is {seed}"
+            raise RegistryError(message, hint="Give views >= 0 and seed >= 0.")
+        given = self._params(params)
         spec = self._method_spec(views)
         with self._lock:
             if adapt:
                 answers = [self._adapted(image, spec, seed) for image in images]
             else:
                 answers = self._plain(images)
-        return pd.DataFrame([self._row(answer, top_k) for answer in answers])
+        rows = [
+            self.task.served(answer, self._undo(image), given)
+            for answer, image in zip(answers, images, strict=True)
+        ]
+        return pd.DataFrame(rows, columns=list(self.task.returns))
+
+    def _params(self, given: Mapping[str, bool | int | float | str]) -> dict[str, Any]:
+        """Return the task's parameters, with the defaults of those that are not given.
+
+        Raises:
+            RegistryError: If there is no such parameter, or it is of another type.
+        """
+        known = self.task.params
+        for name, value in given.items():
+            if name not in known:
+                message = f"the task {self.task.kind} has no parameter {name!r}"
+                listing = f"It has: {', '.join(known) or 'none'}."
+                raise RegistryError(message, hint=did_you_mean(name, known) or listing)
+            if not _fits(value, known[name]):
+                message = f"{name} is {value!r}"
+                raise RegistryError(message, hint=f"Give a value such as {known[name]!r}.")
+        return {**known, **given}
+
+    def _undo(self, image: Image.Image) -> Callable[[np.ndarray], np.ndarray]:
+        """Return what brings a plane of the network's geometry to an image's size."""
+        void = _VOID if self.task.void is None else self.task.void
+        return lambda plane: self.card.preprocess.back(
+            plane, image.width, image.height, outside=void
+        )
 
     def _plain(self, images: Sequence[Image.Image]) -> list[Tensor]:
         answers: list[Tensor] = []
         for start in range(0, len(images), _BATCH):
             pixels = torch.stack([self._pixels(image) for image in images[start : start + _BATCH]])
             with torch.no_grad(), self._autocast():
-                logits = self.model(self._normalised(pixels))
-            answers.extend(log_probabilities(logits))
+                outputs = self.model(self._normalised(pixels))
+            answers.extend(self.task.answer(outputs))
         return answers
 
     def _adapted(self, image: Image.Image, spec: Spec, seed: int) -> Tensor:
@@ -175,18 +209,11 @@ class Predictor:
         half = _HALF.get(self.card.precision)
         return torch.autocast(self.device.type, dtype=half, enabled=half is not None)
 
-    def _row(self, answer: Tensor, top_k: int) -> dict[str, Any]:
-        probabilities = answer.double().exp()
-        values, indices = probabilities.topk(min(top_k, len(probabilities)))
-        names = [self.card.classes[index] for index in indices.tolist()]
-        top = [
-            {"name": name, "confidence": value}
-            for name, value in zip(names, values.tolist(), strict=True)
-        ]
-        return {
-            "label": names[0],
-            "class_index": int(indices[0]),
-            "confidence": top[0]["confidence"],
-            "top": top,
-            "entropy": float(torch.special.entr(probabilities).sum()),
-        }
+
+def _fits(value: object, default: object) -> bool:
+    """Whether a value is of a parameter's type; a whole number is also a real one."""
+    if isinstance(default, bool) or isinstance(value, bool):
+        return isinstance(value, bool) and isinstance(default, bool)
+    if isinstance(default, int):
+        return isinstance(value, Integral)
+    return isinstance(value, Real if isinstance(default, float) else str)

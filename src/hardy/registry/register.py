@@ -1,4 +1,4 @@
-"""Makes a version of a registered model from the runs of one experiment."""
+"""Makes a version of a registered model from the runs of one experiment, and lets it compete."""
 
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -13,18 +13,24 @@ from mlflow.entities import LoggedModelOutput
 
 from hardy._version import __version__
 from hardy.core.errors import RegistryError
+from hardy.data.open import open_dataset
+from hardy.engine.supply import WEIGHTS as RUN_WEIGHTS
+from hardy.models.build import build_model
 from hardy.models.model import Model
+from hardy.plan.inputs import Located
 from hardy.registry.bundle import Card, joint_fingerprint, write_bundle, write_weights
 from hardy.registry.gates import DATA, KEY
 from hardy.registry.package import save_pyfunc
+from hardy.registry.promote import promote, prune
 from hardy.registry.spec import Policy
 from hardy.registry.versions import FINGERPRINT_TAG, WEIGHTS_TAG, lock, versions
-from hardy.results.stored import UnitResult
+from hardy.results.stored import StoredUnit
 from hardy.spec.experiment import Experiment
+from hardy.tasks.base import Task
+from hardy.tasks.build import task_on
+from hardy.tasks.names import GENERAL
 from hardy.tasks.summary import summarise
 from hardy.tracking.store import connect, translated
-
-_METRICS = ("accuracy", "top5", "nll", "ece", "samples", "seconds_per_sample")
 
 
 @dataclass(frozen=True)
@@ -47,41 +53,86 @@ class Registered:
         return f"models:/{self.model}/{self.version}"
 
 
-def known(results: Sequence[UnitResult], policy: Policy) -> Registered | None:
+def compete(policy: Policy, units: Sequence[StoredUnit], run_id: str) -> list[str]:
+    """Register the units of a run, let the version compete, and say what came of it.
+
+    Args:
+        policy: The registered model and its gates.
+        units: The run's finished units.
+        run_id: The run that the version belongs to.
+
+    Raises:
+        RegistryError: If the runs may not compete.
+        TrackingError: If the store refuses.
+    """
+    registered = known(units, policy) or _built_and_registered(policy, units, run_id)
+    verb = "is registered already as" if registered.reused else "registered as"
+    verdict = promote(policy, registered.version)
+    deleted = prune(policy)
+    gone = [f"deleted old version(s) {', '.join(deleted)}"] if deleted else []
+    return [f"{verb} {registered.uri}", *verdict.lines(), *gone]
+
+
+def known(units: Sequence[StoredUnit], policy: Policy) -> Registered | None:
     """Return the version that these runs were registered as before, if any."""
-    mark = joint_fingerprint([r.planned.fingerprint for r in results])
-    return _known(connect(), policy.model, mark)
+    return _known(connect(), policy.model, joint_fingerprint([u.fingerprint for u in units]))
+
+
+def _built_and_registered(policy: Policy, units: Sequence[StoredUnit], run_id: str) -> Registered:
+    experiment = _only_experiment(units, policy)
+    located = _weights(units)
+    dataset = open_dataset(experiment.data)
+    # Built anew: what the run's own model holds now is the method's business.
+    model = build_model(
+        experiment.model,
+        dataset.model_indices,
+        classes=dataset.classes,
+        seed=experiment.seed,
+        located=located,
+    )
+    return register(units, model, task_on(experiment.task, dataset), policy, run_id=run_id)
+
+
+def _weights(units: Sequence[StoredUnit]) -> Located:
+    """Return the weights that a version holds: what its run left, or else what it began with.
+
+    Raises:
+        RegistryError: If several runs each left weights, or the runs were not planned here.
+    """
+    first = units[0]
+    if first.experiment.method.yields_weights:
+        if len(units) > 1:
+            message = f"{len(units)} runs trained {len(units)} models: a version is one model"
+            raise RegistryError(message, hint="Narrow the matrix to one run with --set.")
+        return Located(first.store.artifact(first.run_id, RUN_WEIGHTS), f"run:{first.run_id}")
+    if first.planned is None:
+        message = f"{first.name}: it is not known where the weights of run {first.run_id} are"
+        raise RegistryError(message, hint="Run the experiment; a finished run is reused.")
+    return first.planned.located
 
 
 def register(
-    results: Sequence[UnitResult],
-    model: Model,
-    classes: tuple[str, ...],
-    policy: Policy,
-    *,
-    main: str,
-    run_id: str,
+    units: Sequence[StoredUnit], model: Model, task: Task, policy: Policy, *, run_id: str
 ) -> Registered:
-    """Register the source model and the method of some runs, with their records as evidence.
+    """Register the model and the method of some runs, with their records as evidence.
 
     Args:
-        results: Finished units of one model and one method.
-        model: The source model, unadapted.
-        classes: Class names in label order.
+        units: Finished units of one model and one method.
+        model: The model as the version answers with it, unadapted.
+        task: What an answer is, with the names of the dataset.
         policy: Names the registered model, and who may compete.
-        main: The answer of the records that counts, such as `memo`.
         run_id: Run that the version belongs to; the parent where there are several units.
 
     Raises:
         RegistryError: If the runs may not compete, or are not of one model and one method.
         TrackingError: If the store refuses; nothing is left half-registered.
     """
-    experiment = _only_experiment(results, policy)
-    evidence = join_evidence(results)
+    experiment = _only_experiment(units, policy)
+    evidence = join_evidence(units)
     client = connect()
-    mark = joint_fingerprint([r.planned.fingerprint for r in results])
+    fingerprints = tuple(sorted(unit.fingerprint for unit in units))
     with lock(policy.model), tempfile.TemporaryDirectory(prefix="hardy-") as scratch:
-        earlier = _known(client, policy.model, mark)
+        earlier = _known(client, policy.model, joint_fingerprint(fingerprints))
         if earlier is not None:
             return earlier
         folder = Path(scratch) / "bundle"
@@ -90,29 +141,31 @@ def register(
             experiment=experiment.name,
             model=experiment.model,
             method=experiment.method,
-            main=main,
-            classes=classes,
+            main=units[0].main,
+            task=experiment.task,
+            names=task.names,
+            void=task.void,
             model_indices=model.model_indices,
             class_texts=model.class_texts,
             preprocess=model.preprocess,
             seed=experiment.seed,
             precision=experiment.precision,
             weights_sha256=write_weights(model.network, folder),
-            data_digests=tuple(sorted({r.planned.data_digest for r in results})),
-            fingerprints=tuple(sorted(r.planned.fingerprint for r in results)),
+            data_digests=tuple(sorted({unit.answered_digest for unit in units})),
+            fingerprints=fingerprints,
         )
         write_bundle(folder, card, evidence)
-        tags = _tags(card, summarise(evidence, main))
+        tags = _tags(card, summarise(task, evidence, card.main))
         return _publish(client, policy, card, folder, run_id, tags)
 
 
-def join_evidence(results: Sequence[UnitResult]) -> pd.DataFrame:
+def join_evidence(units: Sequence[StoredUnit]) -> pd.DataFrame:
     """Return the records of all units, with the digest of the data that each row comes from.
 
     Raises:
         RegistryError: If two units recorded the same sample under the same shift.
     """
-    frames = [r.frame.assign(**{DATA: r.planned.data_digest}) for r in results]
+    frames = [unit.frame.assign(**{DATA: unit.answered_digest}) for unit in units]
     joined = pd.concat(frames, ignore_index=True)
     twice = int(joined.duplicated(KEY).sum())
     if twice:
@@ -122,16 +175,16 @@ def join_evidence(results: Sequence[UnitResult]) -> pd.DataFrame:
     return joined
 
 
-def _only_experiment(results: Sequence[UnitResult], policy: Policy) -> Experiment:
+def _only_experiment(units: Sequence[StoredUnit], policy: Policy) -> Experiment:
     """Return the experiment that stands for all units, once each is known to be a candidate."""
-    if not results:
+    if not units:
         message = f"there is no run to register as {policy.model!r}"
         raise RegistryError(message, hint="Run the experiment first.")
-    experiments = [result.planned.unit.experiment for result in results]
+    experiments = [unit.experiment for unit in units]
     for experiment in experiments:
         _check_candidate(experiment, policy)
     first = experiments[0]
-    for part in ("model", "method", "seed", "precision"):
+    for part in ("model", "method", "task", "seed", "precision"):
         if any(getattr(e, part) != getattr(first, part) for e in experiments):
             message = f"the runs differ in {part}: a version is one model with one method"
             raise RegistryError(message, hint=f"Run one {part} at a time; see --set.")
@@ -172,8 +225,14 @@ def _tags(card: Card, metrics: dict[str, float]) -> dict[str, str]:
         "hardy.method": card.method.kind,
         "hardy.model": card.model.name,
         "hardy.version": __version__,
-        **{f"hardy.metric.{n}": f"{metrics[n]:.6g}" for n in _METRICS if n in metrics},
+        **{f"hardy.metric.{n}": f"{metrics[n]:.6g}" for n in _tagged(card) if n in metrics},
     }
+
+
+def _tagged(card: Card) -> list[str]:
+    """Return the metrics that a version's tags state: those that one wants more of, or less."""
+    directed = [n for n, m in card.task.metrics.items() if m.higher_is_better is not None]
+    return [*directed, *GENERAL]
 
 
 def _publish(
@@ -186,7 +245,8 @@ def _publish(
 ) -> Registered:
     """Upload the model, then make the version with all its tags in one step."""
     with translated(client.tracking_uri), _logged_model(client, run_id, card) as model_id:
-        saved = save_pyfunc(bundle, bundle.parent / "model", run_id=run_id, model_id=model_id)
+        target, task = bundle.parent / "model", card.build_task()
+        saved = save_pyfunc(bundle, target, task=task, run_id=run_id, model_id=model_id)
         client.log_model_artifacts(model_id, str(saved))
         logged = client.finalize_logged_model(model_id, "READY")
         if not client.search_registered_models(f"name='{policy.model}'"):

@@ -30,8 +30,14 @@ Alias = Annotated[
 class MetricSpec(Spec):
     """The metric that candidates compete on."""
 
-    name: Annotated[str, Field(description="Metric of the method's own answer.")] = "accuracy"
-    higher_is_better: Annotated[bool, Field(description="False for losses and errors.")] = True
+    name: Annotated[
+        str | None,
+        Field(description="Metric of the method's own answer; none: the one that tables show."),
+    ] = None
+    higher_is_better: Annotated[
+        bool | None,
+        Field(description="Its direction, for the reader: it must be what the catalogue says."),
+    ] = None
 
 
 class Threshold(Spec):

@@ -122,7 +122,8 @@ def evidence(client: MlflowClient, version: ModelVersion) -> Evidence:
     """Read the records that a version is judged by."""
     with fetched(client, version) as folder:
         card = read_card(folder / CARD)
-        return Evidence(str(version.version), card.main, read_parquet(folder / EVIDENCE))
+        frame = read_parquet(folder / EVIDENCE)
+        return Evidence(str(version.version), card.main, frame, card.build_task())
 
 
 def check_origin(card: Card, version: ModelVersion) -> None:

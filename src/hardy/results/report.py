@@ -1,94 +1,84 @@
-"""A run's report: what the adaptation changed, as tables and pictures under `report/`."""
+"""A parent's report: the answers and the gains of all its units, as tables and a picture."""
 
 from collections.abc import Iterator, Sequence
 
+import numpy as np
 import pandas as pd
-from PIL import Image
 
-from hardy.explain.bars import class_deltas, class_panels, gain_bars, operation_bars
-from hardy.measure.answer_table import answer_rows
+from hardy.explain.bars import gain_bars
+from hardy.measure.answer_table import answer_row
 from hardy.measure.gains import gain_rows
-from hardy.measure.operations import OPERATIONS, operation_rows
-from hardy.measure.records import answers
-from hardy.results.stored import UnitResult, by_experiment
+from hardy.measure.records import WALL
+from hardy.results.stored import StoredUnit, by_experiment
+from hardy.results.table import board_of
 from hardy.spec import Resolved
-from hardy.tasks.classify.changes import class_changes, flip_rows
-
-SOURCE = "source"
-
-Content = Image.Image | str
+from hardy.tasks.base import Content
+from hardy.tasks.report import as_csv
 
 
-def unit_report(
-    frame: pd.DataFrame, main: str, classes: Sequence[str]
-) -> Iterator[tuple[str, Content]]:
-    """Yield a unit's tables and pictures with their artifact paths; none without a baseline.
-
-    Args:
-        frame: Its records.
-        main: The answer that it is about.
-        classes: Class names by index.
-    """
-    if not _compares(frame, main):
-        return
-    yield from _by_class(class_changes(frame, SOURCE, main, classes), main)
-    yield "report/flips.csv", _csv(flip_rows(frame, SOURCE, main, classes))
-    if OPERATIONS in frame:
-        yield from _by_operation(operation_rows(frame, SOURCE, main))
-
-
-def _compares(frame: pd.DataFrame, main: str) -> bool:
-    return main != SOURCE and {main, SOURCE} <= set(answers(frame))
-
-
-def _by_class(table: pd.DataFrame, main: str) -> Iterator[tuple[str, Content]]:
-    yield "report/classes.csv", _csv(table)
-    if table["samples"].max() < 2:
-        return  # with one sample a class, every accuracy is 0 or 1: the flips say it all
-    for number, picture in enumerate(class_panels(table, SOURCE, main), start=1):
-        yield f"report/classes-{number}.png", picture
-    if table["delta"].any():
-        yield "report/class-deltas.png", class_deltas(table)
-
-
-def _by_operation(table: pd.DataFrame) -> Iterator[tuple[str, Content]]:
-    if len(table) < 2:
-        return  # a single operation is no choice
-    yield "report/operations.csv", _csv(table)
-    # The flips are the samples whose views the picture counts.
-    if table[["improved_views", "worsened_views"]].to_numpy().any():
-        yield "report/operations.png", operation_bars(table)
-
-
-def parent_report(
-    resolved: Resolved, results: Sequence[UnitResult]
-) -> Iterator[tuple[str, Content]]:
-    """Yield tables of several units' answers and gains; none where nothing is comparable.
+def parent_report(resolved: Resolved, units: Sequence[StoredUnit]) -> Iterator[tuple[str, Content]]:
+    """Yield tables of several units' answers and gains, those of each task apart.
 
     Args:
         resolved: The parent: a matrix or a suite.
-        results: Its units, in order.
+        units: Its units, in order.
     """
-    together = [
-        (experiment.name, pd.concat([result.frame for result in own], ignore_index=True))
-        for experiment, own in by_experiment(resolved, results)
+    parts = [part for _, own in by_experiment(resolved, units) for part in _by_task(own)]
+    kinds = list(dict.fromkeys(part[0].task.kind for part in parts))
+    for kind in kinds:
+        mark = "" if len(kinds) == 1 else f"-{kind}"
+        alike = [part for part in parts if part[0].task.kind == kind]
+        rows = [row for part in alike for row in _answer_rows(_common_name(resolved, part), part)]
+        yield f"report/answers{mark}.csv", as_csv(pd.DataFrame(rows))
+        yield from _gains(resolved, [unit for part in alike for unit in part], mark)
+
+
+def _by_task(units: Sequence[StoredUnit]) -> list[list[StoredUnit]]:
+    kinds = dict.fromkeys(unit.task.kind for unit in units)
+    return [[unit for unit in units if unit.task.kind == kind] for kind in kinds]
+
+
+def _common_name(resolved: Resolved, units: Sequence[StoredUnit]) -> str:
+    """Return the name of the experiment that units are of."""
+    names = {unit.name for unit in units}
+    return next(
+        each.name
+        for each in resolved.experiments
+        if names <= {unit.experiment.name for unit in each.units}
+    )
+
+
+def _answer_rows(name: str, units: Sequence[StoredUnit]) -> Iterator[dict[str, object]]:
+    """Yield a row for each answer of one experiment, over all its runs."""
+    task = units[0].task
+    frame = pd.concat([unit.frame for unit in units], ignore_index=True)
+    seconds = float(frame[WALL].mean()) / 1000 if WALL in frame else float("nan")
+    reference = units[0].baseline or units[0].main
+    before = task.score(frame, reference)
+    for answer in task.answers(frame):
+        metrics = task.metrics(frame, answer)
+        yield answer_row(
+            name,
+            answer,
+            frame["sample"].to_numpy(),
+            (before, task.score(frame, answer)),
+            {key: metrics[key] for key in task.tabled},
+            seconds,
+        )
+
+
+def _gains(
+    resolved: Resolved, units: Sequence[StoredUnit], mark: str
+) -> Iterator[tuple[str, Content]]:
+    runs: list[tuple[str, np.ndarray, np.ndarray]] = [
+        (unit.name.removeprefix(f"{resolved.name}/"), unit.score(unit.baseline), unit.score())
+        for unit in units
+        if unit.compared
     ]
-    yield "report/answers.csv", _csv(answer_rows(together, SOURCE))
-    runs = [
-        (_label(resolved.name, result), result.frame, result.planned.unit.experiment.method.kind)
-        for result in results
-    ]
-    runs = [(label, frame, main) for label, frame, main in runs if _compares(frame, main)]
     if len(runs) < 2:
         return
-    table = gain_rows(runs, SOURCE)
-    yield "report/gains.csv", _csv(table)
-    yield "report/gains.png", gain_bars(table)
-
-
-def _label(parent: str, result: UnitResult) -> str:
-    return result.planned.unit.experiment.name.removeprefix(f"{parent}/")
-
-
-def _csv(table: pd.DataFrame) -> str:
-    return str(table.to_csv(index=False, lineterminator="\n"))
+    board = board_of(units[0].task)
+    table = gain_rows(runs, binary=board.binary)
+    yield f"report/gains{mark}.csv", as_csv(table)
+    what = board.headline if board.binary else "score"
+    yield f"report/gains{mark}.png", gain_bars(table, what, percent=board.binary)

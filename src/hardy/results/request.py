@@ -7,10 +7,9 @@ from pathlib import Path
 from hardy.core.errors import TrackingError
 from hardy.core.paths import experiments_dir, project_root
 from hardy.plan.tracker import PastRun, Tracker
-from hardy.results.stored import UnitResult
+from hardy.results.stored import SPEC, StoredUnit
 from hardy.spec import Resolved, resolve
 
-SPEC = "spec.yaml"
 REQUEST = "request.json"
 UNITS = "units.json"
 
@@ -41,13 +40,10 @@ def read_request(file: Path) -> tuple[str, tuple[str, ...]]:
         raise TrackingError(message, hint="Run the spec itself: `hardy run SPEC`.") from error
 
 
-def units_text(results: Sequence[UnitResult]) -> str:
+def units_text(units: Sequence[StoredUnit]) -> str:
     """Return the names and runs of a parent's units as JSON, the reused ones included."""
-    units = [
-        {"name": r.planned.unit.experiment.name, "run": r.run_id, "reused": r.reused}
-        for r in results
-    ]
-    return json.dumps(units, indent=1)
+    named = [{"name": unit.name, "run": unit.run_id, "reused": unit.reused} for unit in units]
+    return json.dumps(named, indent=1)
 
 
 def read_units(file: Path) -> list[str]:

@@ -1,38 +1,123 @@
-"""What is known of a unit once it has run."""
+"""What is known of a unit that has run, read from the store: a second ago or a year ago alike."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from functools import cached_property
 from itertools import islice
 
+import numpy as np
 import pandas as pd
 
+from hardy.data.open import open_dataset
+from hardy.measure.records import read_parquet
+from hardy.plan.tracker import FINGERPRINT_TAG, PastRun, Tracker
 from hardy.plan.units import PlannedUnit
-from hardy.spec import Resolved
+from hardy.spec import Resolved, resolve
+from hardy.spec.experiment import Experiment
+from hardy.tasks.base import Task
+from hardy.tasks.build import build_task
+
+RECORDS = "records/records.parquet"
+SPEC = "spec.yaml"
 
 
-@dataclass(frozen=True)
-class UnitResult:
-    """A finished unit: its plan, its run, its per-sample records.
+class StoredUnit:
+    """A finished unit: its spec, its numbers and its records, each read when it is first asked for.
 
-    Attributes:
-        planned: The unit, with its fingerprint and the digests of its data and weights.
-        run_id: The MLflow run that holds it.
-        frame: Per-sample records (see `hardy.measure.records`).
-        metrics: The run's metrics by name.
+    Args:
+        store: Where its run is.
+        run: The run that holds it.
+        planned: The unit as it was planned here; None where only the store knows of it.
         reused: Whether an earlier run of the same fingerprint stood in.
     """
 
-    planned: PlannedUnit
-    run_id: str
-    frame: pd.DataFrame
-    metrics: Mapping[str, float]
-    reused: bool
+    def __init__(
+        self, store: Tracker, run: PastRun, planned: PlannedUnit | None = None, reused: bool = False
+    ) -> None:
+        self.store = store
+        self.run = run
+        self.planned = planned
+        self.reused = reused
+
+    @property
+    def run_id(self) -> str:
+        """The store's id of its run."""
+        return self.run.run_id
+
+    @property
+    def tags(self) -> Mapping[str, str]:
+        """Its run's tags."""
+        return self.run.tags
+
+    @property
+    def metrics(self) -> Mapping[str, float]:
+        """Its run's metrics by name."""
+        return self.run.metrics
+
+    @property
+    def fingerprint(self) -> str:
+        """Digest of all that can change its numbers; empty for a run that is never reused."""
+        return self.planned.fingerprint if self.planned else self.tags.get(FINGERPRINT_TAG, "")
+
+    @cached_property
+    def experiment(self) -> Experiment:
+        """The resolved spec, as planned or as the run kept it."""
+        if self.planned is not None:
+            return self.planned.unit.experiment
+        return resolve(str(self.store.artifact(self.run_id, SPEC))).units[0].experiment
+
+    @property
+    def name(self) -> str:
+        """The unit's name."""
+        return self.experiment.name
+
+    @property
+    def shift(self) -> str:
+        """Label of the shift that its samples are under."""
+        return self.experiment.data.shift_label
+
+    @property
+    def main(self) -> str:
+        """The answer that it is about."""
+        return str(self.experiment.method.kind)
+
+    @property
+    def baseline(self) -> str | None:
+        """The answer that its own is compared with; None where there is none."""
+        return self.experiment.method.baseline
+
+    @cached_property
+    def task(self) -> Task:
+        """What its answers are; without names of classes, which no number needs."""
+        return build_task(self.experiment.task)
+
+    @cached_property
+    def frame(self) -> pd.DataFrame:
+        """Its per-sample records (see `hardy.measure.records`)."""
+        return read_parquet(self.store.artifact(self.run_id, RECORDS))
+
+    @cached_property
+    def answered_digest(self) -> str:
+        """Digest of the samples that its records are of."""
+        held_out = self.experiment.method.roles()["answer"]
+        if held_out is not None:
+            data = held_out.data(self.experiment.data, self.experiment.seed)
+            return open_dataset(data).digest
+        return self.planned.data_digest if self.planned else self.tags["hardy.data_digest"]
+
+    @property
+    def compared(self) -> bool:
+        """Whether its records hold its own answer and another one to compare it with."""
+        return self.task.compares(self.frame, self.main, self.baseline)
+
+    def score(self, answer: str | None = None) -> np.ndarray:
+        """Return an answer's scores (N,), higher is better; by default the run's own answer's."""
+        return self.task.score(self.frame, answer or self.main)
 
 
 def by_experiment(
-    resolved: Resolved, results: Sequence[UnitResult]
-) -> Iterator[tuple[Resolved, list[UnitResult]]]:
-    """Yield each experiment of a suite, or the only one, with the results of its units."""
-    rest = iter(results)
+    resolved: Resolved, units: Sequence[StoredUnit]
+) -> Iterator[tuple[Resolved, list[StoredUnit]]]:
+    """Yield each experiment of a suite, or the only one, with its units."""
+    rest = iter(units)
     for experiment in resolved.experiments:
         yield experiment, list(islice(rest, len(experiment.units)))

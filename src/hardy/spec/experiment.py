@@ -9,6 +9,8 @@ from hardy.data.spec import DataSpec
 from hardy.explain.spec import ExplainSpec
 from hardy.methods import MethodSpec
 from hardy.models.spec import ModelSpec
+from hardy.tasks import TaskSpec
+from hardy.tasks.classify.spec import ClassifySpec
 
 Scalar = bool | int | float | str | None
 
@@ -82,6 +84,7 @@ class Experiment(Spec):
     data: Annotated[DataSpec, Field(description="Which samples, under which shift.")]
     model: Annotated[ModelSpec, Field(description="Architecture and weights.")]
     method: Annotated[MethodSpec, Field(description="How the model is trained or adapted.")]
+    task: Annotated[TaskSpec, Field(description="What an answer is.")] = ClassifySpec()
     explain: Annotated[ExplainSpec, Field(description="Pictures to draw.")] = ExplainSpec()
     seed: Annotated[int, Field(ge=0, description="Seed of every random number.")] = 0
     precision: Annotated[

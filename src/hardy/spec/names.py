@@ -1,16 +1,19 @@
 """Names in a tree that no schema knows: policies, metrics, datasets, variables."""
 
 from collections.abc import Iterator
+from functools import cache
+from typing import Any
 
 from hardy.core.paths import policies_dir
 from hardy.core.variables import ALLOWED, VARIABLE
 from hardy.data.cards import DATASETS
+from hardy.methods import METHODS
 from hardy.spec.check import texts
 from hardy.spec.diagnostics import Diagnostic
 from hardy.spec.find import lookup, names
 from hardy.spec.model_names import model_faults, text_at, unknown
 from hardy.spec.node import KeyPath, Node
-from hardy.tasks.names import EXPECTABLE, METRICS
+from hardy.tasks.names import DIRECTED, METRICS, expectable
 
 EXPERIMENT = "experiment:"
 """What weights begin with that the run of another experiment yields."""
@@ -28,18 +31,55 @@ def experiment_faults(tree: Node) -> Iterator[Diagnostic]:
     yield from _policy_faults(tree)
     yield from _variable_faults(tree)
     expect = tree.child("expect")
-    known = [*EXPECTABLE, *(f"{name}/accuracy" for name in _member_names(tree))]
+    known = expectable([*_answers(), *_member_names(tree)])
     for index, _ in enumerate(expect.value if expect and isinstance(expect.value, list) else ()):
         yield from unknown(tree, ("expect", index, "metric"), "metric", known)
 
 
+@cache
+def _answers() -> tuple[str, ...]:
+    """Return the names of the answers that methods give beside their own, which stands last.
+
+    What a method requires is left empty: the members of an ensemble are the tree's to name.
+    """
+    names: list[str] = []
+    for method in METHODS:
+        required: Any = {n: () for n, field in method.model_fields.items() if field.is_required()}
+        names += method.model_construct(**required).answer_names()[:-1]
+    return tuple(dict.fromkeys(names))
+
+
 def policy_faults(tree: Node) -> Iterator[Diagnostic]:
     """Yield the unknown names of a policy's tree."""
-    yield from unknown(tree, ("metric", "name"), "metric", METRICS)
+    yield from _metric_faults(tree)
     yield from unknown(tree, ("candidates", "dataset"), "dataset", DATASETS)
     gates = tree.child("gates")
     for index, _ in enumerate(gates.value if gates and isinstance(gates.value, list) else ()):
         yield from unknown(tree, ("gates", index, "metric"), "metric", METRICS)
+
+
+def _metric_faults(tree: Node) -> Iterator[Diagnostic]:
+    """Yield why a policy's metric cannot decide: it is none, has no direction, or the other one."""
+    named, stated = text_at(tree, ("metric", "name")), tree.at(("metric", "higher_is_better"))
+    path: KeyPath = ("metric", "name")
+    metric = METRICS.get(named[1]) if named else None
+    if named and metric is not None and metric.higher_is_better is None:
+        message = f"neither more nor less of {named[1]} is better, so it cannot decide"
+        yield Diagnostic.at(named[0].origin, path, message, expected=", ".join(DIRECTED))
+        return
+    if named and metric is None:
+        yield from unknown(tree, path, "metric", DIRECTED)
+    if stated is None or not isinstance(stated.value, bool):
+        return
+    path = ("metric", "higher_is_better")
+    if not named:
+        message = "a direction is stated, and no metric that it is the direction of"
+        yield Diagnostic.at(stated.place, path, message, expected="a `name` beside it")
+    elif metric is not None and stated.value != metric.higher_is_better:
+        word = "higher" if metric.higher_is_better else "lower"
+        message = f"{named[1]} is better where it is {word}"
+        expected = f"{str(metric.higher_is_better).lower()}, or no such key"
+        yield Diagnostic.at(stated.origin, path, message, expected=expected)
 
 
 def policy_names() -> list[str]:

@@ -15,6 +15,8 @@ from torch import Tensor
 
 from hardy.data.item import Targets
 from hardy.data.pipeline import Prepared
+from hardy.measure.bootstrap import resampled
+from hardy.measure.records import column
 from hardy.tasks.base_spec import TaskBase
 
 Content = Image.Image | str
@@ -40,10 +42,11 @@ class Task(ABC):
     """Columns of the sample itself, as `truth` gives them."""
 
     following: ClassVar[tuple[str, ...]] = ()
-    """Fields that follow from others: where those may differ by rounding, these may jump."""
+    """Fields of an answer that follow from its others: where those may differ by rounding, these
+    may jump."""
 
     binary: ClassVar[bool] = False
-    """Whether scores are 0 or 1: then McNemar's test, Wilson's interval and flips have a meaning."""
+    """Whether scores are 0 or 1: only then have McNemar's test and flips a meaning."""
 
     tabled: ClassVar[tuple[str, ...]]
     """Metrics that a table of all answers shows, the headline first."""
@@ -114,9 +117,34 @@ class Task(ABC):
     def metrics(self, frame: pd.DataFrame, name: str) -> dict[str, float]:
         """Return every metric of an answer by its plain name, from the columns alone."""
 
-    @abstractmethod
-    def interval(self, frame: pd.DataFrame, name: str) -> tuple[float, float]:
-        """Return the 95 % interval of the headline."""
+    def interval(
+        self, frame: pd.DataFrame, name: str, metric: str | None = None
+    ) -> tuple[float, float]:
+        """Return the 95 % interval of a metric of an answer, by samples drawn anew.
+
+        Args:
+            frame: Records.
+            name: The answer.
+            metric: Which; none: the headline.
+
+        Raises:
+            DataError: If the table is empty or lacks the answer.
+        """
+        chosen = metric or self.headline
+        return resampled(
+            lambda drawn: self.metrics(drawn, name)[chosen], self.columns_of(frame, name)
+        )
+
+    def columns_of(self, frame: pd.DataFrame, name: str) -> pd.DataFrame:
+        """Return the columns of the truth and of one answer, from which its metrics follow.
+
+        Raises:
+            DataError: If the table is empty or lacks one of them.
+        """
+        wanted = [*self.truth_fields, *(f"{name}.{field}" for field in self.fields)]
+        for each in wanted:
+            column(frame, each)
+        return frame[wanted]
 
     def joint(
         self, runs: Sequence[Mapping[str, float]], shifts: Sequence[tuple[str, int] | None]
@@ -133,7 +161,14 @@ class Task(ABC):
     def report(
         self, frame: pd.DataFrame, main: str, baseline: str | None
     ) -> Iterator[tuple[str, Content]]:
-        """Yield tables and pictures of a unit with their artifact paths."""
+        """Yield tables and pictures of a unit with their artifact paths.
+
+        Args:
+            frame: Its records.
+            main: The answer that it is about.
+            baseline: The answer that it is compared with; None, or one that the records lack, for
+                no comparison.
+        """
 
     def panel(self, item: Prepared, answers: Mapping[str, Tensor]) -> Image.Image | None:
         """Draw one sample, its truth and its answers (...) by name; None where there is nothing."""
@@ -158,8 +193,12 @@ class Task(ABC):
             RegistryError: If a parameter is out of range.
         """
 
+    def compares(self, frame: pd.DataFrame, main: str, baseline: str | None) -> bool:
+        """Whether the records hold two different answers to compare."""
+        return baseline not in (None, main) and {main, baseline} <= set(self.answers(frame))
+
     def told(self, row: Mapping[str, Any]) -> list[str]:
-        """Return a row that `served` gave as lines for a terminal."""
+        """Return a row that `served` gave as lines for a terminal, each a name and its value."""
         return [f"{name}: {value}" for name, value in row.items()]
 
     def answers(self, frame: pd.DataFrame) -> list[str]:

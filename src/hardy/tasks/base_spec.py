@@ -26,6 +26,9 @@ class TaskBase(Spec):
     metrics: ClassVar[Mapping[str, Metric]]
     """Metrics of an answer by name, the headline first: the one that tables show."""
 
+    joint: ClassVar[tuple[str, ...]] = ()
+    """Names of the metrics that only the runs of one matrix have together (`Task.joint`)."""
+
     kind: str
 
     @property

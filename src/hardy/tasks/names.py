@@ -1,30 +1,39 @@
 """The names of the metrics, light enough to check a spec with."""
 
-MEANINGS = {
-    "accuracy": "share of samples whose most probable class is right, 0 to 1",
-    "error": "share of samples whose most probable class is wrong, 0 to 1",
-    "top5": "share of samples whose class is among the five most probable, 0 to 1",
-    "nll": "mean negative log-likelihood of the right class, in nats",
-    "ece": "expected calibration error, 0 to 1",
-    "entropy": "mean entropy of the prediction, in nats",
-    "confidence": "mean probability of the predicted class, 0 to 1",
-    "seconds_per_sample": "mean time that a sample took, in seconds",
-    "samples": "number of samples",
+from collections.abc import Iterable, Mapping
+
+from hardy.tasks import TASKS
+from hardy.tasks.base_spec import Metric
+
+GENERAL: Mapping[str, Metric] = {
+    "seconds_per_sample": Metric("mean time that a sample took, in seconds", False),
+    "samples": Metric("number of samples", None),
 }
-METRICS: tuple[str, ...] = tuple(MEANINGS)
+"""What every run has, whatever its task."""
 
-# Answers that methods give beside their own.
-_ANSWERS = ("source", "view_ensemble", "majority_vote", "zero_shot", "simple_ensemble")
+METRICS: Mapping[str, Metric] = {
+    name: metric
+    for named in (*(task.metrics for task in reversed(TASKS)), GENERAL)
+    for name, metric in named.items()
+}
+"""Metrics of all tasks by name. What several tasks have is named for one meaning and direction."""
 
-EXPECTABLE: tuple[str, ...] = (
-    *METRICS,
-    *(f"{answer}/{metric}" for answer in _ANSWERS for metric in ("accuracy", "error")),
-    "delta/accuracy",
-    "mean/accuracy",
-    "mean/error",
-    "mean/source/accuracy",
-    "mean/source/error",
-    "mce",
-    "source/mce",
+DIRECTED: tuple[str, ...] = tuple(
+    name for name, metric in METRICS.items() if metric.higher_is_better is not None
 )
-"""What a spec may expect: a run's metrics, and those that a matrix's runs have together."""
+"""Metrics of which more is better, or less: those that a policy can compete on."""
+
+
+def expectable(answers: Iterable[str]) -> tuple[str, ...]:
+    """Return what a spec may expect: a run's metrics, and those that a matrix's runs have together.
+
+    Args:
+        answers: Names of the answers that the methods give, beside each run's own.
+    """
+    others = list(answers)
+    names = [*METRICS]
+    for task in TASKS:
+        own = list(task.metrics)
+        names += [f"{answer}/{metric}" for answer in others for metric in own]
+        names += [f"delta/{own[0]}", "delta/score", *task.joint]
+    return tuple(dict.fromkeys(names))

@@ -1,46 +1,56 @@
-"""A table of records as flat metrics with names that MLflow accepts."""
+"""A table of records as flat metrics with names that MLflow accepts, and their intervals."""
 
 import numpy as np
 import pandas as pd
 
-from hardy.measure.paired import flips, mcnemar
-from hardy.measure.records import WALL, answers
-from hardy.tasks.classify.metrics import answer_metrics, correct, interval
+from hardy.measure.paired import flips, mcnemar, paired_bootstrap
+from hardy.measure.records import WALL
+from hardy.tasks.base import Task
+
+SCORE = "delta/score"
+"""The mean gain of the score, where scores are more than right and wrong."""
 
 
-def summarise(frame: pd.DataFrame, main: str, baseline: str | None = "source") -> dict[str, float]:
+def summarise(
+    task: Task, frame: pd.DataFrame, main: str, baseline: str | None = None
+) -> dict[str, float]:
     """Return all metrics of a run.
 
     Args:
+        task: What the answers are.
         frame: Records, one row a sample.
-        main: The answer that the run is about; its metrics bear their plain names (`accuracy`).
-        baseline: The answer it is compared with by `flips/*`, `delta/accuracy` and `mcnemar/p`
-            (two-sided); None, or the main answer itself, for no comparison.
+        main: The answer that the run is about; its metrics bear their plain names.
+        baseline: The answer that it is compared with; None, or the main answer itself, for no
+            comparison.
 
     Returns:
-        Also `NAME/accuracy` and so on for the other answers, `accuracy.low` and `accuracy.high`
-        (95 %, Wilson), `samples`, and `seconds_per_sample` where the records hold wall times.
+        Also `NAME/METRIC` for the other answers, `HEADLINE.low` and `HEADLINE.high` (95 %),
+        `samples`, and `seconds_per_sample` where the records hold wall times. The comparison is
+        `flips/*`, `delta/HEADLINE` and `mcnemar/p` (two-sided) where scores are 0 or 1, else
+        `delta/score`.
 
     Raises:
         DataError: If the table is empty or lacks one of the two answers.
     """
-    metrics = answer_metrics(frame, main)
-    right = correct(frame, main)
-    metrics["accuracy.low"], metrics["accuracy.high"] = interval(int(right.sum()), len(right))
-    for name in answers(frame):
+    metrics = task.metrics(frame, main)
+    low, high = task.interval(frame, main)
+    metrics[f"{task.headline}.low"], metrics[f"{task.headline}.high"] = low, high
+    for name in task.answers(frame):
         if name != main:
-            metrics |= {f"{name}/{key}": v for key, v in answer_metrics(frame, name).items()}
+            metrics |= {f"{name}/{key}": v for key, v in task.metrics(frame, name).items()}
     if baseline is not None and baseline != main:
-        metrics |= _comparison(correct(frame, baseline), right)
+        metrics |= _comparison(task, task.score(frame, baseline), task.score(frame, main))
     return metrics | {"samples": float(len(frame))} | _speed(frame)
 
 
-def _comparison(before: np.ndarray, after: np.ndarray) -> dict[str, float]:
+def _comparison(task: Task, before: np.ndarray, after: np.ndarray) -> dict[str, float]:
+    if not task.binary:
+        return {SCORE: float(np.mean(after - before))}
     to_right, to_wrong = flips(before, after)
     return {
         "flips/to_right": float(to_right),
         "flips/to_wrong": float(to_wrong),
-        "delta/accuracy": (to_right - to_wrong) / len(after),
+        f"delta/{task.headline}": (to_right - to_wrong) / len(after),
         "mcnemar/p": mcnemar(to_right, to_wrong).two_sided,
     }
 
@@ -51,3 +61,27 @@ def _speed(frame: pd.DataFrame) -> dict[str, float]:
         return {}
     seconds = float(frame[WALL].mean()) / 1000
     return {"seconds_per_sample": seconds, "samples_per_second": 1 / seconds}
+
+
+def bounds(
+    task: Task, frame: pd.DataFrame, metric: str, main: str, baseline: str | None = None
+) -> tuple[float, float] | None:
+    """Return the 95 % interval of a metric that `summarise` gave; None where it has none.
+
+    Args:
+        task: What the answers are.
+        frame: Records.
+        metric: Its name: `METRIC`, `NAME/METRIC`, or the gain over the baseline.
+        main: The answer that the run is about.
+        baseline: The answer that it is compared with.
+    """
+    present = task.answers(frame)
+    if metric in (SCORE, f"delta/{task.headline}"):
+        if baseline is None or not {main, baseline} <= set(present):
+            return None
+        change = paired_bootstrap(task.score(frame, main), task.score(frame, baseline), seed=0)
+        return change.low, change.high
+    answer, _, name = metric.rpartition("/")
+    if (answer or main) not in present or name not in task.spec.metrics:
+        return None
+    return task.interval(frame, answer or main, name)

@@ -10,10 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from hardy.core.errors import TrackingError
-from hardy.engine.runner import RECORDS
 from hardy.measure.drift import Drift, compare
-from hardy.measure.records import read_parquet
 from hardy.plan.tracker import FINGERPRINT_TAG, PastRun, Tracker
+from hardy.results.stored import StoredUnit
 from hardy.tracking.scratch import ASIDE_FINGERPRINT_TAG
 
 REPRODUCES_TAG = "hardy.reproduces"
@@ -72,10 +71,16 @@ def judge(tracker: Tracker, then: str, now: str, tolerance: float) -> Reproducti
         TrackingError: If a run or one of its artifacts is absent.
         DataError: If the records cannot be read.
     """
-    runs = [tracker.get(run_id) for run_id in (then, now)]
-    frames = [read_parquet(tracker.artifact(run.run_id, RECORDS)) for run in runs]
-    drift = compare((runs[0].metrics, frames[0]), (runs[1].metrics, frames[1]), tolerance)
-    return Reproduction(runs[0], runs[1], drift, tuple(differences(tracker, runs[0], runs[1])))
+    first, second = (StoredUnit(tracker, tracker.get(run_id)) for run_id in (then, now))
+    drift = compare(
+        (first.metrics, first.frame),
+        (second.metrics, second.frame),
+        tolerance,
+        # What jumps with rounding plays a part only where rounding is let pass.
+        first.task.following if tolerance else (),
+    )
+    found = differences(tracker, first.run, second.run)
+    return Reproduction(first.run, second.run, drift, tuple(found))
 
 
 def differences(tracker: Tracker, then: PastRun, now: PastRun) -> list[Difference]:

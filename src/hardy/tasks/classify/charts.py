@@ -1,7 +1,6 @@
 """Pictures of whole runs: the confusion of classes and the reliability of confidences."""
 
 from collections.abc import Mapping, Sequence
-from io import BytesIO
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -9,14 +8,12 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
+from hardy.explain.figure import BLUE, DPI, GREY, INK, ORANGE, render, short
 from hardy.tasks.classify.calibration import BINS, Reliability, reliability
 from hardy.tasks.classify.confusion import most_confused
 
 _MATRIX_CLASSES = 30
 _PAIRS = 20
-_NAME = 28
-DPI = 100
-BLUE, ORANGE, INK = "#0072B2", "#D55E00", "#212529"
 
 Row = Mapping[str, int | str]
 
@@ -28,7 +25,7 @@ def confusion_picture(rows: Sequence[Row], classes: Sequence[str]) -> Image.Imag
     give bars of the most confused pairs.
 
     Args:
-        rows: Counts by label and prediction, as `measure.confusion.confusion_rows` gives them.
+        rows: Counts by label and prediction, as `confusion.confusion_rows` gives them.
         classes: Class names by index.
 
     Returns:
@@ -105,7 +102,7 @@ def reliability_diagram(
     figure = Figure(figsize=(6.4, 7.2), dpi=DPI, layout="constrained")
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(4, 1))
     _accuracy_bars(upper, binned)
-    lower.bar(binned.edges[:-1], binned.counts, 1 / bins, align="edge", color="#868e96")
+    lower.bar(binned.edges[:-1], binned.counts, 1 / bins, align="edge", color=GREY)
     lower.yaxis.set_major_locator(MaxNLocator(4, integer=True))
     lower.set(xlabel="confidence", ylabel="samples", xlim=(0, 1))
     title = f"Expected calibration error {100 * binned.ece:.1f} %, {len(correct)} samples"
@@ -134,17 +131,3 @@ def _accuracy_bars(axes: Axes, binned: Reliability) -> None:
     axes.plot([0, 1], [0, 1], color=INK, linestyle="--", linewidth=1, label="calibrated")
     axes.set(ylabel="accuracy", ylim=(0, 1))
     axes.legend(loc="upper left", frameon=False)
-
-
-def short(name: str) -> str:
-    """Return a class name, cut with an ellipsis where it is long."""
-    return name if len(name) <= _NAME else name[: _NAME - 1].rstrip(" ,") + "…"
-
-
-def render(figure: Figure) -> Image.Image:
-    """Return a figure as an RGB picture."""
-    # Through the figure itself: pyplot would keep it, and choose a backend, for the whole process.
-    buffer = BytesIO()
-    # "tight" keeps long class names, which the layout engine may push over the edge.
-    figure.savefig(buffer, format="png", dpi=DPI, bbox_inches="tight", pad_inches=0.15)
-    return Image.open(buffer).convert("RGB")

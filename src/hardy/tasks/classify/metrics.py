@@ -13,11 +13,6 @@ def correct(frame: pd.DataFrame, name: str) -> np.ndarray:
     return np.asarray(column(frame, f"{name}.prediction") == column(frame, "label"))
 
 
-def accuracy(frame: pd.DataFrame, name: str) -> float:
-    """Return the share of right predictions, in [0, 1]."""
-    return float(correct(frame, name).mean())
-
-
 def top_k(frame: pd.DataFrame, name: str, k: int = 5) -> float:
     """Return the share of samples whose label is among the k most probable classes, in [0, 1]."""
     return float((column(frame, f"{name}.label_rank") < k).mean())

@@ -1,0 +1,166 @@
+"""What came of units, as rows and as text: for the terminal, and for the parent's note."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hardy.measure.leaderboard import Board, leaderboard_row
+from hardy.results.stored import StoredUnit, by_experiment
+from hardy.results.verdicts import aggregated
+from hardy.spec import Resolved
+from hardy.tasks.base import Task
+
+Group = tuple[Board, list[StoredUnit]]
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table for the terminal.
+
+    Attributes:
+        title: What it is of.
+        caption: What its numbers are.
+        headers: Names of the columns.
+        rows: Cells as text.
+        lines: What is said below it.
+    """
+
+    title: str
+    caption: str
+    headers: tuple[str, ...]
+    rows: list[list[str]]
+    lines: tuple[str, ...]
+
+
+def tables(resolved: Resolved, units: Sequence[StoredUnit]) -> Iterator[Table]:
+    """Yield a suite's tables by experiment, single runs together; several headlines, a table each.
+
+    Args:
+        resolved: What was run.
+        units: Its units, in order.
+    """
+    for name, own in _parts(resolved, units):
+        for board, alike in groups(own):
+            yield _table(name, board, alike)
+
+
+def _parts(
+    resolved: Resolved, units: Sequence[StoredUnit]
+) -> Iterator[tuple[str, list[StoredUnit]]]:
+    single: list[StoredUnit] = []
+    for experiment, own in by_experiment(resolved, units):
+        if len(own) > 1:
+            yield experiment.name, own
+        else:
+            single += own
+    if single:
+        yield resolved.name, single
+
+
+def groups(units: Sequence[StoredUnit]) -> list[Group]:
+    """Part units whose numbers cannot stand in one column: by task and headline, in order."""
+    found: dict[tuple[str, str], list[StoredUnit]] = {}
+    for unit in units:
+        found.setdefault((unit.task.kind, unit.task.headline), []).append(unit)
+    return [(board_of(alike[0].task), alike) for alike in found.values()]
+
+
+def board_of(task: Task) -> Board:
+    """Return how runs of a task are ranked and written."""
+    headline = task.headline
+    higher = task.spec.metrics[headline].higher_is_better is not False
+    return Board(headline, higher_is_better=higher, binary=task.binary)
+
+
+def row_of(unit: StoredUnit) -> dict[str, Any]:
+    """Return one unit's row, before and after."""
+    task, baseline = unit.task, unit.baseline
+    before = unit.metrics.get(f"{baseline}/{task.headline}")
+    bounds = None
+    if baseline is not None and before is not None:
+        bounds = (before, *task.interval(unit.frame, baseline))
+    return leaderboard_row(
+        unit.name, unit.shift, unit.metrics, headline=task.headline, before=bounds
+    )
+
+
+def _table(name: str, board: Board, units: Sequence[StoredUnit]) -> Table:
+    about = {
+        f"{unit.main} on {unit.experiment.model.name}, {unit.experiment.data.dataset}"
+        for unit in units
+    }
+    rows = [row_of(unit) for unit in units]
+    rows = [{**row, "name": row["name"].removeprefix(f"{name}/")} for row in rows]
+    # A single run is named in the title, a matrix over shifts by them: a narrow terminal has no
+    # room to say it twice.
+    start = int(len(rows) == 1 or all(row["shift"].startswith(row["name"]) for row in rows))
+    reused = sum(unit.reused for unit in units)
+    again = [f"{reused} of {len(units)} runs reused; --again runs them anew"] if reused else []
+    return Table(
+        title=f"{name}: {about.pop()}" if len(about) == 1 else name,
+        caption=board.caption,
+        headers=board.headers[start:],
+        rows=[board.cells(row)[start:] for row in rows],
+        lines=(*_all_answers(board, units), *again),
+    )
+
+
+def _all_answers(board: Board, units: Sequence[StoredUnit]) -> list[str]:
+    """Say how the answers fared that a method gives beside its own and the baseline's."""
+    shown = {(unit.main, unit.baseline) for unit in units}
+    if len(shown) > 1:
+        return []
+    names = [name for unit in units for name in unit.task.answers(unit.frame)]
+    if set(names) <= set(shown.pop()):
+        return []
+    total = sum(len(unit.frame) for unit in units)
+    told = (f"{name} {_value(board, units, name)}" for name in dict.fromkeys(names))
+    unit_of = "in %" if board.binary else f"mean {board.headline} of the runs"
+    return [f"all answers on the same {total} samples, {unit_of}: {', '.join(told)}"]
+
+
+def _value(board: Board, units: Sequence[StoredUnit], name: str) -> str:
+    if board.binary:
+        total = sum(len(unit.frame) for unit in units)
+        right = sum(
+            unit.score(name).sum() for unit in units if name in unit.task.answers(unit.frame)
+        )
+        return f"{100 * right / total:.1f}"
+    own = (board.headline, f"{name}/{board.headline}")
+    found = [unit.metrics[own[name != unit.main]] for unit in units]
+    return f"{sum(found) / len(found):.4g}"
+
+
+def best(units: Sequence[StoredUnit]) -> Iterator[tuple[str, StoredUnit]]:
+    """Yield the best unit by each headline, with what it is called."""
+    found = groups(units)
+    for board, alike in found:
+        pick = max if board.higher_is_better else min
+        chosen = pick(alike, key=lambda unit: unit.metrics[unit.task.headline])
+        yield "the best unit" if len(found) == 1 else f"the best unit by {board.headline}", chosen
+
+
+def markdown(units: Sequence[StoredUnit]) -> str:
+    """Return the leaderboard of units as Markdown, a table for each headline."""
+    boards = [board.markdown([row_of(unit) for unit in alike]) for board, alike in groups(units)]
+    return "\n".join(boards)
+
+
+def parent_metrics(resolved: Resolved, units: Sequence[StoredUnit]) -> dict[str, float]:
+    """Return the metrics of a run that stands above units.
+
+    Those that a matrix's runs have together, how many units there are, and means over the units
+    of what tables show, where they share one method and task.
+    """
+    found = aggregated(units) if len(resolved.experiments) == 1 else {}
+    count = len(units)
+    found |= {"units": float(count), "units/reused": float(sum(unit.reused for unit in units))}
+    if len({(unit.main, unit.task.kind) for unit in units}) > 1:
+        return found  # a mean over several methods is nobody's number
+    first = units[0]
+    names = [*first.task.tabled, f"{first.baseline}/{first.task.headline}", "seconds_per_sample"]
+    for name in names:
+        values = [unit.metrics[name] for unit in units if name in unit.metrics]
+        if len(values) == count:
+            found[f"mean/{name}"] = sum(values) / count
+    return found

@@ -1,0 +1,30 @@
+"""Schema of the task `classify`."""
+
+from collections.abc import Mapping
+from typing import ClassVar, Literal
+
+from hardy.tasks.base_spec import Metric, TaskBase
+
+
+class ClassifySpec(TaskBase):
+    """Say which one of some classes an image shows."""
+
+    metrics: ClassVar[Mapping[str, Metric]] = {
+        "accuracy": Metric("share of samples whose most probable class is right, 0 to 1", True),
+        "error": Metric("share of samples whose most probable class is wrong, 0 to 1", False),
+        "top5": Metric("share of samples whose class is among the five most probable", True),
+        "nll": Metric("mean negative log-likelihood of the right class, in nats", False),
+        "ece": Metric("expected calibration error, 0 to 1", False),
+        "entropy": Metric("mean entropy of the prediction, in nats", None),
+        "confidence": Metric("mean probability of the predicted class, 0 to 1", None),
+    }
+    joint: ClassVar[tuple[str, ...]] = (
+        "mean/accuracy",
+        "mean/error",
+        "mean/source/accuracy",
+        "mean/source/error",
+        "mce",
+        "source/mce",
+    )
+
+    kind: Literal["classify"] = "classify"
