@@ -19,7 +19,7 @@ from hardy.engine.setup import assemble
 from hardy.engine.supply import WEIGHTS
 from hardy.methods.source.spec import SourceSpec
 from hardy.models.build import build_network
-from hardy.models.weights import state_sha256
+from hardy.models.state import state_sha256
 from hardy.plan.units import OWN_WEIGHTS as OWN
 from hardy.plan.units import make_plan
 from hardy.registry.stores import default_stores

@@ -12,7 +12,7 @@ from hardy.core.errors import SpecError, WeightsError
 from hardy.models.build import build_model, build_network
 from hardy.models.names import open_clip_tags
 from hardy.models.spec import ModelSpec, OpenClipModel
-from hardy.models.weights import bare, state_sha256
+from hardy.models.state import bare, state_sha256
 from hardy.registry.bundle import WEIGHTS, write_weights
 from tests.models.clips import TEXT, VIT
 

@@ -28,7 +28,7 @@ from hardy.measure.leaderboard import leaderboard, leaderboard_row
 from hardy.measure.records import read_parquet, write_parquet
 from hardy.methods.features import clear_oldest
 from hardy.methods.fitting import Trainer
-from hardy.models.weights import state_sha256
+from hardy.models.state import state_sha256
 from hardy.plan.measured import work_label
 from hardy.plan.tracker import (
     FINGERPRINT_TAG,

@@ -4,12 +4,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from hardy.core.errors import TrackingError, WeightsError
+from hardy.models.state import WEIGHTS as WEIGHTS
+from hardy.models.weights import run_file
 from hardy.plan.tracker import Tracker
 from hardy.plan.units import PlannedUnit
 from hardy.results.stored import UnitResult
-
-WEIGHTS = "weights/weights.safetensors"
-"""Where the run of a method that yields weights leaves them."""
 
 
 def supplied(planned: PlannedUnit, made: Mapping[str, UnitResult], tracker: Tracker) -> PlannedUnit:
@@ -23,18 +22,18 @@ def supplied(planned: PlannedUnit, made: Mapping[str, UnitResult], tracker: Trac
     Raises:
         WeightsError: If that run left no weights.
     """
-    located = dict(planned.located)
+    located, references = dict(planned.located), planned.unit.experiment.weights()
     for path, source in planned.needs.items():
         run_id = _run_of(source, made)
         if run_id is None:
             continue  # it is finished, and its source's run is there no longer
         try:
-            file = tracker.artifact(run_id, WEIGHTS)
+            file = tracker.artifact(run_id, run_file(references[path]))
         except TrackingError as error:
             name = source.unit.experiment.name
             message = (
                 f"{planned.unit.experiment.name} begins with the weights of {name}, but its run "
-                f"{run_id} has no artifact {WEIGHTS}"
+                f"{run_id} has no artifact {run_file(references[path])}"
             )
             raise WeightsError(message, hint=f"Run {name} anew with --again.") from error
         located[path] = replace(located[path], path=file)

@@ -6,16 +6,34 @@ from pydantic import AfterValidator, Field
 
 from hardy.core.spec import Spec
 from hardy.models.files import content_identity
-
-_WEIGHTS = (
-    r"^(random|pretrained|(package|file):\S.*|[A-Z][A-Z0-9_]*|experiment:\S+"
-    r"|runs:/[A-Za-z0-9]+/\S+|models:/[^/@\s]+[/@][^/@\s]+)$"
+from hardy.models.reference import (
+    File,
+    From,
+    OfExperiment,
+    Package,
+    Random,
+    RunFile,
+    Tag,
+    Version,
+    WeightsRef,
 )
 
-Weights = Annotated[
-    str,
+_STORED = (OfExperiment, RunFile, Version)
+_PRETRAINED = Tag("pretrained", "pretrained")
+
+LibraryWeights = Annotated[
+    WeightsRef,
+    From(
+        (
+            Random,
+            _PRETRAINED,
+            Package,
+            File,
+            Tag("[A-Z][A-Z0-9_]*", "a tag of torchvision's"),
+            *_STORED,
+        )
+    ),
     Field(
-        pattern=_WEIGHTS,
         description="Where weights come from: `random`, `pretrained` (the library's hub), a "
         "torchvision tag such as IMAGENET1K_V1, `package:NAME` (weights a Python package ships), "
         "`file:PATH` (safetensors, or a state dict that torch opens with weights_only), "
@@ -41,7 +59,7 @@ class TimmModel(Spec):
 
     kind: Literal["timm"] = "timm"
     name: Annotated[str, Field(min_length=1, description="timm's model name, tag included.")]
-    weights: Weights = "pretrained"
+    weights: LibraryWeights = WeightsRef.of("pretrained")
 
 
 class TorchvisionModel(Spec):
@@ -49,7 +67,7 @@ class TorchvisionModel(Spec):
 
     kind: Literal["torchvision"] = "torchvision"
     name: Annotated[str, Field(min_length=1, description="torchvision's model name.")]
-    weights: Weights = "pretrained"
+    weights: LibraryWeights = WeightsRef.of("pretrained")
 
 
 class HardyModel(Spec):
@@ -61,14 +79,13 @@ class HardyModel(Spec):
         Field(description="MEMO's pre-activation ResNet-26 for 32 px, in groups of 8."),
     ] = "resnet26-gn8"
     weights: Annotated[
-        str,
+        WeightsRef,
+        From((Random, File, *_STORED)),
         Field(
-            pattern=r"^(random|file:\S.*|experiment:\S+|runs:/[A-Za-z0-9]+/\S+"
-            r"|models:/[^/@\s]+[/@][^/@\s]+)$",
             description="`random`, or where weights lie: `file:PATH`, `experiment:NAME`, "
             "`runs:/ID/PATH` or `models:/NAME@ALIAS`.",
         ),
-    ] = "random"
+    ] = WeightsRef.of("random")
     classes: Annotated[int, Field(ge=2, le=100_000, description="Number of outputs.")] = 10
 
 
@@ -96,15 +113,14 @@ class OpenClipModel(Spec):
         AfterValidator(lambda name: name.replace("/", "-")),
     ]
     weights: Annotated[
-        str,
+        WeightsRef,
+        From((Random, File, Tag("[a-z0-9][a-z0-9_]*", "a tag of open_clip's"), *_STORED)),
         Field(
-            pattern=r"^(random|file:\S.*|[a-z0-9][a-z0-9_]*|experiment:\S+"
-            r"|runs:/[A-Za-z0-9]+/\S+|models:/[^/@\s]+[/@][^/@\s]+)$",
             description="`random`, a tag of the architecture's pretrained weights, or where "
             "weights lie: `file:PATH`, `experiment:NAME`, `runs:/ID/PATH` or `models:/NAME@ALIAS`.",
             examples=["random", "openai", "file:PATH", "models:/NAME@champion"],
         ),
-    ] = "openai"
+    ] = WeightsRef.of("openai")
     quick_gelu: Annotated[
         bool | None,
         Field(

@@ -63,6 +63,15 @@ def expand(
     )
 
 
+def example(tree: Node) -> Experiment | None:
+    """Return the first of a tree's experiments, before any override; None if it is at fault."""
+    faults: list[Diagnostic] = []
+    axes = read_axes(tree, faults)
+    choice = Choice(axes, tuple(axis.values[0] for axis in axes), "")
+    unit = _unit(tree.without("matrix"), choice, [], faults)
+    return unit.experiment if unit else None
+
+
 def _set_matrix(
     tree: Node, overrides: Sequence[Override], faults: list[Diagnostic]
 ) -> tuple[Node, list[Override]]:

@@ -8,6 +8,7 @@ from hardy.core.spec import Spec
 from hardy.data.spec import DataSpec
 from hardy.explain.spec import ExplainSpec
 from hardy.methods import MethodSpec
+from hardy.models.reference import WeightsRef
 from hardy.models.spec import ModelSpec
 
 Scalar = bool | int | float | str | None
@@ -94,6 +95,15 @@ class Experiment(Spec):
         Field(alias="register", description="Policy under registry/ by which results compete."),
     ] = None
     compute: Annotated[Compute, Field(description="How the work is carried out.")] = Compute()
+
+    def models(self) -> dict[str, ModelSpec]:
+        """Return its model and the further ones of its method by dotted path, its own first."""
+        further = self.method.further_models
+        return {"model": self.model, **{f"method.{path}": each for path, each in further.items()}}
+
+    def weights(self) -> dict[str, WeightsRef]:
+        """Return the references to all models' weights by dotted path, its own first."""
+        return {f"{path}.weights": model.weights for path, model in self.models().items()}
 
     @model_validator(mode="after")
     def _samples_are_apart(self) -> Self:
