@@ -21,7 +21,7 @@ OWN = OpenClipModel(name="hardy-shapes", weights="random")
 
 
 def own(**changes) -> OpenClipModel:
-    return OWN.model_copy(update=changes)
+    return OpenClipModel.model_validate({**OWN.model_dump(), **changes})
 
 
 def test_the_own_architecture_is_small_and_for_small_images():

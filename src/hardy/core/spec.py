@@ -1,8 +1,10 @@
 """The base of every schema: frozen, strict about keys, documented field by field."""
 
-from typing import Any, ClassVar
+from functools import reduce
+from operator import or_
+from typing import Annotated, Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 
 class Spec(BaseModel):
@@ -26,6 +28,13 @@ class Spec(BaseModel):
         stated = {name: value for name, value in values.items() if value is not None}
         versions = (vars(part).get("VERSION", 0) for part in type(self).__mro__)
         return {"VERSION": sum(versions), **stated}
+
+
+def one_of(schemas: tuple[type[Spec], ...]) -> Any:  # noqa: ANN401 - a type, made of types
+    """Return the type of a field that holds one of some schemas, told apart by their `kind`."""
+    if len(schemas) == 1:
+        return schemas[0]
+    return Annotated[reduce(or_, schemas), Field(discriminator="kind")]
 
 
 def _identity(value: Any) -> Any:  # noqa: ANN401 - any field's value

@@ -1,6 +1,6 @@
 """What a spec may say about a model: its architecture and where its weights come from."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, Field
 
@@ -54,7 +54,14 @@ LibraryWeights = Annotated[
 ]
 
 
-class TimmModel(Spec):
+class ModelBase(Spec):
+    """Base of the models' schemas."""
+
+    compares_texts: ClassVar[bool] = False
+    """Whether it compares images with texts, so that methods can work on the texts."""
+
+
+class TimmModel(ModelBase):
     """A classifier of the timm library."""
 
     kind: Literal["timm"] = "timm"
@@ -62,7 +69,7 @@ class TimmModel(Spec):
     weights: LibraryWeights = WeightsRef.of("pretrained")
 
 
-class TorchvisionModel(Spec):
+class TorchvisionModel(ModelBase):
     """A classifier of torchvision."""
 
     kind: Literal["torchvision"] = "torchvision"
@@ -70,7 +77,7 @@ class TorchvisionModel(Spec):
     weights: LibraryWeights = WeightsRef.of("pretrained")
 
 
-class HardyModel(Spec):
+class HardyModel(ModelBase):
     """A network of hardy's own, for checkpoints that no library's architecture fits."""
 
     kind: Literal["hardy"] = "hardy"
@@ -99,8 +106,10 @@ def _one_place(template: str) -> str:
 Template = Annotated[str, AfterValidator(_one_place)]
 
 
-class OpenClipModel(Spec):
+class OpenClipModel(ModelBase):
     """An image-text model of open_clip: images against the texts of the dataset's classes."""
+
+    compares_texts: ClassVar[bool] = True
 
     kind: Literal["open_clip"] = "open_clip"
     name: Annotated[

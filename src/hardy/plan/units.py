@@ -17,7 +17,7 @@ from hardy.models.weights import Located
 from hardy.plan.inputs import Samples, located_of, samples_of
 from hardy.plan.tracker import Finder, PastRun, Stores
 from hardy.spec import Resolved, Unit
-from hardy.spec.experiment import Experiment
+from hardy.spec.experiment import PLAIN_TASK, Experiment
 
 T = TypeVar("T")
 
@@ -119,16 +119,16 @@ def fingerprint(experiment: Experiment, data_digest: str, weights: str) -> str:
     data = experiment.data.identity()
     # What the files hold counts, not where they lie.
     data["root"] = data_digest
-    model = experiment.model.identity() | {"weights": weights}
-    return digest(
-        {
-            "data": data,
-            "model": model,
-            "method": experiment.method.identity(),
-            "seed": experiment.seed,
-            "precision": experiment.precision,
-        }
-    )
+    parts = {
+        "data": data,
+        "model": experiment.model.identity() | {"weights": weights},
+        "method": experiment.method.identity(),
+        "seed": experiment.seed,
+        "precision": experiment.precision,
+    }
+    if experiment.task != PLAIN_TASK:
+        parts["task"] = experiment.task.identity()
+    return digest(parts)
 
 
 def make_plan(

@@ -99,6 +99,7 @@ def _unit(
     tree = choice.apply(tree, faults)
     for override in overrides:
         tree = assign(tree, override.path, override.value, override.key, faults)
+    tree = _spelled_out(tree)
     named = _labelled(tree, choice.label)
     faults.extend(experiment_faults(tree))
     experiment = check(Experiment, named, faults)
@@ -106,6 +107,14 @@ def _unit(
         return None
     values = {a.name: v.plain() for a, v in zip(choice.axes, choice.values, strict=True)}
     return Unit(experiment, values, origins(tree))
+
+
+def _spelled_out(tree: Node) -> Node:
+    """Return a tree whose task, where it is a text alone, is a mapping of its kind."""
+    task = tree.child("task")
+    if task is None or not isinstance(task.value, str) or not isinstance(tree.value, dict):
+        return tree
+    return replace(tree, value={**tree.value, "task": replace(task, value={"kind": task})})
 
 
 def _labelled(tree: Node, label: str) -> Node:

@@ -10,6 +10,10 @@ from hardy.explain.spec import ExplainSpec
 from hardy.methods import MethodSpec
 from hardy.models.reference import WeightsRef
 from hardy.models.spec import ModelSpec
+from hardy.tasks import TASKS, TaskSpec
+
+PLAIN_TASK = TASKS[0].model_validate({})
+"""The task of an experiment that names none; it is outside the fingerprint."""
 
 Scalar = bool | int | float | str | None
 
@@ -80,6 +84,10 @@ class Experiment(Spec):
         ),
     ]
     description: Annotated[str, Field(description="One line for listings.")] = ""
+    task: Annotated[
+        TaskSpec,
+        Field(description="What an answer is, and how it is judged; a kind alone, or a mapping."),
+    ] = PLAIN_TASK
     data: Annotated[DataSpec, Field(description="Which samples, under which shift.")]
     model: Annotated[ModelSpec, Field(description="Architecture and weights.")]
     method: Annotated[MethodSpec, Field(description="How the model is trained or adapted.")]
@@ -116,9 +124,20 @@ class Experiment(Spec):
         return self
 
     @model_validator(mode="after")
+    def _task_is_answered(self) -> Self:
+        for method, _ in self.method.pairs(self.model):
+            if method.tasks and self.task.kind not in method.tasks:
+                message = (
+                    f"method {method.kind} does not answer the task {self.task.kind}, but "
+                    f"{', '.join(method.tasks)}"
+                )
+                raise ValueError(message)
+        return self
+
+    @model_validator(mode="after")
     def _texts_need_an_image_text_model(self) -> Self:
         for method, model in self.method.pairs(self.model):
-            if method.reads_texts and model.kind != "open_clip":
+            if method.reads_texts and not model.compares_texts:
                 message = (
                     f"method {method.kind} needs a model of images and texts, which model.kind "
                     f"{model.kind} is not; set model.kind to open_clip"
