@@ -21,13 +21,13 @@ from unittest.mock import patch
 
 import numpy as np
 import torch
+from hardy.engine.entries import Entry, Shard, entries
 from torch import nn
 
 from benchmarks.published_memo import PublishedMemo
 from benchmarks.timing import compare, compare_seconds
 from hardy.data.view_spec import Cut
 from hardy.engine.device import spread
-from hardy.engine.entries import Entry, Shard, entries
 from hardy.engine.executor import sharded
 from hardy.engine.setup import Bench, assemble
 from hardy.methods.base import Subject

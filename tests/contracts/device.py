@@ -63,7 +63,11 @@ class Away(Tensor):
 
     @classmethod
     def __torch_dispatch__(
-        cls, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
+        cls,
+        func: Any,
+        types: Any,
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
         return _dispatched(func, tuple(args), dict(kwargs or {}))
 
@@ -72,7 +76,11 @@ class _Watch(TorchDispatchMode):
     """Sees the operations that make tensors out of nothing, which a tensor itself does not."""
 
     def __torch_dispatch__(
-        self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
+        self,
+        func: Any,
+        types: Any,
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
         return _dispatched(func, tuple(args), dict(kwargs or {}))
 

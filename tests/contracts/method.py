@@ -5,9 +5,6 @@ from dataclasses import replace
 
 import pytest
 import torch
-from hardy.tasks.build import build_task
-from hardy.tasks.classify.spec import ClassifySpec
-from tests.contracts.device import another_device
 from torch import Tensor, nn
 
 from hardy.data.preprocess import Preprocess
@@ -15,6 +12,9 @@ from hardy.methods.base import Adapts, Method, Outcome, Subject, outcome_of
 from hardy.methods.base_spec import MethodBase
 from hardy.methods.build import build_method as build
 from hardy.models.model import Model
+from hardy.tasks.build import build_task
+from hardy.tasks.classify.spec import ClassifySpec
+from tests.contracts.device import another_device
 
 PLAIN = Preprocess(
     size=16, resize=16, interpolation="bilinear", mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)

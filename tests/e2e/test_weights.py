@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from click.testing import CliRunner
+from hardy.engine.supply import WEIGHTS
 from mlflow import MlflowClient
 from safetensors.torch import save_file
 
@@ -16,10 +17,9 @@ from hardy.core.hashing import file_sha256
 from hardy.engine.progress import Reporter
 from hardy.engine.runner import run_plan
 from hardy.engine.setup import assemble
-from hardy.engine.supply import WEIGHTS
 from hardy.methods.source.spec import SourceSpec
 from hardy.models.build import build_network
-from hardy.models.weights import state_sha256
+from hardy.models.state import state_sha256
 from hardy.plan.units import OWN_WEIGHTS as OWN
 from hardy.plan.units import make_plan
 from hardy.registry.stores import default_stores

@@ -42,7 +42,10 @@ CASES = {
             ],
         },
     ),
-    "contrastive": (CLIP, {"validate_on": {"split": "test", "samples": 8}, "epochs": 1, "batch": 8}),
+    "contrastive": (
+        CLIP,
+        {"validate_on": {"split": "test", "samples": 8}, "epochs": 1, "batch": 8},
+    ),
 }
 
 

@@ -4,9 +4,9 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
+from hardy.engine.supply import WEIGHTS, supplied
 
 from hardy.core.errors import TrackingError, WeightsError
-from hardy.engine.supply import WEIGHTS, supplied
 from hardy.plan.units import OWN_WEIGHTS as OWN
 from hardy.spec import Unit
 from tests.plan.helpers import Asked, Shelf, experiment, finished, resolved

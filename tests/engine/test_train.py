@@ -6,11 +6,11 @@ import torch
 from hardy.core.errors import MethodError, SpecError, TrackingError
 from hardy.data.open import open_dataset
 from hardy.engine.checkpoint import Checkpoint, TrainState
-from hardy.engine.progress import Reporter
 from hardy.engine.fit import fit
+from hardy.engine.progress import Reporter
+from hardy.engine.setup import set_up
 from hardy.engine.signals import Stopped
 from hardy.engine.smoke import smoke
-from hardy.engine.setup import set_up
 from hardy.models.state import WEIGHTS
 from hardy.models.weights import Located
 from hardy.spec import Resolved, Unit

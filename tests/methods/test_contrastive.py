@@ -10,8 +10,8 @@ from hardy.core.errors import SpecError
 from hardy.data.item import Batch, Targets
 from hardy.data.open import open_dataset
 from hardy.data.spec import DataSpec
-from hardy.methods.contrastive.method import ContrastiveLearner, contrastive_loss, cropped
 from hardy.methods.base import Subject
+from hardy.methods.contrastive.method import ContrastiveLearner, contrastive_loss, cropped
 from hardy.methods.contrastive.spec import ContrastiveSpec
 from hardy.methods.fitting import schedule
 from hardy.models.model import Model

@@ -14,8 +14,8 @@ from hardy.methods.optim_spec import AdamW, Sgd
 from hardy.methods.tpt.method import Tpt
 from hardy.methods.tpt.spec import Cocoop, Coop, Random, TptSpec, Words
 from hardy.models.model import Model
-from tests.contracts.plain_tpt import WIDTH, Plain, double, entropy, follow
 from tests.contracts.method import MethodContract, build_method, some_subject, some_views
+from tests.contracts.plain_tpt import WIDTH, Plain, double, entropy, follow
 from tests.contracts.zero_shot import NAMES, CustomTextCLIP, small_clip, small_zero_shot, tokenizer
 
 FEW = Cut(count=6)

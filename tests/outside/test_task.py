@@ -29,12 +29,14 @@ print("TOLD " + json.dumps(told))
 
 
 def mean_masks() -> torch.Tensor:
-    """Return how often each pixel of the grid is of each class, (C, side, side), on other images."""
+    """Return how often each pixel is of each class on other images, (C, side, side)."""
     dataset = open_dataset(DataSpec.model_validate(SHAPES))
     counts = torch.full((CLASSES, SIDE, SIDE), 0.1)
     for sample in dataset.samples:
         mask = np.asarray(dataset.read_mask(sample))[::2, ::2]
-        counts += torch.nn.functional.one_hot(torch.tensor(mask.astype(int)), CLASSES).permute(2, 0, 1)
+        counts += torch.nn.functional.one_hot(torch.tensor(mask.astype(int)), CLASSES).permute(
+            2, 0, 1
+        )
     return counts / counts.sum(0)
 
 

@@ -4,9 +4,9 @@ import os
 from collections import defaultdict
 
 import pytest
+from hardy.engine.entries import Shard
 
 from hardy.data.open import open_dataset
-from hardy.engine.entries import Shard
 from hardy.engine.executor import sharded
 from hardy.measure.paired import flips, mcnemar
 from hardy.models.weights import locate

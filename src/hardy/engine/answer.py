@@ -227,7 +227,7 @@ class _Tally:
         for name in self._task.answers(frame):
             score = self._task.score(frame, name)
             before = self._sums.get(name, np.zeros(2))
-            self._sums[name] = before + (float(score.sum()), len(score))
+            self._sums[name] = before + np.array([score.sum(), len(score)])
         means = ((name, total / count) for name, (total, count) in self._sums.items())
         if self._task.binary:
             return "  ".join(f"{name} {mean:.1%}" for name, mean in means)

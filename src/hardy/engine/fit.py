@@ -32,13 +32,11 @@ from hardy.engine.train import Training, train
 from hardy.methods.base import Method, Subject
 from hardy.methods.base_spec import Role
 from hardy.methods.fitting import Fits, Learner
-from hardy.models.state import MANIFEST, read_fitted, write_fitted
+from hardy.models.state import MANIFEST, manifest_of, read_fitted, write_fitted
 from hardy.plan.tracker import Run
 
 
-def fit(
-    setup: Setup, checkpoint: Checkpoint, run: Run, reporter: Reporter
-) -> Path | None:
+def fit(setup: Setup, checkpoint: Checkpoint, run: Run, reporter: Reporter) -> Path | None:
     """Let the method learn, unless it has in this run, and load what it learned from the files.
 
     Args:
@@ -61,8 +59,8 @@ def fit(
     if not (folder / MANIFEST).is_file():
         found = setup.method.fit(_Work(setup, checkpoint, run, reporter))
         write_fitted(folder, found)
-    for file in sorted(folder.iterdir(), key=lambda file: (file.name == MANIFEST, file.name)):
-        run.artifact(file, f"weights/{file.name}")
+    for path in (*manifest_of(folder / MANIFEST), MANIFEST):
+        run.artifact(folder / path, path)
     load_fitted(setup.method, folder)
     return folder
 
@@ -74,7 +72,8 @@ def load_fitted(method: Method, folder: Path | None) -> None:
         WeightsError: If a file is damaged.
     """
     if folder is not None and isinstance(method, Fits):
-        method.load(read_fitted(folder))
+        files = (*manifest_of(folder / MANIFEST), MANIFEST)
+        method.load(read_fitted([folder / path for path in files]))
 
 
 def fitted_folder(run_id: str) -> Path:
@@ -90,9 +89,7 @@ def discard(run_id: str) -> None:
 class _Work:
     """What a method may ask of the engine: see `hardy.methods.fitting.Work`."""
 
-    def __init__(
-        self, setup: Setup, checkpoint: Checkpoint, run: Run, reporter: Reporter
-    ) -> None:
+    def __init__(self, setup: Setup, checkpoint: Checkpoint, run: Run, reporter: Reporter) -> None:
         self.seed = setup.experiment.seed
         self.device: torch.device = setup.fabric.device
         self.task = setup.task

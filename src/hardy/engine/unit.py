@@ -4,7 +4,7 @@ import json
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from time import sleep
 from types import MappingProxyType
@@ -126,14 +126,14 @@ def ending(run: Run) -> Iterator[None]:
         run.end(Status.FINISHED)
 
 
-def _carry_out(
-    planned: PlannedUnit, run: Run, checkpoint: Checkpoint, reporter: Reporter
-) -> None:
+def _carry_out(planned: PlannedUnit, run: Run, checkpoint: Checkpoint, reporter: Reporter) -> None:
     experiment = planned.unit.experiment
     run.text(dump(experiment), SPEC)
     run.params(leaves(experiment))
     data = _datasets(planned)
-    check_apart(experiment.name, {**data}, planned.trained_on)
+    check_apart(
+        experiment.name, {str(role): each for role, each in data.items()}, planned.trained_on
+    )
     setup = set_up(experiment, planned.located, data)
     _note_inputs(setup, run, reporter)
     check_source(setup)
@@ -170,10 +170,11 @@ def _note_inputs(setup: Setup, run: Run, reporter: Reporter) -> None:
             "hardy.device": setup.fabric.device.type,
         }
     )
-    for path, model in zip(setup.located, setup.models, strict=True):
-        if model.loaded is not None and model.loaded.told:
+    for (path, reference), model in zip(experiment.weights().items(), setup.models, strict=True):
+        # Weights that fit as they are need no word.
+        if model.loaded is not None and (reference.identity() or model.loaded.missing):
             reporter.say(f"{experiment.name}: {path}: {model.loaded.line()}")
-            run.text(model.loaded.as_json(), f"weights/loaded-{path}.json")
+            run.text(json.dumps(asdict(model.loaded), indent=1), f"weights/loaded/{path}.json")
 
 
 def _judge(setup: Setup, frame: pd.DataFrame, run: Run) -> None:
@@ -202,9 +203,7 @@ def keep(run: Run, folder: Path, path: str, content: Content) -> None:
     run.artifact(file, path)
 
 
-def with_weights(
-    planned: PlannedUnit, made: Mapping[str, str], tracker: Tracker
-) -> PlannedUnit:
+def with_weights(planned: PlannedUnit, made: Mapping[str, str], tracker: Tracker) -> PlannedUnit:
     """Return a unit with the files of all weights that other units' runs yield.
 
     Args:

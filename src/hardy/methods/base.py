@@ -9,7 +9,6 @@ none that answers sees a label.
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from time import perf_counter
 from typing import Any, ClassVar, cast
 
@@ -137,9 +136,10 @@ def outcome_of(method: Method, subject: Subject) -> Outcome:
         subject: The image.
     """
     if isinstance(method, Adapts):
-        found = method.predict(subject)
-        method.reset()
-        return found
+        try:
+            return method.predict(subject)
+        finally:
+            method.reset()
     start = perf_counter()
     answers = cast("Answers", method).answer(subject.views[:1])
     elapsed = 1e3 * (perf_counter() - start)

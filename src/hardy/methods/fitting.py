@@ -19,7 +19,7 @@ from hardy.methods.base import Subject
 from hardy.methods.base_spec import Role
 from hardy.methods.optim import build_optimizer
 from hardy.methods.training_spec import TrainingSpec
-from hardy.models.weights import bare
+from hardy.models.state import bare, copied
 from hardy.tasks.base import Task
 
 _WEIGHTS, _OPTIMIZER = "weights", "optimizer"
@@ -203,11 +203,6 @@ def schedule(step: int, steps: int, warmup: float) -> float:
     if step < rising:
         return (step + 1) / rising
     return 0.5 * (1 + math.cos(math.pi * (step - rising) / (steps - rising)))
-
-
-def copied(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return copies on the CPU that share no memory, which safetensors would refuse."""
-    return {name: t.detach().cpu().contiguous().clone() for name, t in tensors.items()}
 
 
 def _below(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -8,6 +8,7 @@ from hardy.data.cards import DATASETS
 from hardy.data.dataset import Dataset
 from hardy.data.open import dataset_if_there, open_dataset
 from hardy.data.spec import DataSpec
+from hardy.models.reference import File, Package, RunFile, Version
 from hardy.models.spec import ModelSpec
 from hardy.models.weights import Located, locate
 from hardy.plan.tracker import Stores
@@ -63,28 +64,26 @@ def located_of(model: ModelSpec, stores: Stores, *, absent_ok: bool = False) -> 
     try:
         return _located(model, stores)
     except (WeightsError, RegistryError) as error:
-        weights = model.weights
-        if not absent_ok or not weights.startswith(("file:", "package:", "models:")):
+        source = model.weights.source
+        if not absent_ok or not isinstance(source, File | Package | Version):
             raise
-        told = str(error.hint) if weights.startswith("models:") else error.message
-        return Located(None, f"absent:{weights}", absent=told)
+        told = str(error.hint) if isinstance(source, Version) else error.message
+        return Located(None, f"absent:{source}", absent=told)
 
 
 def _located(model: ModelSpec, stores: Stores) -> Located:
-    scheme, _, rest = model.weights.partition(":")
-    if scheme == "runs":
-        run_id, _, path = rest.removeprefix("/").partition("/")
-        return _of_run(model.weights, run_id, path, stores)
-    if scheme == "models":
-        name, _, which = rest.removeprefix("/").replace("@", "/").partition("/")
-        return stores.version(name, which)
+    source = model.weights.source
+    if isinstance(source, RunFile):
+        return _of_run(source, stores)
+    if isinstance(source, Version):
+        return stores.version(source.name, source.which)
     return locate(model)
 
 
-def _of_run(uri: str, run_id: str, path: str, stores: Stores) -> Located:
+def _of_run(source: RunFile, stores: Stores) -> Located:
     """Find weights that a run left."""
-    file = stores.run_file(run_id, path)
+    file = stores.run_file(source.run_id, source.path)
     if file.suffix != ".safetensors":
-        message = f"{uri} is no .safetensors file"
+        message = f"{source} is no .safetensors file"
         raise WeightsError(message, hint="A run's weights are read from safetensors alone.")
     return Located(file, f"sha256:{file_sha256(file)}")

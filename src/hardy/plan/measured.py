@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, fields
 
 from hardy.core.cache import default_cache
 from hardy.core.hashing import digest
+from hardy.models.reference import Library, Random
 from hardy.plan.machine import machine
 from hardy.spec.experiment import Experiment
 
@@ -43,12 +44,12 @@ def measured_as(experiment: Experiment) -> dict[str, str | int]:
     """Return what a measurement depends on: the model, the precision, and the machine."""
     model = experiment.model
     # torchvision's input size belongs to the weights' tag; timm's to the model's name.
-    tagged = model.kind == "torchvision" and ":" not in model.weights
+    tagged = model.kind == "torchvision" and isinstance(model.weights.source, Random | Library)
     return {
         "format": _FORMAT,
         "kind": model.kind,
         "name": model.name,
-        "tag": model.weights if tagged else "",
+        "tag": str(model.weights) if tagged else "",
         "precision": experiment.precision,
         "machine": machine(experiment.compute.device),
     }

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
-from hardy.core.hashing import digest
+from hardy.core.hashing import canonical_json, digest
 from hardy.core.variables import stated_path
 from hardy.data.dataset import Dataset
 from hardy.data.held_out_spec import HeldOut
@@ -18,6 +18,7 @@ from hardy.plan.inputs import Samples, located_of, samples_of
 from hardy.plan.tracker import Finder, PastRun, Stores
 from hardy.spec import Resolved, Unit
 from hardy.spec.experiment import Experiment
+from hardy.tasks import PLAIN_TASK
 
 T = TypeVar("T")
 
@@ -119,16 +120,16 @@ def fingerprint(experiment: Experiment, data_digest: str, weights: str) -> str:
     data = experiment.data.identity()
     # What the files hold counts, not where they lie.
     data["root"] = data_digest
-    model = experiment.model.identity() | {"weights": weights}
-    return digest(
-        {
-            "data": data,
-            "model": model,
-            "method": experiment.method.identity(),
-            "seed": experiment.seed,
-            "precision": experiment.precision,
-        }
-    )
+    parts = {
+        "data": data,
+        "model": experiment.model.identity() | {"weights": weights},
+        "method": experiment.method.identity(),
+        "seed": experiment.seed,
+        "precision": experiment.precision,
+    }
+    if experiment.task != PLAIN_TASK:
+        parts["task"] = experiment.task.identity()
+    return digest(parts)
 
 
 def make_plan(
@@ -264,15 +265,20 @@ class _Draft:
         )
 
     def _located(self, unit: Unit) -> dict[str, Located]:
-        experiment = unit.experiment
-        further = experiment.method.further_models
-        models = {"model": experiment.model, **{f"method.{p}": m for p, m in further.items()}}
+        models = unit.experiment.models()
         return {
             f"{path}.weights": self._weights_of(model, unit.needs.get(f"{path}.weights"))
             for path, model in models.items()
         }
 
     def _weights_of(self, model: ModelSpec, source: Unit | None) -> Located:
+        """Find a model's weights; what is taken of them is part of what they are."""
+        found = self._found(model, source)
+        taken = model.weights.identity()
+        identity = f"{found.identity}?{canonical_json(taken)}" if taken else found.identity
+        return replace(found, identity=identity)
+
+    def _found(self, model: ModelSpec, source: Unit | None) -> Located:
         if source is not None:
             return Located(None, f"run:{self.fingerprint(source)}")
         return _once(

@@ -23,7 +23,7 @@ from hardy.data.preprocess import Preprocess
 from hardy.measure.records import write_parquet
 from hardy.methods import MethodSpec
 from hardy.models.spec import ModelSpec
-from hardy.models.weights import bare
+from hardy.models.state import bare
 from hardy.tasks import TASKS, TaskSpec
 from hardy.tasks.base import Task
 from hardy.tasks.build import build_task

@@ -19,14 +19,14 @@ from torch import Tensor
 from hardy.core.catalog import did_you_mean
 from hardy.core.errors import RegistryError, WeightsError
 from hardy.core.hashing import file_sha256
-from hardy.core.spec import Spec
 from hardy.data.views import make_views
 from hardy.explain.point import point_as_shares
-from hardy.methods.base import Subject, TestTimeMethod
+from hardy.methods.base import Method, Subject, outcome_of
+from hardy.methods.base_spec import MethodBase
 from hardy.methods.build import build_method, views_of
 from hardy.models.build import build_network, ready
 from hardy.models.model import Model
-from hardy.models.weights import bare
+from hardy.models.state import bare
 from hardy.registry.bundle import CARD, WEIGHTS, Card, read_card
 from hardy.registry.inputs import content_id
 
@@ -82,7 +82,7 @@ class Predictor:
         self.model = model
         self.device = device
         self.task = card.build_task()
-        self._built: tuple[Spec, TestTimeMethod] | None = None
+        self._built: tuple[MethodBase, Method] | None = None
         self._lock = threading.Lock()
 
     def predict(
@@ -162,7 +162,7 @@ class Predictor:
             answers.extend(self.task.answer(outputs))
         return answers
 
-    def _adapted(self, image: Image.Image, spec: Spec, seed: int) -> Tensor:
+    def _adapted(self, image: Image.Image, spec: MethodBase, seed: int) -> Tensor:
         method, asked = self._method(spec), views_of(spec)
         pixels, name = self._pixels(image)[None], content_id(image)
         if asked is not None:
@@ -171,14 +171,11 @@ class Predictor:
             point = point_as_shares(self.model, plain) if asked.at_point else None
             pixels = make_views(image, asked, size, seed, name, plain, point=point).pixels
         subject = Subject(self._normalised(pixels), name, seed, np.asarray(image))
-        try:
-            with torch.enable_grad(), self._autocast():
-                return method.predict(subject).answers[self.card.main]
-        finally:
-            method.reset()
+        with torch.enable_grad(), self._autocast():
+            return outcome_of(method, subject).answers[self.card.main]
 
-    def _method_spec(self, views: int) -> Spec:
-        spec: Spec = self.card.method
+    def _method_spec(self, views: int) -> MethodBase:
+        spec: MethodBase = self.card.method
         if not views:
             return spec
         asked = views_of(spec)
@@ -192,9 +189,9 @@ class Predictor:
             message = f"{views} views: {error.errors()[0]['msg']}"
             raise RegistryError(message, hint="Ask for another number of views.") from error
 
-    def _method(self, spec: Spec) -> TestTimeMethod:
+    def _method(self, spec: MethodBase) -> Method:
         if self._built is None or self._built[0] != spec:
-            self._built = (spec, build_method(spec, self.model))
+            self._built = (spec, build_method(spec, [self.model], self.task))
         return self._built[1]
 
     def _pixels(self, image: Image.Image) -> Tensor:

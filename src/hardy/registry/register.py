@@ -14,10 +14,11 @@ from mlflow.entities import LoggedModelOutput
 from hardy._version import __version__
 from hardy.core.errors import RegistryError
 from hardy.data.open import open_dataset
-from hardy.engine.supply import WEIGHTS as RUN_WEIGHTS
 from hardy.models.build import build_model
 from hardy.models.model import Model
-from hardy.plan.inputs import Located
+from hardy.models.state import WEIGHTS as RUN_WEIGHTS
+from hardy.models.weights import Located
+from hardy.plan.units import OWN_WEIGHTS
 from hardy.registry.bundle import Card, joint_fingerprint, write_bundle, write_weights
 from hardy.registry.gates import DATA, KEY
 from hardy.registry.package import save_pyfunc
@@ -108,7 +109,7 @@ def _weights(units: Sequence[StoredUnit]) -> Located:
     if first.planned is None:
         message = f"{first.name}: it is not known where the weights of run {first.run_id} are"
         raise RegistryError(message, hint="Run the experiment; a finished run is reused.")
-    return first.planned.located
+    return first.planned.located[OWN_WEIGHTS]
 
 
 def register(

@@ -11,6 +11,9 @@ from hardy.tasks.classify.spec import ClassifySpec
 
 TASKS: tuple[type[TaskBase], ...] = (ClassifySpec,)
 
+PLAIN_TASK: TaskBase = ClassifySpec()
+"""The task of an experiment that names none; it is outside the fingerprint."""
+
 if TYPE_CHECKING:
     TaskSpec = TaskBase
 else:

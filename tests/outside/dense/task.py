@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pandas as pd
 import torch
+from hardy.tasks.dense.spec import DenseSpec
 from PIL import Image
 from torch import Tensor
 from torch.nn import functional
@@ -14,7 +15,6 @@ from hardy.data.item import Targets
 from hardy.measure.bootstrap import resampled
 from hardy.measure.records import column
 from hardy.tasks.base import Content, Task
-from hardy.tasks.dense.spec import DenseSpec
 
 
 class Dense(Task):

@@ -15,7 +15,7 @@ from torch.nn import functional
 from hardy.core.cache import default_cache
 from hardy.core.hashing import digest
 from hardy.models.clip.encode import text_features
-from hardy.models.weights import state_sha256
+from hardy.models.state import state_sha256
 
 # Fewer texts are read in less time than the weights' digest takes; 1,000 classes in 80 templates
 # are 80,000 texts, and minutes.
