@@ -11,8 +11,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import pytest
 import torch
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map_only
 
@@ -85,23 +87,29 @@ class _Watch(TorchDispatchMode):
         return _dispatched(func, tuple(args), dict(kwargs or {}))
 
 
+class _Products(TorchFunctionMode):
+    """Does a vector times a matrix by hand: torch changes a result's shape in place there.
+
+    A tensor that only stands for another cannot follow that.
+    """
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        if func in (torch.matmul, Tensor.matmul, Tensor.__matmul__) and args[0].dim() == 1:
+            return torch.mm(args[0].unsqueeze(0), args[1]).squeeze(0)
+        return func(*args, **(kwargs or {}))
+
+
 @contextmanager
 def another_device() -> Iterator[torch.device]:
     """Give a device that is not there, for as long as the context lasts."""
-    with pytest_patch() as patch, _Watch():
+    with pytest.MonkeyPatch.context() as patch, _Products(), _Watch():
         patch.setattr(torch, "tensor", _moved_after(torch.tensor))
         patch.setattr(torch, "as_tensor", _moved_after(torch.as_tensor))
         patch.setattr(torch, "autocast", _autocast_here(torch.autocast))
         patch.setattr(torch, "Generator", _generator_here(torch.Generator))
         yield DEVICE
-
-
-@contextmanager
-def pytest_patch() -> Iterator[Any]:
-    import pytest
-
-    with pytest.MonkeyPatch.context() as patch:
-        yield patch
 
 
 def _dispatched(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

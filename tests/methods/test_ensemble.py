@@ -1,6 +1,7 @@
 """Ensembles against formulas written out in numpy, float64, without their own code."""
 
 import copy
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from hardy.data.item import Targets
 from hardy.data.view_spec import AugMix, Cut, Identity
 from hardy.methods.base import Subject
 from hardy.methods.ensemble.method import Ensemble
@@ -229,14 +231,44 @@ def test_a_temperature_is_bounded_where_every_answer_is_right():
     assert fit_temperature(log_p, np.arange(4)) == pytest.approx(0.1, rel=1e-3)
 
 
-def test_fitting_sets_one_temperature_a_member():
-    method = built(two_models())
+class Works:
+    """Has eight labelled images, and keeps nothing."""
+
+    def __init__(self):
+        self.logged, self.keys = {}, []
+
+    def data(self, role):
+        return SimpleNamespace(samples=range(8))
+
+    def subjects(self, role):
+        assert role == "fit"
+        return [(subject(seed), Targets(torch.tensor([seed % 5]))) for seed in range(8)]
+
+    def kept(self, kind, key, make):
+        self.keys.append((kind, key))
+        return make()
+
+    def log(self, values):
+        self.logged |= values
+
+    def say(self, news):
+        assert "8 held-out samples" in news
+
+
+def test_fitting_gives_one_temperature_a_member_and_sets_none():
+    method, work = built(two_models()), Works()
     opinions = torch.stack([method.unscaled(subject(seed)) for seed in range(8)]).numpy()
     labels = np.arange(8) % 5
-    metrics = method.fit(opinions, labels)
+    given = list(method.temperatures)
+    fitted = method.fit(work)
     expected = [fit_temperature(opinions[:, m], labels) for m in (0, 1)]
-    assert metrics == {"temperature/first": expected[0], "temperature/second": expected[1]}
+    assert list(fitted) == ["temperatures"]
+    assert fitted["temperatures"].tolist() == expected
+    assert work.logged == {"temperature/first": expected[0], "temperature/second": expected[1]}
+    assert method.temperatures == given
+    method.load(fitted)
     assert method.temperatures == expected
+    assert len(set(map(str, work.keys))) == 1
 
 
 def test_the_opinions_that_are_fitted_are_those_of_the_views_before_any_step():
