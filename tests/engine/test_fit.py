@@ -1,19 +1,23 @@
-"""Temperatures from held-out samples, through the real loading code."""
+"""Temperatures from held-out samples: fitted once, kept as files, loaded by whoever answers."""
 
+import json
 from dataclasses import replace
 
-import numpy as np
 import pytest
-from hardy.cli.inputs import INPUTS
-from safetensors.numpy import load
 
 from hardy.core.cache import default_cache
-from hardy.core.errors import DataError
-from hardy.engine.fit import learn
-from hardy.engine.setup import assemble
-from hardy.methods.ensemble.pool import fit_temperature
+from hardy.core.errors import DataError, WeightsError
+from hardy.data.leaks import check_apart
+from hardy.engine.answer import rows
+from hardy.engine.checkpoint import Checkpoint
+from hardy.engine.fit import discard, fit, fitted_folder, load_fitted
+from hardy.engine.progress import Reporter
+from hardy.engine.setup import set_up
+from hardy.models.state import FITTED, MANIFEST
 from hardy.plan.units import make_plan
+from hardy.registry.stores import default_stores
 from hardy.spec import resolve
+from tests.engine.runs import KeptRun
 
 SPEC = """\
 name: pair
@@ -21,13 +25,13 @@ data:
   dataset: shapes
   shapes: {count: 24, size: 32}
   partition: {fractions: {fit: 0.5, test: 0.5}, part: test}
-model: {kind: timm, name: test_resnet, weights: random}
+model: {kind: hardy, weights: random, classes: 6}
 method:
   kind: ensemble
   members:
     - {name: a, method: {kind: memo, views: {kind: cut, count: 3}, bn_prior: null}}
     - name: b
-      model: {kind: timm, name: test_vit, weights: random}
+      model: {kind: open_clip, name: hardy-shapes, weights: random}
       method: {kind: view_ensemble, views: {kind: cut, count: 3}}
   temperatures: {part: fit}
 compute: {workers: 0, device: cpu}
@@ -35,65 +39,98 @@ compute: {workers: 0, device: cpu}
 
 
 @pytest.fixture
-def planned(tmp_path, monkeypatch):
-    """A bench on a spec, with outputs of the models cut to the six shapes."""
-    from hardy.engine import setup as module
-
-    monkeypatch.setattr(module, "_check_classes", lambda *_: None)
+def planned(tmp_path):
     file = tmp_path / "pair.yaml"
     file.write_text(SPEC)
-    return lambda *overrides: make_plan(resolve(str(file), overrides), INPUTS, None).units[0]
+    return lambda *overrides: make_plan(
+        resolve(str(file), overrides), default_stores(), None
+    ).units[0]
 
 
-def kept() -> list[str]:
-    return [entry.key for entry in default_cache().entries() if entry.kind == "opinions"]
+def set_up_of(unit):
+    data = {role: samples.dataset for role, samples in unit.samples.items()}
+    return set_up(unit.unit.experiment, unit.located, data)
 
 
-def bench_of(unit):
-    return assemble(unit.unit.experiment, unit.located)
+def fitted(setup, run_id="run"):
+    run = KeptRun(run_id)
+    folder = fit(setup, Checkpoint(run_id, "f" * 32), run, Reporter())
+    return run, folder
 
 
-def test_temperatures_are_fitted_on_the_other_part_and_kept(planned, monkeypatch):
-    bench = bench_of(planned())
-    said = []
-    metrics = learn(bench, said.append)
-    assert said == ["asks the members for 12 held-out samples"]
-    held = {s.id for s in bench.dataset.samples}
-    content = load(default_cache().get("opinions", kept()[0]))
-    assert content["opinions"].shape[:2] == (12, 2)
-    expected = [fit_temperature(content["opinions"][:, m], content["labels"]) for m in (0, 1)]
-    assert list(metrics) == ["temperature/a", "temperature/b"]
-    assert bench.method.temperatures == pytest.approx(expected)
-    assert len(held) == 12
-    # Another process, or a resumed run, asks nobody again and has the same numbers.
-    again = bench_of(planned())
+def test_temperatures_are_files_of_the_run_and_come_from_them(planned):
+    setup = set_up_of(planned())
+    run, folder = fitted(setup)
+    (temperatures,) = run.files[FITTED].values()
+    assert list(run.files) == [FITTED, MANIFEST]  # what vouches for the others comes last
+    assert setup.method.temperatures == temperatures.tolist()
+    assert [run.values[f"temperature/{name}"] for name in "ab"] == temperatures.tolist()
+    assert len({round(value, 3) for value in (1.0, *temperatures.tolist())}) == 3
+    assert json.loads((folder / MANIFEST).read_text()).keys() == {FITTED}
+    # The fit learns from the part that is not answered.
+    assert len(setup.data["fit"].samples) == len(setup.data["answer"].samples) == 12
+    discard("run")
+    assert not fitted_folder("run").exists()
+
+
+def test_the_members_are_asked_once_for_all_runs_and_processes(planned, monkeypatch):
+    first, _ = fitted(set_up_of(planned()))
+    again = set_up_of(planned())
     monkeypatch.setattr(type(again.method), "unscaled", None)
-    assert learn(again) == metrics
+    second, _ = fitted(again, "another")
+    assert second.values == first.values
+    assert len([e for e in default_cache().entries() if e.kind == "opinions"]) == 1
 
 
 def test_another_seed_has_opinions_of_its_own(planned):
-    first = learn(bench_of(planned()))
-    second = learn(bench_of(planned("seed=1")))
-    assert not np.allclose(list(first.values()), list(second.values()))
-    assert len(kept()) == 2
+    first, _ = fitted(set_up_of(planned()))
+    second, _ = fitted(set_up_of(planned("seed=1")), "another")
+    assert all(first.values[name] != second.values[name] for name in first.values)
+    assert len([e for e in default_cache().entries() if e.kind == "opinions"]) == 2
+
+
+def test_a_run_that_fitted_does_not_fit_again(planned, monkeypatch):
+    fitted(set_up_of(planned()))
+    again = set_up_of(planned())
+    monkeypatch.setattr(type(again.method), "fit", None)
+    run, folder = fitted(again)
+    assert again.method.temperatures == run.files[FITTED]["temperatures"].tolist()
+    other = set_up_of(planned())
+    load_fitted(other.method, folder)
+    here, there = (dict(rows(each, range(3), workers=0)) for each in (again, other))
+    answers = [key for key in here[0] if not key.startswith("ms.")]
+    assert all(here[place][key] == there[place][key] for place in here for key in answers)
+
+
+def test_a_file_that_was_exchanged_is_refused(planned):
+    _, folder = fitted(set_up_of(planned()))
+    content = bytearray((folder / FITTED).read_bytes())
+    content[-1] ^= 1
+    (folder / FITTED).write_bytes(content)
+    with pytest.raises(WeightsError, match="not what its manifest says"):
+        load_fitted(set_up_of(planned()).method, folder)
 
 
 def test_what_was_given_is_not_fitted(planned):
-    bench = bench_of(planned("method.temperatures=[2.0, 0.5]"))
-    assert learn(bench) == {}
-    assert bench.method.temperatures == [2.0, 0.5]
+    setup = set_up_of(planned("method.temperatures=[2.0, 0.5]"))
+    run, folder = fitted(setup)
+    assert (run.files, folder) == ({}, None)
+    assert setup.method.temperatures == [2.0, 0.5]
 
 
-def test_the_same_image_in_both_is_refused(planned, monkeypatch):
-    bench = bench_of(planned())
-    few = replace(bench.dataset, samples=bench.dataset.samples[1:])
-    monkeypatch.setattr("hardy.engine.leak.open_dataset", lambda _: few)
-    with pytest.raises(DataError, match="11 held-out images of pair are among its other samples"):
-        learn(bench)
+def test_the_same_image_in_both_is_refused(planned):
+    setup = set_up_of(planned())
+    own = setup.data["answer"]
+    few = replace(own, samples=own.samples[:5])
+    with pytest.raises(DataError, match="5 held-out images of pair are among its other samples"):
+        check_apart("pair", {"answer": own, "fit": few})
 
 
 def test_the_plan_finds_the_weights_of_all_models(planned):
     unit = planned()
-    assert [each.identity for each in unit.located.others] == ["timm/test_vit:random"]
-    other = planned("method.members.1.model.name=test_vit2")
+    assert list(unit.located) == ["model.weights", "method.members.1.model.weights"]
+    assert unit.located["method.members.1.model.weights"].identity == (
+        "open_clip/hardy-shapes:random"
+    )
+    other = planned("method.members.1.model={kind: hardy, weights: random, classes: 6}")
     assert unit.fingerprint != other.fingerprint

@@ -1,19 +1,21 @@
 """The pictures of MEMO_PLUS: masks, and Grad-CAM before, after MEMO and after MEMO_PLUS."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
-from hardy.engine.entries import entries
 from PIL import Image
 
 from hardy.data.open import open_dataset
+from hardy.engine.answer import rows, table
 from hardy.engine.device import make_fabric
 from hardy.engine.pictures import draw
-from hardy.engine.setup import Bench
-from hardy.measure.records import as_frame
-from hardy.plan.inputs import Located
+from hardy.engine.setup import Setup
+from hardy.methods.build import build_method
+from hardy.models.weights import Located
 from hardy.spec.experiment import Experiment
-from tests.contracts.method import build_method, small_model
+from hardy.tasks.build import task_on
+from tests.contracts.method import small_model
 
 
 @pytest.fixture
@@ -40,28 +42,29 @@ def experiment(tmp_path) -> Experiment:
     )
 
 
-def make_bench(experiment: Experiment) -> Bench:
-    model = small_model(classes=2)
-    return Bench(
-        experiment,
-        Located(None, "random"),
-        make_fabric(experiment),
-        open_dataset(experiment.data),
-        model,
-        build_method(experiment.method, model),
-    )
+def make_setup(experiment: Experiment) -> Setup:
+    model, dataset = small_model(classes=2), open_dataset(experiment.data)
+    task = task_on(experiment.task, dataset)
+    method = build_method(experiment.method, [model], task)
+    located = {"model.weights": Located(None, "random")}
+    fabric = make_fabric(experiment)
+    return Setup(experiment, located, fabric, task, {"answer": dataset}, (model,), method)
+
+
+def records(setup: Setup) -> pd.DataFrame:
+    return table(setup.task, [row for _, row in rows(setup, range(4), workers=0)])
 
 
 def test_memo_plus_is_drawn_beside_memo(experiment, monkeypatch):
-    bench = make_bench(experiment)
-    before = {name: t.clone() for name, t in bench.model.state_dict().items()}
-    frame = as_frame(list(entries(bench, range(4), workers=0)))
+    setup = make_setup(experiment)
+    before = {name: t.clone() for name, t in setup.model.state_dict().items()}
+    frame = records(setup)
     drawn = []
     monkeypatch.setattr(
         "hardy.engine.pictures.gradcam_panel",
         lambda image, heats, truth, title: drawn.append(heats) or Image.new("RGB", (4, 4)),
     )
-    paths = [path for path, _ in draw(bench, frame)]
+    paths = [path for path, _ in draw(setup, frame)]
     for folder in ("gradcam", "masks"):
         found = [path for path in paths if path.startswith(f"{folder}/")]
         assert len(found) == 2
@@ -72,15 +75,15 @@ def test_memo_plus_is_drawn_beside_memo(experiment, monkeypatch):
         for caption, answer in (("before", "source"), ("after memo_plus", "memo_plus")):
             wanted = frame[f"{answer}.confidence"].iloc[row]
             assert heats[caption].confidence == pytest.approx(wanted, abs=1e-6)
-            label = bench.dataset.classes[frame[f"{answer}.prediction"].iloc[row]]
+            label = setup.task.names[frame[f"{answer}.prediction"].iloc[row]]
             assert heats[caption].name == label
-    after = bench.model.state_dict()
+    after = setup.model.state_dict()
     assert all(torch.equal(after[name], before[name]) for name in before)
 
 
 def test_the_canvas_reaches_the_method(experiment):
-    bench = make_bench(experiment)
-    frame = as_frame(list(entries(bench, range(4), workers=0)))
+    setup = make_setup(experiment)
+    frame = records(setup)
     # Points are on the 40 x 30 photographs, of which the network sees 16 x 16.
     points = np.array(frame["point"].tolist())
     assert points.max() >= 16
