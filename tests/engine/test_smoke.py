@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 from hardy.engine.smoke import smoke
 from hardy.plan.units import make_plan
 from hardy.registry.stores import default_stores
@@ -28,3 +30,13 @@ def test_the_fingerprint_is_another():
     whole = resolve("quickstart", ["data.shift.kind=fog"])
     plans = [make_plan(each, default_stores(), None) for each in (whole, smoke(whole))]
     assert plans[0].units[0].fingerprint != plans[1].units[0].fingerprint
+
+
+def test_what_yields_weights_is_cut_down_likewise_at_every_path():
+    whole = resolve("quickstart").units[0]
+    needs = {"model.weights": whole, "method.members.0.model.weights": whole}
+    resolved = replace(resolve("quickstart"), units=(replace(whole, needs=needs),))
+    (unit,) = smoke(resolved).units
+    assert list(unit.needs) == list(needs)
+    for source in unit.needs.values():
+        assert source.experiment.data.subset.count == 1

@@ -223,10 +223,10 @@ class WeightsRef(Spec):
         lie_nowhere = isinstance(self.source, Random | Library)
         taking = [name for name in _TAKING if getattr(self, name) is not None]
         if taking and lie_nowhere:
-            message = f"{taking[0]} is for weights in files, which {self} are not"
+            message = f"{taking[0]} is for weights that lie in files; from is {self}"
             raise ValueError(message)
         if self.same is not None and not isinstance(self.source, OfExperiment):
-            message = f"same is for weights of another experiment, which {self} are not"
+            message = f"same is for weights of another experiment; from is {self}"
             raise ValueError(message)
         return self
 
