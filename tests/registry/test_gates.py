@@ -200,3 +200,13 @@ def test_a_gate_of_the_policys_own_decides_alone():
 def test_a_metric_without_a_direction_decides_nothing():
     result = by_metric(evidence("2", [1] * 4), evidence("1", [0] * 4), "confidence")
     assert not result.passed
+
+
+def test_the_order_of_rows_makes_no_equal_the_better():
+    rng = np.random.default_rng(1)
+    old = evidence("1", rng.integers(0, 2, 60).tolist())
+    old.frame["own.label_probability"] = rng.random(60)
+    for seed in range(20):
+        frame = old.frame.sample(frac=1, random_state=seed)
+        new = Evidence("2", "own", frame, CLASSIFY)
+        assert not by_metric(new, old, "nll").passed

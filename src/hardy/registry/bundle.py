@@ -66,10 +66,10 @@ class Card(Spec):
     @classmethod
     def _of_format_1(cls, values: Any) -> Any:  # noqa: ANN401 - not validated yet
         """Read the layout that had `classes` where `task` and `names` are now."""
-        if not isinstance(values, dict) or values.get("format") != 1 or "classes" not in values:
+        if not isinstance(values, dict) or values.get("format") != 1:
             return values
-        rest = {key: value for key, value in values.items() if key not in ("format", "classes")}
-        return {**rest, "names": values["classes"]}
+        renamed = {"classes": "names"}
+        return {renamed.get(key, key): v for key, v in values.items() if key != "format"}
 
     def build_task(self) -> Task:
         """Return the task with the version's names."""

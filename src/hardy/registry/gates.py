@@ -1,7 +1,7 @@
 """Does a version pass a policy's gates? Pure: records in, a verdict in words out."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -134,7 +134,7 @@ def judge(policy: Policy, candidate: Evidence, holders: Mapping[str, Evidence]) 
         alias=policy.alias,
         holder=holder.version if holder else None,
         gates=results,
-        metric=_metric(policy, candidate, holder),
+        metric=_metric(policy, candidate, holder, found),
     )
 
 
@@ -152,7 +152,9 @@ def _better_by_metric(policy: Policy, candidate: Evidence, holder: Evidence | No
     fault = _unlike(candidate, holder, policy.alias)
     if fault:
         return GateResult(text, False, fault)
-    ours, theirs = (one.metrics().get(name) for one in (candidate, holder))
+    # In one order: rounding of a sum must not make one of two equals the better.
+    both = (replace(one, frame=_keyed(one)) for one in (candidate, holder))
+    ours, theirs = (one.metrics().get(name) for one in both)
     if ours is None or theirs is None:
         lacking = candidate if ours is None else holder
         reason = f"{name} is not among the metrics of version {lacking.version}"
@@ -170,9 +172,10 @@ def _deciding(policy: Policy, candidate: Evidence) -> tuple[str, bool | None]:
     return name, metric.higher_is_better if metric is not None else None
 
 
-def _metric(policy: Policy, candidate: Evidence, holder: Evidence | None) -> str:
+def _metric(
+    policy: Policy, candidate: Evidence, holder: Evidence | None, found: Mapping[str, float]
+) -> str:
     name, higher = _deciding(policy, candidate)
-    found = candidate.metrics()
     own = f"{name} {found[name]:.4g}" if name in found else f"{name} is not measured"
     theirs = holder.metrics().get(name) if holder is not None else None
     against = f", {policy.alias} {theirs:.4g}" if theirs is not None else ""

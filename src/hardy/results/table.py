@@ -74,14 +74,19 @@ def board_of(task: Task) -> Board:
 
 def row_of(unit: StoredUnit) -> dict[str, Any]:
     """Return one unit's row, before and after."""
-    task, baseline = unit.task, unit.baseline
-    before = unit.metrics.get(f"{baseline}/{task.headline}")
-    bounds = None
-    if baseline is not None and before is not None:
-        bounds = (before, *task.interval(unit.frame, baseline))
-    return leaderboard_row(
-        unit.name, unit.shift, unit.metrics, headline=task.headline, before=bounds
-    )
+    headline = unit.task.headline
+    before = _before(unit, f"{unit.baseline}/{headline}")
+    return leaderboard_row(unit.name, unit.shift, unit.metrics, headline=headline, before=before)
+
+
+def _before(unit: StoredUnit, name: str) -> tuple[float, float, float] | None:
+    """Return the baseline's headline with its interval; None where there is no baseline."""
+    metrics = unit.metrics
+    if unit.baseline is None or name not in metrics:
+        return None
+    if f"{name}.low" in metrics:
+        return metrics[name], metrics[f"{name}.low"], metrics[f"{name}.high"]
+    return (metrics[name], *unit.task.interval(unit.frame, unit.baseline))
 
 
 def _table(name: str, board: Board, units: Sequence[StoredUnit]) -> Table:

@@ -27,7 +27,7 @@ def summarise(
         Also `NAME/METRIC` for the other answers, `HEADLINE.low` and `HEADLINE.high` (95 %),
         `samples`, and `seconds_per_sample` where the records hold wall times. The comparison is
         `flips/*`, `delta/HEADLINE` and `mcnemar/p` (two-sided) where scores are 0 or 1, else
-        `delta/score`.
+        `delta/score`, and the baseline's interval.
 
     Raises:
         DataError: If the table is empty or lacks one of the two answers.
@@ -39,13 +39,16 @@ def summarise(
         if name != main:
             metrics |= {f"{name}/{key}": v for key, v in task.metrics(frame, name).items()}
     if baseline is not None and baseline != main:
-        metrics |= _comparison(task, task.score(frame, baseline), task.score(frame, main))
+        metrics |= _comparison(task, frame, main, baseline)
     return metrics | {"samples": float(len(frame))} | _speed(frame)
 
 
-def _comparison(task: Task, before: np.ndarray, after: np.ndarray) -> dict[str, float]:
+def _comparison(task: Task, frame: pd.DataFrame, main: str, baseline: str) -> dict[str, float]:
+    before, after = task.score(frame, baseline), task.score(frame, main)
     if not task.binary:
-        return {SCORE: float(np.mean(after - before))}
+        low, high = task.interval(frame, baseline)  # kept, since drawing samples anew takes long
+        ends = {f"{baseline}/{task.headline}.low": low, f"{baseline}/{task.headline}.high": high}
+        return {SCORE: float(np.mean(after - before)), **ends}
     to_right, to_wrong = flips(before, after)
     return {
         "flips/to_right": float(to_right),
