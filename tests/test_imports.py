@@ -30,22 +30,6 @@ LIGHT = {"spec.py", "__init__.py", "cards.py", "names.py", "reference.py"}
 LIGHT |= {path.name for path in SRC.rglob("*_spec.py")}
 HEAVY = {"torch", "torchvision", "timm", "mlflow", "numpy", "pandas", "scipy", "PIL", "sklearn"}
 FILES = sorted(SRC.rglob("*.py"))
-# To be emptied: what is not yet in its right room.
-NOT_YET = {
-    ("data/loader.py", "hardy.engine.device"),
-    ("data/loader.py", "hardy.engine.progress"),
-    ("data/loader.py", "hardy.engine.setup"),
-    ("data/loader.py", "hardy.methods.fitting"),
-    ("explain/bars.py", "hardy.tasks.classify.charts"),
-    ("explain/choose.py", "hardy.tasks.classify.metrics"),
-    ("explain/curves.py", "hardy.tasks.classify.charts"),
-    ("measure/answer_table.py", "hardy.tasks.classify.metrics"),
-    ("measure/expectations.py", "hardy.tasks.classify.metrics"),
-    ("measure/gains.py", "hardy.tasks.classify.metrics"),
-    ("measure/leaderboard.py", "hardy.tasks.classify.metrics"),
-    ("measure/operations.py", "hardy.tasks.classify.changes"),
-    ("results/verdicts.py", "hardy.engine.progress"),
-}
 
 
 class Import(NamedTuple):
@@ -125,9 +109,7 @@ def is_allowed(path: Path, module: str) -> bool:
 def test_imports_go_one_way(path: Path) -> None:
     name = str(path.relative_to(SRC))
     wrong = {one.module for one in imports(path) if not is_allowed(path, one.module)}
-    known = {module for file, module in NOT_YET if file == name}
-    assert not wrong - known, f"{name} imports {sorted(wrong - known)}, to its right"
-    assert not known - wrong, f"{name} no longer imports {sorted(known - wrong)}: strike it out"
+    assert not wrong, f"{name} imports {sorted(wrong)}, to its right"
 
 
 def test_every_room_is_in_the_order_and_only_hardy_itself_outside() -> None:
