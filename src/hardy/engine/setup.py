@@ -106,9 +106,11 @@ def set_up(
     task = _task(experiment, dataset)
     specs = (experiment.model, *experiment.method.further_models.values())
     models = tuple(
-        _model(spec, each, dataset, task, experiment.seed, fabric)
+        model_on(spec, each, dataset, task, seed=experiment.seed, device=fabric.device)
         for spec, each in zip(specs, located.values(), strict=True)
     )
+    for model in models:
+        model.to(memory_format=torch.channels_last)  # convolutions' faster layout
     # Operations round by the number of threads, so the texts are read by as many as all else.
     if use_threads(spread(experiment, models[0].preprocess.size, fabric.device.type)):
         for model in models:
@@ -134,18 +136,29 @@ def _task(experiment: Experiment, dataset: Dataset) -> Task:
     return task
 
 
-def _model(
-    spec: ModelSpec, located: Located, dataset: Dataset, task: Task, seed: int, fabric: Fabric
+def model_on(
+    spec: ModelSpec,
+    located: Located,
+    dataset: Dataset,
+    task: Task,
+    *,
+    seed: int = 0,
+    device: torch.device | str = "cpu",
 ) -> Model:
+    """Build a model for a dataset's classes or for whatever else its task's outputs are.
+
+    Raises:
+        SpecError: If its outputs are others.
+        WeightsError: If its weights are absent or do not fit.
+    """
     model = build_model(
         spec,
         dataset.model_indices if task.target == "label" else None,
         classes=dataset.classes,
         seed=seed,
         located=located,
-        device=fabric.device,
+        device=device,
     )
-    model.to(memory_format=torch.channels_last)  # convolutions' faster layout
     _check_outputs(spec, model, task, dataset)
     return model
 

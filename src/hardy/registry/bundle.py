@@ -1,6 +1,7 @@
 """What a registered version is made of: weights, a card that says what they are, the evidence.
 
 weights.safetensors   every tensor of the source network, buffers included
+fitted.safetensors    what the method fitted before it answered; absent where it fits nothing
 model.json            the card: architecture, method, task, names, transform, digests
 evidence.parquet      the per-sample records that the version is judged by
 """
@@ -23,12 +24,14 @@ from hardy.data.preprocess import Preprocess
 from hardy.measure.records import write_parquet
 from hardy.methods import MethodSpec
 from hardy.models.spec import ModelSpec
-from hardy.models.state import bare
-from hardy.tasks import TASKS, TaskSpec
+from hardy.models.state import bare, copied
+from hardy.tasks import PLAIN_TASK, TaskSpec
 from hardy.tasks.base import Task
 from hardy.tasks.build import build_task
 
-WEIGHTS, CARD, EVIDENCE = "weights.safetensors", "model.json", "evidence.parquet"
+WEIGHTS, FITTED = "weights.safetensors", "fitted.safetensors"
+CARD, EVIDENCE = "model.json", "evidence.parquet"
+FILES = (CARD, WEIGHTS, FITTED, EVIDENCE)
 
 
 class Card(Spec):
@@ -39,8 +42,7 @@ class Card(Spec):
     model: ModelSpec
     method: MethodSpec
     main: Annotated[str, Field(description="Answer of the records that the version is judged by.")]
-    # The first task was the only one when cards had format 1.
-    task: Annotated[TaskSpec, Field(description="What an answer is.")] = TASKS[0]()  # type: ignore[call-arg]
+    task: Annotated[TaskSpec, Field(description="What an answer is.")] = PLAIN_TASK
     names: Annotated[
         tuple[str, ...], Field(description="Names of the classes, or of a mask's, in their order.")
     ]
@@ -59,6 +61,9 @@ class Card(Spec):
     precision: Literal["32-true", "bf16-mixed", "16-mixed"]
     hardy_version: str = __version__
     weights_sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+    fitted_sha256: Annotated[
+        str | None, Field(description="Of what the method fitted; none where it fits nothing.")
+    ] = None
     data_digests: Annotated[tuple[str, ...], Field(description="Digests of the samples.")]
     fingerprints: Annotated[tuple[str, ...], Field(description="Of the runs it is judged by.")]
 
@@ -94,12 +99,17 @@ def joint_fingerprint(fingerprints: Sequence[str]) -> str:
 
 def write_weights(network: nn.Module, folder: Path) -> str:
     """Write all parameters and buffers; return the file's SHA-256."""
-    # Clones part tensors that share memory, which safetensors refuses.
-    state = bare(network).state_dict()
-    tensors = {k: v.detach().cpu().contiguous().clone() for k, v in state.items()}
     path = folder / WEIGHTS
-    write_whole(path, save(tensors))
+    write_whole(path, save(copied(bare(network).state_dict())))
     return file_sha256(path)
+
+
+def copy_fitted(file: Path | None, folder: Path) -> str | None:
+    """Copy what a method fitted beside the weights; return its SHA-256, None for no file."""
+    if file is None:
+        return None
+    write_whole(folder / FITTED, file.read_bytes())
+    return file_sha256(folder / FITTED)
 
 
 def write_bundle(folder: Path, card: Card, evidence: pd.DataFrame) -> None:

@@ -19,7 +19,7 @@ from mlflow.types.schema import (
 )
 
 import hardy
-from hardy.registry.bundle import CARD, EVIDENCE, WEIGHTS
+from hardy.registry.bundle import FILES
 from hardy.tasks.base import Task
 
 with warnings.catch_warnings():
@@ -88,7 +88,7 @@ def save_pyfunc(bundle: Path, target: Path, *, task: Task, run_id: str, model_id
             path=str(target),
             mlflow_model=Model(run_id=run_id, model_id=model_id, model_uuid=model_id),
             python_model=str(package / "registry" / "serve.py"),
-            artifacts={name: str(bundle / name) for name in (CARD, WEIGHTS, EVIDENCE)},
+            artifacts={n: str(bundle / n) for n in FILES if (bundle / n).is_file()},
             code_paths=[str(package)],
             signature=signature(task),
             pip_requirements=requirements(),

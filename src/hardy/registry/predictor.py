@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from numbers import Integral, Real
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -24,10 +25,11 @@ from hardy.explain.point import point_as_shares
 from hardy.methods.base import Method, Subject, outcome_of
 from hardy.methods.base_spec import MethodBase
 from hardy.methods.build import build_method, views_of
+from hardy.methods.fitting import Fits
 from hardy.models.build import build_network, ready
 from hardy.models.model import Model
 from hardy.models.state import bare
-from hardy.registry.bundle import CARD, WEIGHTS, Card, read_card
+from hardy.registry.bundle import CARD, FITTED, WEIGHTS, Card, read_card
 from hardy.registry.inputs import content_id
 
 _BATCH = 32
@@ -46,14 +48,16 @@ def load_predictor(folder: Path, *, device: str = "auto") -> "Predictor":
     """
     card = read_card(folder / CARD)
     network, _ = build_network(card.model, texts=card.class_texts or (), download=False)
-    inner = bare(network)
-    inner.load_state_dict(_tensors(folder / WEIGHTS, card.weights_sha256, inner.state_dict()))
+    inner, tensors = bare(network), _tensors(folder / WEIGHTS, card.weights_sha256)
+    _check_fits(tensors, inner.state_dict())
+    inner.load_state_dict(tensors)
+    fitted = _tensors(folder / FITTED, card.fitted_sha256) if card.fitted_sha256 else {}
     where = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
     model = ready(Model(network, card.preprocess, card.model_indices), where)
-    return Predictor(card, model, torch.device(where))
+    return Predictor(card, model, torch.device(where), fitted)
 
 
-def _tensors(path: Path, sha256: str, own: dict[str, Tensor]) -> dict[str, Tensor]:
+def _tensors(path: Path, sha256: str) -> dict[str, Tensor]:
     if not path.is_file() or (got := file_sha256(path)) != sha256:
         found = f"has SHA-256 {got}" if path.is_file() else "is absent"
         message = f"{path.name} of the registered model {found}, the card says {sha256}"
@@ -63,12 +67,15 @@ def _tensors(path: Path, sha256: str, own: dict[str, Tensor]) -> dict[str, Tenso
     except SafetensorError as error:
         message = f"{path.name} of the registered model is not safetensors: {error}"
         raise WeightsError(message, hint="Register the version anew.") from error
+    return tensors
+
+
+def _check_fits(tensors: dict[str, Tensor], own: dict[str, Tensor]) -> None:
     faults = sorted(own.keys() ^ tensors.keys())
     faults += [k for k in own.keys() & tensors.keys() if own[k].shape != tensors[k].shape]
     if faults:
-        message = f"{path.name} does not fit the architecture: {', '.join(faults[:5])}"
+        message = f"{WEIGHTS} does not fit the architecture: {', '.join(faults[:5])}"
         raise WeightsError(message, hint="Install the versions that requirements.txt names.")
-    return tensors
 
 
 class Predictor:
@@ -77,7 +84,14 @@ class Predictor:
     Calls are taken one at a time: adapting changes the weights until the image is answered.
     """
 
-    def __init__(self, card: Card, model: Model, device: torch.device) -> None:
+    def __init__(
+        self,
+        card: Card,
+        model: Model,
+        device: torch.device,
+        fitted: Mapping[str, Tensor] = MappingProxyType({}),
+    ) -> None:
+        self.fitted = fitted
         self.card = card
         self.model = model
         self.device = device
@@ -191,7 +205,10 @@ class Predictor:
 
     def _method(self, spec: MethodBase) -> Method:
         if self._built is None or self._built[0] != spec:
-            self._built = (spec, build_method(spec, [self.model], self.task))
+            method = build_method(spec, [self.model], self.task)
+            if isinstance(method, Fits) and self.fitted:
+                method.load(self.fitted)
+            self._built = (spec, method)
         return self._built[1]
 
     def _pixels(self, image: Image.Image) -> Tensor:

@@ -14,12 +14,14 @@ from mlflow.entities import LoggedModelOutput
 from hardy._version import __version__
 from hardy.core.errors import RegistryError
 from hardy.data.open import open_dataset
-from hardy.models.build import build_model
+from hardy.engine.setup import model_on
 from hardy.models.model import Model
+from hardy.models.state import FITTED as RUN_FITTED
+from hardy.models.state import MANIFEST, manifest_of
 from hardy.models.state import WEIGHTS as RUN_WEIGHTS
 from hardy.models.weights import Located
-from hardy.plan.units import OWN_WEIGHTS
-from hardy.registry.bundle import Card, joint_fingerprint, write_bundle, write_weights
+from hardy.plan.units import OWN_WEIGHTS, PlannedUnit
+from hardy.registry.bundle import Card, copy_fitted, joint_fingerprint, write_bundle, write_weights
 from hardy.registry.gates import DATA, KEY
 from hardy.registry.package import save_pyfunc
 from hardy.registry.promote import promote, prune
@@ -81,39 +83,46 @@ def known(units: Sequence[StoredUnit], policy: Policy) -> Registered | None:
 
 def _built_and_registered(policy: Policy, units: Sequence[StoredUnit], run_id: str) -> Registered:
     experiment = _only_experiment(units, policy)
-    located = _weights(units)
-    dataset = open_dataset(experiment.data)
-    # Built anew: what the run's own model holds now is the method's business.
-    model = build_model(
-        experiment.model,
-        dataset.model_indices,
-        classes=dataset.classes,
-        seed=experiment.seed,
-        located=located,
-    )
-    return register(units, model, task_on(experiment.task, dataset), policy, run_id=run_id)
-
-
-def _weights(units: Sequence[StoredUnit]) -> Located:
-    """Return the weights that a version holds: what its run left, or else what it began with.
-
-    Raises:
-        RegistryError: If several runs each left weights, or the runs were not planned here.
-    """
     first = units[0]
-    if first.experiment.method.yields_weights:
-        if len(units) > 1:
-            message = f"{len(units)} runs trained {len(units)} models: a version is one model"
-            raise RegistryError(message, hint="Narrow the matrix to one run with --set.")
-        return Located(first.store.artifact(first.run_id, RUN_WEIGHTS), f"run:{first.run_id}")
     if first.planned is None:
         message = f"{first.name}: it is not known where the weights of run {first.run_id} are"
         raise RegistryError(message, hint="Run the experiment; a finished run is reused.")
-    return first.planned.located[OWN_WEIGHTS]
+    method = experiment.method
+    if len(units) > 1 and (method.yields_weights or "fit" in method.roles()):
+        message = f"{len(units)} runs fitted {len(units)} models: a version is one model"
+        raise RegistryError(message, hint="Narrow the matrix to one run with --set.")
+    dataset = first.planned.own.dataset or open_dataset(experiment.data)
+    task = task_on(experiment.task, dataset)
+    # Built anew: what the run's own model holds now is the method's business.
+    model = model_on(
+        experiment.model, _weights(first, first.planned), dataset, task, seed=experiment.seed
+    )
+    return register(units, model, task, policy, run_id=run_id, fitted=_fitted(first))
+
+
+def _weights(unit: StoredUnit, planned: PlannedUnit) -> Located:
+    """Return the weights that a version holds: what its run left, or else what it began with."""
+    if unit.experiment.method.yields_weights:
+        return Located(unit.store.artifact(unit.run_id, RUN_WEIGHTS), f"run:{unit.run_id}")
+    return planned.located[OWN_WEIGHTS]
+
+
+def _fitted(unit: StoredUnit) -> Path | None:
+    """Return the file of what the method fitted beside a network; None where there is none."""
+    if "fit" not in unit.experiment.method.roles():
+        return None
+    files = manifest_of(unit.store.artifact(unit.run_id, MANIFEST))
+    return unit.store.artifact(unit.run_id, RUN_FITTED) if RUN_FITTED in files else None
 
 
 def register(
-    units: Sequence[StoredUnit], model: Model, task: Task, policy: Policy, *, run_id: str
+    units: Sequence[StoredUnit],
+    model: Model,
+    task: Task,
+    policy: Policy,
+    *,
+    run_id: str,
+    fitted: Path | None = None,
 ) -> Registered:
     """Register the model and the method of some runs, with their records as evidence.
 
@@ -123,6 +132,7 @@ def register(
         task: What an answer is, with the names of the dataset.
         policy: Names the registered model, and who may compete.
         run_id: Run that the version belongs to; the parent where there are several units.
+        fitted: File of what the method fitted beside the network.
 
     Raises:
         RegistryError: If the runs may not compete, or are not of one model and one method.
@@ -152,6 +162,7 @@ def register(
             seed=experiment.seed,
             precision=experiment.precision,
             weights_sha256=write_weights(model.network, folder),
+            fitted_sha256=copy_fitted(fitted, folder),
             data_digests=tuple(sorted({unit.answered_digest for unit in units})),
             fingerprints=fingerprints,
         )
