@@ -1,10 +1,14 @@
-# Two targets do everything: `make demo` and `make test`. Both set up .venv once.
+# `make demo` and `make test` are the two that a newcomer needs. All set up .venv once.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test lint clean
+# A worker a core; every worker holds torch, so at most four. Idle ones take over what others have
+# not begun, and a module's tests stay together otherwise, with the fixtures that they share.
+PYTEST := $(BIN)/pytest -n logical --maxprocesses 4 --dist worksteal
+
+.PHONY: demo test test-all lint clean
 
 demo: $(READY)
 	PATH="$(CURDIR)/$(BIN):$$PATH" mlflow run . --env-manager local --experiment-name hardy \
@@ -14,7 +18,11 @@ test: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/pytest
+	$(PYTEST) -m 'not slow and not real'
+
+# What `make test` leaves out, after it: each test runs once.
+test-all: test
+	$(PYTEST) -m 'slow or real'
 
 # The virtual environment is whole or absent: the mark is written last.
 $(READY): pyproject.toml constraints.txt

@@ -67,7 +67,9 @@ def test_server_that_ends_by_itself_says_why(isolated_home: Path) -> None:
 def test_server_answers_and_stops_with_all_its_processes(store: Path, number: int) -> None:
     port = free_port()
     script = (
-        "import sys\n"
+        "import signal, sys\n"
+        # A process started in the background by a shell inherits that Ctrl-C is ignored.
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "from hardy.cli.ui import command\n"
         "from hardy.core.errors import HardyError\n"
         "try:\n    command(sys.argv[1:], standalone_mode=False)\n"

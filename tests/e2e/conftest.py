@@ -47,3 +47,25 @@ def hardy(environment: dict[str, str]) -> Hardy:
         return done
 
     return run
+
+
+@pytest.fixture
+def inside(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Hardy:
+    """Run the same command line in this process, for steps that need no process of their own.
+
+    A process takes seconds to load torch and MLflow.
+    """
+    from hardy.cli.main import run as command
+
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.setenv("MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING", "false")
+
+    def run(*arguments: str, status: int = 0) -> subprocess.CompletedProcess[str]:
+        capsys.readouterr()
+        code = command(list(arguments))
+        told = capsys.readouterr()
+        assert code == status, told.out + told.err
+        return subprocess.CompletedProcess(arguments, code, told.out, told.err)
+
+    return run

@@ -53,7 +53,9 @@ def stop_after_some_samples(environment: dict[str, str], home: Path, *overrides:
 
 
 @pytest.mark.usefixtures("store")
-def test_a_stopped_matrix_is_resumed_by_its_unit_or_as_a_whole(hardy, environment, isolated_home):
+def test_a_stopped_matrix_is_resumed_by_its_unit_or_as_a_whole(
+    hardy, inside, environment, isolated_home
+):
     two = [each for each in QUICK if not each.startswith("data.shift.kind")]
     two += ["matrix={data.shift.severity: [1, 2]}", "data.shift.kind=contrast"]
     two += ["data.subset={count: 8}"]
@@ -61,13 +63,13 @@ def test_a_stopped_matrix_is_resumed_by_its_unit_or_as_a_whole(hardy, environmen
     parent, unit = runs(isolated_home)
     assert (parent.info.status, unit.info.status) == ("KILLED", "KILLED")
 
-    told = hardy("resume", unit.info.run_id[:8])
+    told = inside("resume", unit.info.run_id[:8])
     assert "carried over" in told.stderr
     assert f"hardy resume {parent.info.run_id}" in told.stdout
     parent, unit = runs(isolated_home)
     assert (parent.info.status, unit.info.status) == ("KILLED", "FINISHED")
 
-    told = hardy("resume", parent.info.run_id[:8])
+    told = inside("resume", parent.info.run_id[:8])
     assert f"reuses run {unit.info.run_id}" in told.stderr
     made = runs(isolated_home)
     assert [run.info.status for run in made] == ["FINISHED"] * 3
@@ -75,23 +77,23 @@ def test_a_stopped_matrix_is_resumed_by_its_unit_or_as_a_whole(hardy, environmen
     assert made[0].data.metrics["units"] == 2
 
     for run in made[:2]:
-        assert "has finished" in hardy("resume", run.info.run_id[:8]).stdout
+        assert "has finished" in inside("resume", run.info.run_id[:8]).stdout
     assert len(runs(isolated_home)) == 3
 
-    told = hardy("show", made[1].info.run_id, "--diff", made[2].info.run_id, status=1)
+    told = inside("show", made[1].info.run_id, "--diff", made[2].info.run_id, status=1)
     assert "data.shift.severity\n  - 1\n  + 2\n" in told.stdout
-    assert "  finished  mean/accuracy 0." in hardy("list").stdout
+    assert "  finished  mean/accuracy 0." in inside("list").stdout
     told = hardy("reproduce", parent.info.run_id[:8])
     assert told.stdout.count("8 of 8 came back bit for bit") == 2
     assert told.stdout.count("no drift") == 2
 
 
 @pytest.mark.usefixtures("store")
-def test_a_run_is_reproduced_until_a_weight_changes(hardy, isolated_home, tmp_path):
+def test_a_run_is_reproduced_until_a_weight_changes(hardy, inside, isolated_home, tmp_path):
     file = tmp_path / "weights.safetensors"
     packaged(file)
     spec = flags(*FEW, f"model.weights=file:{file}", "register=null")
-    hardy("run", "quickstart", *spec)
+    inside("run", "quickstart", *spec)
     (first,) = runs(isolated_home)
     told = hardy("reproduce", first.info.run_id[:6])
     assert "3 of 3 came back bit for bit" in told.stdout
@@ -103,7 +105,7 @@ def test_a_run_is_reproduced_until_a_weight_changes(hardy, isolated_home, tmp_pa
     state = load_file(file)
     state["conv_stem.weight"][0, 0, 0, 0] += 0.5
     save_file(state, file)
-    told = hardy("reproduce", first.info.run_id, status=1)
+    told = inside("reproduce", first.info.run_id, status=1)
     assert "drift, likely cause: weights" in told.stdout
     assert "weights, file or name: sha256:" in told.stdout
     assert "weights, tensors' sha256: " in told.stdout
@@ -111,32 +113,32 @@ def test_a_run_is_reproduced_until_a_weight_changes(hardy, isolated_home, tmp_pa
 
     state["conv_stem.weight"][0, 0, 0, 0] -= 0.5 - 1e-5
     save_file(state, file)
-    told = hardy("reproduce", first.info.run_id, "--tolerance", "0.01")
+    told = inside("reproduce", first.info.run_id, "--tolerance", "0.01")
     assert "came back within 0.01" in told.stdout
     assert "no drift, although these differ: weights" in told.stdout
     assert client(isolated_home).search_registered_models() == []
 
 
 @pytest.mark.usefixtures("store")
-def test_a_reproduction_is_never_reused_nor_gone_on_with(hardy, isolated_home):
-    hardy("run", "quickstart", *flags(*FEW))
+def test_a_reproduction_is_never_reused_nor_gone_on_with(inside, isolated_home):
+    inside("run", "quickstart", *flags(*FEW))
     (first,) = runs(isolated_home)
-    hardy("reproduce", first.info.run_id)
+    inside("reproduce", first.info.run_id)
     _, second = runs(isolated_home)
-    told = hardy("run", "quickstart", *flags(*FEW))
+    told = inside("run", "quickstart", *flags(*FEW))
     assert f"reuses run {first.info.run_id}" in told.stderr
     client(isolated_home).set_terminated(second.info.run_id, "KILLED")
-    told = hardy("resume", second.info.run_id, status=1)
+    told = inside("resume", second.info.run_id, status=1)
     assert "is a smoke test or a reproduction" in told.stderr
     client(isolated_home).set_terminated(first.info.run_id, "KILLED")
-    told = hardy("reproduce", first.info.run_id, status=1)
+    told = inside("reproduce", first.info.run_id, status=1)
     assert f"hint: hardy resume {first.info.run_id}" in told.stderr
 
 
 @pytest.mark.usefixtures("store")
-def test_a_smoke_run_goes_the_whole_way_apart_from_all_others(hardy, isolated_home):
+def test_a_smoke_run_goes_the_whole_way_apart_from_all_others(inside, isolated_home):
     pictures = [each for each in QUICK if not each.startswith(("explain", "register"))]
-    hardy("run", "quickstart", "--smoke", *flags(*pictures))
+    inside("run", "quickstart", "--smoke", *flags(*pictures))
     (smoke,) = runs(isolated_home, "hardy-smoke")
     assert smoke.data.metrics["samples"] == 1
     store = client(isolated_home)
@@ -144,7 +146,7 @@ def test_a_smoke_run_goes_the_whole_way_apart_from_all_others(hardy, isolated_ho
     assert {"spec.yaml", "records", "confusion", "gradcam", "views"} <= names
     assert store.search_registered_models() == []
 
-    told = hardy("run", "quickstart", *flags(*QUICK, "data.subset={count: 1}"))
+    told = inside("run", "quickstart", *flags(*QUICK, "data.subset={count: 1}"))
     assert "reuses" not in told.stderr
     (real,) = runs(isolated_home)
     assert real.data.metrics["samples"] == 1

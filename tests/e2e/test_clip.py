@@ -29,11 +29,11 @@ def records(home: Path, name: str):
     return read_parquet(Path(file)), run.data.metrics
 
 
-def test_prompts_are_tuned_and_members_pooled_on_a_registered_model(hardy, isolated_home):
-    hardy("run", "clip-shapes/train", *flags(TRAIN))
+def test_prompts_are_tuned_and_members_pooled_on_a_registered_model(inside, isolated_home):
+    inside("run", "clip-shapes/train", *flags(TRAIN))
     # So short a training does not pass the policy's gate: the version is named by its number.
     weights = "model.weights=models:/clip-shapes/1"
-    hardy("run", "clip-shapes/tpt", *flags(FEW, weights, "method.views.count=20"))
+    inside("run", "clip-shapes/tpt", *flags(FEW, weights, "method.views.count=20"))
     frame, _ = records(isolated_home, "clip-shapes/tpt/fog")
     assert CLASSIFY.answers(frame) == [
         "source",
@@ -53,7 +53,7 @@ def test_prompts_are_tuned_and_members_pooled_on_a_registered_model(hardy, isola
         "method.members.0.method.views.count=20 method.members.1.method.views.count=20 "
         "method.temperatures.samples=null"
     )
-    hardy("run", "clip-shapes/ensemble", *flags(FEW, weights, two))
+    inside("run", "clip-shapes/ensemble", *flags(FEW, weights, two))
     pooled, metrics = records(isolated_home, "clip-shapes/ensemble/fog")
     assert set(CLASSIFY.answers(pooled)) == {"source", "tpt", "memo", "simple_ensemble", "ensemble"}
     # The same views, prompt and weights: the member alone answers as the run before, bit for bit.
@@ -64,11 +64,11 @@ def test_prompts_are_tuned_and_members_pooled_on_a_registered_model(hardy, isola
     assert len(list((isolated_home / ".hardy/cache/features").iterdir())) == 24
 
 
-def test_several_images_in_one_batch_give_the_same_answers(hardy, isolated_home):
+def test_several_images_in_one_batch_give_the_same_answers(inside, isolated_home):
     spec = "model.weights=random compute.keep_features=false method.views.count=20"
-    hardy("run", "clip-shapes/tpt", *flags(FEW, spec))
+    inside("run", "clip-shapes/tpt", *flags(FEW, spec))
     one, _ = records(isolated_home, "clip-shapes/tpt/fog")
-    hardy("run", "clip-shapes/tpt", "--again", *flags(FEW, spec, "compute.batch=3"))
+    inside("run", "clip-shapes/tpt", "--again", *flags(FEW, spec, "compute.batch=3"))
     three, _ = records(isolated_home, "clip-shapes/tpt/fog")
     assert (one["tpt.prediction"] == three["tpt.prediction"]).all()
     difference = (one["tpt.confidence"] - three["tpt.confidence"]).abs()

@@ -14,8 +14,8 @@ from hardy.measure.records import read_parquet
 from tests.contracts.records import same
 from tests.e2e.conftest import QUICK, ROOT, flags
 
-pytestmark = pytest.mark.slow
-SAMPLES = 20
+SAMPLES = 8
+FEW = (*QUICK, f"data.subset.count={SAMPLES}")
 
 
 def client(home: Path) -> MlflowClient:
@@ -48,21 +48,23 @@ def start(environment: dict[str, str], *overrides: str) -> subprocess.Popen[str]
     )
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("store")
-def test_workers_change_no_record(hardy, isolated_home):
+def test_workers_change_no_record(inside, isolated_home):
     for workers in (0, 1, 2):
-        hardy("run", "quickstart", "--again", *flags(*QUICK, f"compute.workers={workers}"))
+        inside("run", "quickstart", "--again", *flags(*FEW, f"compute.workers={workers}"))
     tables = [records(isolated_home, run) for run in runs(isolated_home)]
     assert [len(table) for table in tables] == [SAMPLES] * 3
     assert same(tables[0], tables[1]) == same(tables[0], tables[2]) == []
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("store")
 @pytest.mark.parametrize(
     ("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["ctrl-c", "term"]
 )
-def test_a_stopped_run_goes_on_where_it_was(hardy, environment, isolated_home, number, status):
-    process = start(environment, *QUICK)
+def test_a_stopped_run_goes_on_where_it_was(inside, environment, isolated_home, number, status):
+    process = start(environment, *FEW)
     deadline = time.monotonic() + 120
     while journal_lines(isolated_home) < 4 and time.monotonic() < deadline:
         time.sleep(0.05)
@@ -78,18 +80,19 @@ def test_a_stopped_run_goes_on_where_it_was(hardy, environment, isolated_home, n
     command = told.rstrip().splitlines()[-1].rpartition(": ")[2]
     words = shlex.split(command)
     assert words[:2][-1] == "run"
-    went_on = hardy(*words[1:])
+    went_on = inside(*words[1:])
     assert f"{kept} carried over" in went_on.stderr
     (finished,) = runs(isolated_home)
     assert finished.info.run_id == killed.info.run_id
     assert finished.info.status == "FINISHED"
     assert journal_lines(isolated_home) == 0
 
-    hardy("run", "quickstart", "--again", *flags(*QUICK))
+    inside("run", "quickstart", "--again", *flags(*FEW))
     _, uninterrupted = runs(isolated_home)
     assert same(records(isolated_home, finished), records(isolated_home, uninterrupted)) == []
 
 
+@pytest.mark.slow
 def test_three_processes_on_an_empty_store_all_finish(environment, isolated_home):
     few = ("data.subset={count: 2}",)
     others = [start(environment, *QUICK, *few, f"seed={seed}") for seed in (0, 1, 1)]
@@ -102,8 +105,8 @@ def test_three_processes_on_an_empty_store_all_finish(environment, isolated_home
 
 
 @pytest.mark.usefixtures("store")
-def test_a_failed_run_says_so_and_how_to_go_on(hardy, isolated_home):
-    told = hardy(
+def test_a_failed_run_says_so_and_how_to_go_on(inside, isolated_home):
+    told = inside(
         "run", "quickstart", *flags(*QUICK, "method.optimizer.lr=1e30", "method.steps=3"), status=1
     )
     assert "the loss of memo is" in told.stderr
@@ -114,7 +117,7 @@ def test_a_failed_run_says_so_and_how_to_go_on(hardy, isolated_home):
 
 
 @pytest.mark.usefixtures("store")
-def test_a_broken_image_stops_the_run_or_is_counted(hardy, isolated_home, tmp_path):
+def test_a_broken_image_stops_the_run_or_is_counted(inside, isolated_home, tmp_path):
     from PIL import Image
 
     for wnid in ("n01440764", "n02108422"):
@@ -122,9 +125,9 @@ def test_a_broken_image_stops_the_run_or_is_counted(hardy, isolated_home, tmp_pa
         Image.new("RGB", (64, 64), "red").save(tmp_path / "photos" / wnid / "a.jpg")
     (tmp_path / "photos" / "n01440764" / "b.jpg").write_bytes(b"no image")
     data = ("data.dataset=folder", f"data.root={tmp_path}/photos", *QUICK)
-    told = hardy("run", "quickstart", *flags(*data), status=1)
+    told = inside("run", "quickstart", *flags(*data), status=1)
     assert "b.jpg" in told.stderr
-    hardy("run", "quickstart", *flags(*data, "data.on_bad_sample=skip"))
+    inside("run", "quickstart", *flags(*data, "data.on_bad_sample=skip"))
     finished = runs(isolated_home)[-1]
     assert finished.data.metrics["skipped"] == 1
     assert finished.data.metrics["samples"] == 2

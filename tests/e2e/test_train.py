@@ -16,7 +16,7 @@ from hardy.measure.records import read_parquet
 from tests.contracts.records import same
 from tests.e2e.conftest import ROOT, flags
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("store")]
+pytestmark = pytest.mark.usefixtures("store")
 SMALL = (
     "data.shapes.count=96 method.epochs=3 method.batch=16 method.validate_on.samples=12 "
     "explain.gradcam.count=1 explain.view_grids=0 compute.device=cpu"
@@ -51,11 +51,12 @@ def steps(home: Path, run, metric: str) -> list[tuple[int, float]]:
     return [(each.step, each.value) for each in history]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("number", "status"), [(signal.SIGINT, 130), (signal.SIGKILL, -9)], ids=["ctrl-c", "kill"]
 )
 def test_a_stopped_training_goes_on_and_ends_with_the_same_numbers(
-    hardy, environment, isolated_home, number, status
+    inside, environment, isolated_home, number, status
 ):
     command = ["run", "clip-shapes/train", *flags(f"{SMALL} register=null")]
     process = subprocess.Popen(
@@ -81,14 +82,14 @@ def test_a_stopped_training_goes_on_and_ends_with_the_same_numbers(
         assert printed[1:] == command
     else:  # the pulse of the dead process counts for a while
         command = ["resume", runs(isolated_home, "clip-shapes/train")[0].info.run_id]
-    went_on = hardy(*command)
+    went_on = inside(*command)
     assert "carried over" in went_on.stderr
     (finished,) = runs(isolated_home, "clip-shapes/train")
     assert finished.info.status == "FINISHED"
     assert not list(folder.iterdir())
     assert [step for step, _ in steps(isolated_home, finished, "train/loss")] == [1, 2, 3]
 
-    hardy("run", "clip-shapes/train", "--again", *flags(f"{SMALL} register=null"))
+    inside("run", "clip-shapes/train", "--again", *flags(f"{SMALL} register=null"))
     _, whole = runs(isolated_home, "clip-shapes/train")
     for metric in ("train/loss", "validation/loss", "validation/accuracy", "learning_rate"):
         assert steps(isolated_home, finished, metric) == steps(isolated_home, whole, metric)
@@ -174,6 +175,6 @@ def test_a_trained_model_is_registered_begun_with_and_predicts(project, isolated
 def test_several_trainings_are_no_version(project, capsys):
     from hardy.cli.main import run as command
 
-    axis = "matrix={seed: [0, 1]}"
+    axis = "matrix={seed: [0, 1]} method.epochs=1 explain.gradcam=null"
     assert command(["run", "clip-shapes/train", "--set", axis]) == 1
     assert "2 runs trained 2 models: a version is one model" in capsys.readouterr().err

@@ -27,7 +27,7 @@ from hardy.spec import resolve
 from hardy.tracking.mlflow_tracker import MlflowTracker
 from hardy.tracking.store import tracking_uri
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("store")]
+pytestmark = pytest.mark.usefixtures("store")
 MODEL = "{kind: timm, name: test_efficientnet, weights: random}"
 TRAIN = f"""\
 name: train
