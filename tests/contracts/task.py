@@ -15,6 +15,7 @@ from hardy.data.item import Targets
 from hardy.measure.records import as_frame, read_parquet, write_parquet
 from hardy.tasks.base import Task
 from hardy.tasks.summary import bounds, summarise
+from tests.contracts.device import another_device
 
 _TYPES = {"string": str, "long": int, "double": float, "boolean": bool}
 
@@ -78,6 +79,13 @@ class TaskContract(ABC):
         assert not answer.requires_grad
         assert len(answer) == 3
         assert outputs.shape[1] == self.task().outputs
+
+    def test_an_answer_comes_back_from_another_device(self) -> None:
+        task, outputs = self.task(), self.outputs(self.targets(3), 0.5)
+        with another_device() as device:
+            found = task.answer(outputs.to(device))
+        assert type(found) is Tensor
+        torch.testing.assert_close(found, task.answer(outputs))
 
     def test_each_answer_is_judged_by_itself(self) -> None:
         task, targets = self.task(), self.targets(5)

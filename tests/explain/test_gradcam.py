@@ -12,6 +12,7 @@ from hardy.core.errors import MethodError
 from hardy.data.preprocess import Preprocess
 from hardy.explain.gradcam import heat_map, target_layer
 from hardy.models.model import Model
+from tests.contracts.device import another_device
 
 SIZE = 32
 
@@ -58,6 +59,14 @@ def test_the_map_is_the_papers(image: Tensor, target: int) -> None:
     got = heat_map(wrapped(network), image, target)
     assert got.shape == (SIZE, SIZE)
     np.testing.assert_allclose(got, by_hand(network, image, target), atol=1e-4)
+
+
+@pytest.mark.parametrize("indices", [None, (4, 3, 0)])
+def test_the_map_is_the_same_on_another_device(image: Tensor, indices) -> None:
+    expected = heat_map(wrapped(convnet(), indices), image, 2)
+    with another_device() as device:
+        found = heat_map(wrapped(convnet(), indices).to(device), image.to(device), 2)
+    np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
 def test_the_target_counts_within_the_restricted_classes(image: Tensor) -> None:

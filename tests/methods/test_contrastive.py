@@ -15,6 +15,7 @@ from hardy.methods.contrastive.method import ContrastiveLearner, contrastive_los
 from hardy.methods.contrastive.spec import ContrastiveSpec
 from hardy.methods.fitting import schedule
 from hardy.models.model import Model
+from tests.contracts.device import another_device
 from tests.contracts.method import PLAIN, MethodContract, build_method, small_model
 from tests.models.clips import VIT, tiny, zero_shot
 
@@ -172,6 +173,28 @@ def step(learner, epoch):
     learner.loss(batch(epoch)).backward()
     learner.optimizer.step()
     learner.train(False)
+
+
+def test_it_learns_alike_on_another_device(learner):
+    step(learner, 1)
+    with another_device() as device:
+        there = ContrastiveLearner(clip_model().to(device).network, spec(), PLAIN)
+        here = batch(1)
+        targets = here.targets._replace(label=here.targets.label.to(device))
+        there.set_rate(1, 8)
+        there.train()
+        there.optimizer.zero_grad()
+        there.loss(here._replace(inputs=here.inputs.to(device), targets=targets)).backward()
+        there.optimizer.step()
+        there.settle()
+        there.train(False)
+        there.refresh()
+        moved = there.weights()
+        state = there.state()
+    for name, tensor in learner.weights().items():
+        assert type(moved[name]) is torch.Tensor  # what is kept lies on the CPU
+        torch.testing.assert_close(moved[name], tensor, rtol=1e-4, atol=1e-6)
+    assert state.keys() == learner.state().keys()
 
 
 def test_a_state_goes_on_bit_for_bit(learner):

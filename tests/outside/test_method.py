@@ -1,10 +1,12 @@
 """A method added by the files that CONTRIBUTING names: it fits, answers, is listed and planned."""
 
+import json
 import sqlite3
 from contextlib import closing
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from hardy.data.held_out_spec import HeldOut
 from hardy.data.open import open_dataset
@@ -47,6 +49,23 @@ def test_a_method_from_outside(tree):
     weight = np.exp(log_prior[two["label"]])
     normaliser = weight / ratio  # Σ_y p(y|x) π(y), the same for all classes of one image
     assert normaliser.between(np.exp(log_prior.min()), np.exp(log_prior.max())).all()
+    # A registered version has it too, and answers by it.
+    tree.add_file("prior-policy.yaml", "registry/prior.yaml")
+    tree.hardy("run", "prior", "--set", "register=prior")
+    image = tree.root / "shape.png"
+    dataset = open_dataset(own)
+    dataset.read(dataset.samples[0]).save(image)
+    asked = ("predict", "--model", "models:/prior/1", "--format", "json", str(image))
+    plain, weighed = (
+        {each["name"]: each["confidence"] for each in json.loads(tree.hardy(*words))[0]["top"]}
+        for words in (
+            (*asked, "--param", "top_k=6"),
+            (*asked, "--param", "top_k=6", "--adapt"),
+        )
+    )
+    expected = {name: p * counts[dataset.classes.index(name)] for name, p in plain.items()}
+    total = sum(expected.values())
+    assert weighed == pytest.approx({name: p / total for name, p in expected.items()}, rel=1e-4)
     with closing(sqlite3.connect(tree.home / "mlflow.db")) as store:
         metrics = dict(store.execute("select key, value from latest_metrics"))
     assert metrics["accuracy"] == (two["prior.prediction"] == two["label"]).mean()

@@ -7,7 +7,8 @@ from hardy.core.errors import RegistryError, WeightsError
 from hardy.data.view_spec import Operations
 from hardy.methods.source.spec import SourceSpec
 from hardy.registry.bundle import Card, write_bundle, write_weights
-from hardy.registry.predictor import load_predictor
+from hardy.registry.predictor import Predictor, load_predictor
+from tests.contracts.device import another_device
 from tests.registry.helpers import CLASSES, INDICES, METHOD, MODEL, records
 
 
@@ -72,6 +73,17 @@ def test_adapting_is_episodic_and_does_something(bundle, images):
     after = predictor.model.state_dict()
     assert all(torch.equal(before[k], after[k]) for k in before)
     assert predictor.predict(images).equals(plain)
+
+
+@pytest.mark.parametrize("adapt", [False, True])
+def test_rows_are_the_same_on_another_device(bundle, images, adapt):
+    here = load_predictor(bundle())
+    expected = here.predict(images[:2], adapt=adapt, top_k=2)
+    with another_device() as device:
+        there = Predictor(here.card, here.model.to(device), device)
+        found = there.predict(images[:2], adapt=adapt, top_k=2)
+    assert list(found["class_index"]) == list(expected["class_index"])
+    np.testing.assert_allclose(found["confidence"], expected["confidence"], rtol=1e-5)
 
 
 def test_views_and_seed_change_the_adaptation_alone(bundle, images):

@@ -11,7 +11,6 @@ from hardy.tasks.base_spec import Metric, TaskBase
 class DenseSpec(TaskBase):
     """One class a pixel, on a coarse grid."""
 
-    target: ClassVar[Literal["label", "mask", "image"]] = "mask"
     metrics: ClassVar[Mapping[str, Metric]] = {
         "miou": Metric("mean over the classes of the overlap of pixels over their union", True),
         "pixel_error": Metric("share of pixels of another class, 0 to 1", False),

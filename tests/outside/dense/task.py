@@ -20,6 +20,7 @@ from hardy.tasks.base import Content, Task
 class Dense(Task):
     """Answers are log-probabilities (B, C, side, side)."""
 
+    target = "mask"
     fields = ("intersection", "predicted", "entropy")
     truth_fields = ("pixels",)
     tabled = ("miou", "pixel_error")
