@@ -176,25 +176,30 @@ def step(learner, epoch):
 
 
 def test_it_learns_alike_on_another_device(learner):
+    def gradients(found):
+        return {name: p.grad for name, p in found.network.named_parameters() if p.grad is not None}
+
     step(learner, 1)
+    here = batch(1)
     with another_device() as device:
         there = ContrastiveLearner(clip_model().to(device).network, spec(), PLAIN)
-        here = batch(1)
         targets = here.targets._replace(label=here.targets.label.to(device))
+        moved = here._replace(inputs=here.inputs.to(device), targets=targets)
         there.set_rate(1, 8)
         there.train()
         there.optimizer.zero_grad()
-        there.loss(here._replace(inputs=here.inputs.to(device), targets=targets)).backward()
+        there.loss(moved).backward()
+        found = {name: gradient.cpu() for name, gradient in gradients(there).items()}
         there.optimizer.step()
         there.settle()
-        there.train(False)
         there.refresh()
-        moved = there.weights()
-        state = there.state()
-    for name, tensor in learner.weights().items():
-        assert type(moved[name]) is torch.Tensor  # what is kept lies on the CPU
-        torch.testing.assert_close(moved[name], tensor, rtol=1e-4, atol=1e-6)
-    assert state.keys() == learner.state().keys()
+        kept = {**there.weights(), **there.state()}
+        measured = there.measures(moved)
+    assert found.keys() == gradients(learner).keys()
+    for name, gradient in gradients(learner).items():
+        torch.testing.assert_close(found[name], gradient, rtol=1e-4, atol=1e-6)
+    assert all(type(tensor) is torch.Tensor for tensor in kept.values())  # they lie on the CPU
+    assert measured.keys() == learner.measures(here).keys()
 
 
 def test_a_state_goes_on_bit_for_bit(learner):
