@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
+from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map_only
@@ -87,10 +88,10 @@ class _Watch(TorchDispatchMode):
         return _dispatched(func, tuple(args), dict(kwargs or {}))
 
 
-class _Products(TorchFunctionMode):
-    """Does a vector times a matrix by hand: torch changes a result's shape in place there.
+class _WrittenOut(TorchFunctionMode):
+    """Writes out what torch composes of steps that a tensor standing for another cannot follow.
 
-    A tensor that only stands for another cannot follow that.
+    A vector times a matrix changes its result's shape in place; attention picks a kernel by device.
     """
 
     def __torch_function__(
@@ -98,13 +99,39 @@ class _Products(TorchFunctionMode):
     ) -> Any:
         if func in (torch.matmul, Tensor.matmul, Tensor.__matmul__) and args[0].dim() == 1:
             return torch.mm(args[0].unsqueeze(0), args[1]).squeeze(0)
+        if func is functional.scaled_dot_product_attention:
+            return _attention(*args, **(kwargs or {}))
         return func(*args, **(kwargs or {}))
+
+
+def _attention(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attn_mask: Tensor | None = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    scale: float | None = None,
+    enable_gqa: bool = False,
+) -> Tensor:
+    """Return softmax(q kᵀ / √d + mask) v, as torch's documentation has it."""
+    assert dropout_p == 0
+    assert not enable_gqa
+    scores = query @ key.transpose(-2, -1) * (scale or query.shape[-1] ** -0.5)
+    if is_causal:
+        allowed = torch.ones(scores.shape[-2:], dtype=torch.bool, device=query.device).tril()
+        scores = scores.masked_fill(~allowed, -torch.inf)
+    elif attn_mask is not None and attn_mask.dtype == torch.bool:
+        scores = scores.masked_fill(~attn_mask, -torch.inf)
+    elif attn_mask is not None:
+        scores = scores + attn_mask
+    return scores.softmax(-1) @ value
 
 
 @contextmanager
 def another_device() -> Iterator[torch.device]:
     """Give a device that is not there, for as long as the context lasts."""
-    with pytest.MonkeyPatch.context() as patch, _Products(), _Watch():
+    with pytest.MonkeyPatch.context() as patch, _WrittenOut(), _Watch():
         patch.setattr(torch, "tensor", _moved_after(torch.tensor))
         patch.setattr(torch, "as_tensor", _moved_after(torch.as_tensor))
         patch.setattr(torch, "autocast", _autocast_here(torch.autocast))

@@ -8,6 +8,7 @@ from hardy.data.view_spec import Operations
 from hardy.methods.source.spec import SourceSpec
 from hardy.registry.bundle import Card, write_bundle, write_weights
 from hardy.registry.predictor import Predictor, load_predictor
+from tests.contracts.dense import Dense, DenseSpec
 from tests.contracts.device import another_device
 from tests.registry.helpers import CLASSES, INDICES, METHOD, MODEL, records
 
@@ -145,3 +146,17 @@ def test_adapting_crops_at_the_grad_cam_point_where_the_views_say_so(bundle, ima
         return table["confidence"][0]
 
     assert confidence("gradcam") == confidence("gradcam") != confidence("centre")
+
+
+def test_an_answer_that_is_a_map_goes_back_to_the_images_size(bundle, images):
+    predictor = load_predictor(bundle())
+    predictor.task = Dense(DenseSpec(), ("grass", "sky", "tree"), void=9)
+    predictor.model = torch.nn.Conv2d(3, 3, 1)
+    table = predictor.predict(images, threshold=0.25)
+    assert list(table) == list(Dense.returns)
+    assert list(table["height"]) == [image.height for image in images]
+    wide = [9 in labels for labels in table["labels"]]
+    assert wide == [True, True, True]  # a centre crop sees none of them whole
+    for params, reason in (({"top_k": 3}, "no parameter 'top_k'"), ({"threshold": "x"}, "is 'x'")):
+        with pytest.raises(RegistryError, match=reason):
+            predictor.predict(images, **params)

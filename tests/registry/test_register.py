@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import pandas as pd
 import pytest
 from mlflow.exceptions import MlflowException
@@ -5,7 +7,7 @@ from mlflow.exceptions import MlflowException
 from hardy.core.errors import RegistryError, TrackingError
 from hardy.data.spec import Corruption, DataSpec
 from hardy.methods.source.spec import SourceSpec
-from hardy.registry.register import join_evidence, known, register
+from hardy.registry.register import _weights, join_evidence, known, register
 from hardy.registry.versions import evidence, find
 from tests.registry.helpers import POLICY, TASK, experiment, records, result
 
@@ -102,3 +104,26 @@ def test_a_failure_leaves_nothing(shelf, monkeypatch, method):
     assert shelf.client.search_model_versions("name='tiny'") == []
     experiments = [e.experiment_id for e in shelf.client.search_experiments()]
     assert list(shelf.client.search_logged_models(experiments)) == []
+
+
+def test_several_trainings_are_no_one_version(monkeypatch):
+    monkeypatch.setattr(type(experiment().method), "yields_weights", True)
+    units = [result(records(5), "a"), result(records(6), "b")]
+    with pytest.raises(RegistryError, match="2 runs trained 2 models"):
+        _weights(units)
+
+
+def test_a_version_of_a_training_holds_what_its_run_left(monkeypatch, tmp_path):
+    monkeypatch.setattr(type(experiment().method), "yields_weights", True)
+    unit = result(records(5), "a")
+    unit.store = SimpleNamespace(artifact=lambda run, path: tmp_path / run / path)
+    found = _weights([unit])
+    assert found.path == tmp_path / "r" / "weights/weights.safetensors"
+    assert found.identity == "run:r"
+
+
+def test_weights_that_nobody_planned_are_not_guessed():
+    unit = result(records(5), "a")
+    unit.planned = None
+    with pytest.raises(RegistryError, match="not known where the weights"):
+        _weights([unit])

@@ -16,6 +16,12 @@ TAGS = {
     "hardy.data_digest": "cc",
     "hardy.device": "cpu",
 }
+SPEC = """\
+name: unit
+data: {dataset: imagenet-sample}
+model: {kind: timm, name: resnet50}
+method: {kind: memo}
+"""
 ENVIRONMENT = {"python": "3.11.0", "packages": {"torch": "2.10.0"}, "hardware": {"cpu": "x"}}
 
 
@@ -32,6 +38,7 @@ def make(tracker: MlflowTracker, folder: Path, confidence: float = 0.5, **change
     write_parquet(frame.assign(**{"memo.confidence": confidence}), folder / "records.parquet")
     run.artifact(folder / "records.parquet", "records/records.parquet")
     run.text(json.dumps(environment), "environment.json")
+    run.text(SPEC, "spec.yaml")
     run.metrics({"confidence": confidence, "seconds_per_sample": 1.0})
     run.end(Status.FINISHED)
     return run.run_id
