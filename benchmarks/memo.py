@@ -121,7 +121,7 @@ def end_to_end(images: int, weights: str, threads: int, rounds: int) -> None:
     dataset = [] if "HARDY_DATA" in os.environ else ["data={dataset: digits}"]
     changes = [f"model.weights={weights}", "method.views.include_original=false", *dataset]
     experiment = resolve("cifar10/memo", changes).units[0].experiment
-    bench = assemble(experiment, locate(experiment.model))
+    bench = assemble(experiment, {"model.weights": locate(experiment.model)})
     method = PublishedMemo(bench, views=32, rate=5e-3)
     places = np.linspace(0, len(bench.dataset.samples) - 1, images).astype(int).tolist()
     made: list[Entry] = []
@@ -173,7 +173,7 @@ def share(views: int, select: float, samples: int) -> None:
         f"method.select={select}",
     ]
     experiment = resolve("quickstart", changes).units[0].experiment
-    bench = assemble(experiment, locate(experiment.model))
+    bench = assemble(experiment, {"model.weights": locate(experiment.model)})
     workers = spread(experiment, bench.model.preprocess.size, "cpu").workers
     with closing(entries(bench, range(samples + 1), workers)) as made:
         next(made)  # the first sample waits for its views

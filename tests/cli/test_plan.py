@@ -10,7 +10,8 @@ import pytest
 
 from hardy.cli.main import run
 from hardy.core.errors import MethodError
-from hardy.engine import costs
+from hardy.engine import model_cost as costs
+from hardy.methods.source.spec import SourceSpec
 from hardy.plan.measured import ModelCost, remember
 from hardy.plan.tracker import Status
 from hardy.spec import resolve
@@ -140,3 +141,34 @@ def test_a_thousand_units_in_two_seconds_and_without_torch():
         assert "1,000 units" in done.stdout or len(json.loads(done.stdout)["units"]) == 1000
         # The promise is 2 s; other processes may take the cores.
         assert min(times) < 2 * 2
+
+
+@pytest.mark.usefixtures("store")
+def test_each_source_of_weights_is_shown_by_its_path(capsys, monkeypatch, tmp_path):
+    monkeypatch.setattr(SourceSpec, "yields_weights", True)
+    monkeypatch.setattr("hardy.cli.plan.model_cost", lambda _: COST)
+    (tmp_path / "MLproject").touch()
+    (folder := tmp_path / "experiments").mkdir()
+    base = "data: {dataset: imagenet-sample}\nmethod: {kind: source}\n"
+    model = "{kind: timm, name: resnet18, weights: random}"
+    train = f"name: train\nmodel: {model}\nmatrix: {{seed: [0, 1]}}\n{base}"
+    (folder / "train.yaml").write_text(train)
+    taken = "{from: 'experiment:train', same: [seed]}"
+    model = model.replace("random", taken)
+    (folder / "pool.yaml").write_text(
+        f"name: pool\ndata: {{dataset: imagenet-sample}}\nmodel: {model}\n"
+        "matrix: {seed: [0, 1]}\n"
+        "method:\n  kind: ensemble\n  members:\n"
+        f"    - {{name: a, method: {{kind: source}}, model: {model}}}\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    told = plan(capsys, "pool")
+    assert "pool: 4 units" in told
+    for seed in (0, 1):
+        assert f"{seed + 1}. train/{seed}: to run" in told
+        assert f"    weights of train/{seed}: after {seed + 1}\n" in told.replace("├── ", "    ")
+        assert f"method.members.0.model.weights: weights of train/{seed}: after {seed + 1}" in told
+    made = units(capsys, "pool")
+    assert set(made[2]["needs"]) == {"model.weights", "method.members.0.model.weights"}
+    assert set(made[2]["needs"].values()) == {made[0]["fingerprint"]}
+    assert made[0]["needs"] == {}

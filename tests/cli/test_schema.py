@@ -1,4 +1,5 @@
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -58,3 +59,16 @@ def test_the_schema_knows_keys_names_and_units() -> None:
     assert data["dataset"]["enum"] == list(DATASETS)
     fields = schema["$defs"]["MemoSpec"]["properties"].values()
     assert all("description" in field for field in fields if "const" not in field)
+
+
+def test_weights_and_tasks_are_stated_by_a_text_or_by_a_mapping() -> None:
+    schema = json_schema()
+    text, mapping = schema["$defs"]["HardyModel"]["properties"]["weights"]["anyOf"]
+    assert re.fullmatch(text["pattern"], "models:/shapes@champion")
+    assert not re.fullmatch(text["pattern"], "pretrained")
+    assert mapping == {"$ref": "#/$defs/WeightsRef"}
+    fields = schema["$defs"]["WeightsRef"]["properties"]
+    assert list(fields) == ["from", "take", "into", "partial", "names", "same"]
+    kinds, task = schema["properties"]["task"]["anyOf"]
+    assert "classify" in kinds["enum"]
+    assert task["$ref"].startswith("#/$defs/") if len(kinds["enum"]) == 1 else task["anyOf"]

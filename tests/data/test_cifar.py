@@ -5,12 +5,12 @@ from PIL import Image
 from hardy.core.errors import DataError
 from hardy.data import cifar
 from hardy.data.cifar import CLASSES
-from hardy.data.open import open_dataset
 from hardy.data.spec import DataSpec
+from tests.data import carried
 
 
 def opened(dataset, root, **fields):
-    return open_dataset(DataSpec(dataset=dataset, root=str(root), **fields))
+    return carried.opened(DataSpec(dataset=dataset, root=str(root), **fields))
 
 
 def write_binary(folder, per_batch=6, seed=0):

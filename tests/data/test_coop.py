@@ -7,8 +7,8 @@ from PIL import Image
 from hardy.core.errors import DataError
 from hardy.data.cards import DATASETS
 from hardy.data.coop import LAYOUTS
-from hardy.data.open import open_dataset
 from hardy.data.spec import DataSpec
+from tests.data import carried
 
 LAND = ("Annual Crop Land", "Forest", "Herbaceous Vegetation Land", "Highway or Road")
 LAND += ("Industrial Buildings", "Pasture_Land", "Permanent Crop Land", "Residential Buildings")
@@ -17,7 +17,7 @@ FILE = "split_zhou_EuroSAT.json"
 
 
 def opened(root, dataset="eurosat", **fields):
-    return open_dataset(DataSpec(dataset=dataset, root=str(root), **fields))
+    return carried.opened(DataSpec(dataset=dataset, root=str(root), **fields))
 
 
 def rows(count, name="{}.jpg", names=LAND):

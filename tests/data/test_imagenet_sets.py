@@ -5,8 +5,8 @@ from PIL import Image
 
 from hardy.core.errors import DataError
 from hardy.data.imagenet import class_map, imagenet_classes, imagenet_synsets
-from hardy.data.open import open_dataset
 from hardy.data.spec import DataSpec
+from tests.data import carried
 
 
 def jpeg(colour):
@@ -26,7 +26,7 @@ def lay_out(root, folders, name="x.JPEG"):
 
 
 def opened(dataset, root, **fields):
-    return open_dataset(DataSpec(dataset=dataset, root=str(root), **fields))
+    return carried.opened(DataSpec(dataset=dataset, root=str(root), **fields))
 
 
 @pytest.mark.parametrize("name", ["imagenet-a", "imagenet-r"])

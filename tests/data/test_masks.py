@@ -4,12 +4,12 @@ from PIL import Image
 
 from hardy.core.errors import DataError
 from hardy.data.masks import CAMVID
-from hardy.data.open import open_dataset
 from hardy.data.spec import DataSpec
+from tests.data import carried
 
 
 def opened(root, dataset="folder", **fields):
-    return open_dataset(DataSpec(dataset=dataset, root=str(root), **fields))
+    return carried.opened(DataSpec(dataset=dataset, root=str(root), **fields))
 
 
 def put(folder, name="a", size=(6, 4), labels=(0, 1, 2)):

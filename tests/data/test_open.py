@@ -7,6 +7,7 @@ from hardy.core.variables import ALLOWED
 from hardy.data import open as opening
 from hardy.data.open import data_digest, open_dataset
 from hardy.data.spec import DataSpec, Subset
+from tests.data import carried
 
 
 @pytest.fixture
@@ -100,3 +101,18 @@ def test_other_variables_are_refused():
 def test_a_packaged_dataset_takes_no_root():
     with pytest.raises(SpecError, match="takes no root"):
         data_digest(DataSpec(dataset="imagenet-sample", root="/tmp"))
+
+
+@pytest.mark.parametrize("name", ["imagenet-sample", "digits"])
+def test_packaged_datasets_go_to_worker_processes(name):
+    spec = DataSpec(dataset=name)
+    here, there = open_dataset(spec), carried.opened(spec)
+    sample = here.samples[0]
+    assert there.digest == here.digest
+    assert there.read(sample).tobytes() == here.read(sample).tobytes()
+
+
+def test_folders_go_to_worker_processes(images):
+    spec = spec_of(images, subset=Subset(count=2))
+    sample = open_dataset(spec).samples[0]
+    assert carried.opened(spec).read(sample).size == open_dataset(spec).read(sample).size

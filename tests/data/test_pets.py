@@ -4,14 +4,14 @@ from PIL import Image
 
 from hardy.core.errors import DataError
 from hardy.data.cifar import CLASSES
-from hardy.data.open import open_dataset
 from hardy.data.spec import ClassFilter, DataSpec
+from tests.data import carried
 
 BREEDS = ("Abyssinian", "american_bulldog", "Bombay", "Maine_Coon", "pug")
 
 
 def opened(root, dataset="oxford-iiit-pet", **fields):
-    return open_dataset(DataSpec(dataset=dataset, root=str(root), **fields))
+    return carried.opened(DataSpec(dataset=dataset, root=str(root), **fields))
 
 
 @pytest.fixture

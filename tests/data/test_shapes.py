@@ -7,10 +7,11 @@ from hardy.core.errors import SpecError
 from hardy.data.open import open_dataset
 from hardy.data.shapes import CLASSES, COLOURS, scene
 from hardy.data.spec import DataSpec, Shapes
+from tests.data import carried
 
 
 def opened(split="test", **options):
-    return open_dataset(DataSpec(dataset="shapes", split=split, shapes=Shapes(**options)))
+    return carried.opened(DataSpec(dataset="shapes", split=split, shapes=Shapes(**options)))
 
 
 def pixels(dataset, place=0):

@@ -11,7 +11,6 @@ from click.testing import CliRunner
 from mlflow import MlflowClient
 from safetensors.torch import save_file
 
-from hardy.cli.inputs import INPUTS
 from hardy.core.errors import DataError, WeightsError
 from hardy.core.hashing import file_sha256
 from hardy.engine.progress import Reporter
@@ -20,8 +19,10 @@ from hardy.engine.setup import assemble
 from hardy.engine.supply import WEIGHTS
 from hardy.methods.source.spec import SourceSpec
 from hardy.models.build import build_network
-from hardy.models.weights import state_sha256
+from hardy.models.state import state_sha256
+from hardy.plan.units import OWN_WEIGHTS as OWN
 from hardy.plan.units import make_plan
+from hardy.registry.stores import default_stores
 from hardy.spec import resolve
 from hardy.tracking.mlflow_tracker import MlflowTracker
 from hardy.tracking.store import tracking_uri
@@ -64,7 +65,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def planned(reference: str, *overrides: str):
-    return make_plan(resolve(reference, overrides), INPUTS, MlflowTracker())
+    return make_plan(resolve(reference, overrides), default_stores(), MlflowTracker())
 
 
 def carried_out(plan):
@@ -94,7 +95,7 @@ def written(run_id: str) -> Path:
 def test_a_run_s_artifact(trained):
     plan = planned("train", f"model.weights=runs:/{trained}/{WEIGHTS}")
     (unit,) = plan.units
-    assert unit.located.path == written(trained)
+    assert unit.located[OWN].path == written(trained)
     assert unit.weights == f"sha256:{file_sha256(written(trained))}"
     run_id, _ = carried_out(plan)
     assert run_id != trained
@@ -125,7 +126,7 @@ def test_a_registered_version(project, shelf_of_one):
     run_id, _ = carried_out(plan)
     tags = MlflowClient(tracking_uri()).get_model_version("tiny", "1").tags
     assert unit.weights == f"sha256:{tags['hardy.weights_sha256']}"
-    assert file_sha256(unit.located.path) == tags["hardy.weights_sha256"]
+    assert file_sha256(unit.located[OWN].path) == tags["hardy.weights_sha256"]
     assert MlflowTracker().get(run_id).tags["hardy.weights"] == unit.weights
     loaded = assemble(unit.unit.experiment, unit.located).model.network.state_dict()
     fresh, _ = build_network(unit.unit.experiment.model, seed=unit.unit.experiment.seed)
@@ -154,7 +155,7 @@ def source_trains(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_finished_experiment_s_weights(trained):
     plan = planned("use")
     assert plan.needed == ()
-    assert plan.units[0].needs.past.run_id == trained
+    assert plan.units[0].needs[OWN].past.run_id == trained
     run_id, _ = carried_out(plan)
     assert state_tag(run_id) == expected_state(trained)
     assert MlflowTracker().get(run_id).tags["hardy.weights"].startswith("run:")

@@ -1,15 +1,17 @@
 """Temperatures from held-out samples, through the real loading code."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from hardy.cli.inputs import INPUTS
 from hardy.core.errors import DataError
 from hardy.core.paths import state_dir
 from hardy.engine.fit import learn
 from hardy.engine.setup import assemble
 from hardy.methods.ensemble.pool import fit_temperature
 from hardy.plan.units import make_plan
+from hardy.registry.stores import default_stores
 from hardy.spec import resolve
 
 SPEC = """\
@@ -34,12 +36,14 @@ compute: {workers: 0, device: cpu}
 @pytest.fixture
 def planned(tmp_path, monkeypatch):
     """A bench on a spec, with outputs of the models cut to the six shapes."""
-    from hardy.engine import bench as module
+    from hardy.engine import setup as module
 
     monkeypatch.setattr(module, "_check_classes", lambda *_: None)
     file = tmp_path / "pair.yaml"
     file.write_text(SPEC)
-    return lambda *overrides: make_plan(resolve(str(file), overrides), INPUTS, None).units[0]
+    return lambda *overrides: make_plan(
+        resolve(str(file), overrides), default_stores(), None
+    ).units[0]
 
 
 def bench_of(unit):
@@ -82,13 +86,14 @@ def test_what_was_given_is_not_fitted(planned):
 
 def test_the_same_image_in_both_is_refused(planned, monkeypatch):
     bench = bench_of(planned())
-    monkeypatch.setattr("hardy.engine.leak.open_dataset", lambda _: bench.dataset)
-    with pytest.raises(DataError, match="12 held-out images of pair are among its other samples"):
+    few = replace(bench.dataset, samples=bench.dataset.samples[1:])
+    monkeypatch.setattr("hardy.engine.leak.open_dataset", lambda _: few)
+    with pytest.raises(DataError, match="11 held-out images of pair are among its other samples"):
         learn(bench)
 
 
 def test_the_plan_finds_the_weights_of_all_models(planned):
     unit = planned()
-    assert [each.identity for each in unit.located.others] == ["timm/test_vit:random"]
+    assert [each.identity for each in unit.located.values()][1:] == ["timm/test_vit:random"]
     other = planned("method.members.1.model.name=test_vit2")
     assert unit.fingerprint != other.fingerprint

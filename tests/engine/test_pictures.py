@@ -11,7 +11,7 @@ from hardy.engine.entries import entries
 from hardy.engine.pictures import draw
 from hardy.engine.setup import Bench
 from hardy.methods.build import build_method
-from hardy.plan.inputs import Located
+from hardy.models.weights import Located
 from hardy.spec.experiment import Experiment
 from tests.contracts.records import as_frame
 from tests.contracts.time_method import small_model
@@ -45,7 +45,7 @@ def make_bench(experiment: Experiment) -> Bench:
     model = small_model(classes=2)
     return Bench(
         experiment,
-        Located(None, "random"),
+        {"model.weights": Located(None, "random")},
         make_fabric(experiment),
         open_dataset(experiment.data),
         model,

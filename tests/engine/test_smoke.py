@@ -1,6 +1,8 @@
-from hardy.cli.inputs import INPUTS
+from dataclasses import replace
+
 from hardy.engine.smoke import smoke
 from hardy.plan.units import make_plan
+from hardy.registry.stores import default_stores
 from hardy.spec import resolve
 
 
@@ -26,5 +28,15 @@ def test_what_is_off_stays_off():
 
 def test_the_fingerprint_is_another():
     whole = resolve("quickstart", ["data.shift.kind=fog"])
-    prints = [make_plan(each, INPUTS, None).units[0].fingerprint for each in (whole, smoke(whole))]
-    assert prints[0] != prints[1]
+    plans = [make_plan(each, default_stores(), None) for each in (whole, smoke(whole))]
+    assert plans[0].units[0].fingerprint != plans[1].units[0].fingerprint
+
+
+def test_what_yields_weights_is_cut_down_likewise_at_every_path():
+    whole = resolve("quickstart").units[0]
+    needs = {"model.weights": whole, "method.members.0.model.weights": whole}
+    resolved = replace(resolve("quickstart"), units=(replace(whole, needs=needs),))
+    (unit,) = smoke(resolved).units
+    assert list(unit.needs) == list(needs)
+    for source in unit.needs.values():
+        assert source.experiment.data.subset.count == 1

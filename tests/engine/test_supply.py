@@ -7,7 +7,7 @@ import pytest
 
 from hardy.core.errors import TrackingError, WeightsError
 from hardy.engine.supply import WEIGHTS, supplied
-from hardy.plan.units import make_plan
+from hardy.plan.units import OWN_WEIGHTS as OWN
 from hardy.spec import Unit
 from tests.plan.helpers import Asked, Shelf, experiment, finished, resolved
 
@@ -28,11 +28,11 @@ class Store:
 @pytest.fixture
 def planned():
     source = Unit(experiment(name="source"))
-    return make_plan(resolved(Unit(experiment(seed=1), needs=source)), Asked().inputs(), Shelf())
+    return Asked().plan(resolved(Unit(experiment(seed=1), needs={OWN: source})), Shelf())
 
 
 def test_a_unit_without_needs_is_left_alone(tmp_path):
-    (unit,) = make_plan(resolved(Unit(experiment())), Asked().inputs(), None).units
+    (unit,) = Asked().plan(resolved(Unit(experiment()))).units
     assert supplied(unit, {}, Store(tmp_path)) is unit
 
 
@@ -40,15 +40,17 @@ def test_the_file_of_the_run_that_was_just_made(planned, tmp_path):
     (unit,), (source,) = planned.units, planned.needed
     made = {source.fingerprint: SimpleNamespace(run_id="new")}
     ready = supplied(unit, made, Store(tmp_path, "new"))
-    assert ready.located.path == tmp_path / "new" / WEIGHTS
-    assert ready.located.identity == unit.located.identity == f"run:{source.fingerprint}"
+    assert ready.located[OWN].path == tmp_path / "new" / WEIGHTS
+    assert ready.weights == unit.weights == f"run:{source.fingerprint}"
     assert ready.fingerprint == unit.fingerprint
 
 
 def test_the_file_of_a_finished_run(planned, tmp_path):
     (unit,) = planned.units
-    unit = replace(unit, needs=replace(unit.needs, past=finished("old")))
-    assert supplied(unit, {}, Store(tmp_path, "old")).located.path == tmp_path / "old" / WEIGHTS
+    unit = replace(unit, needs={OWN: replace(unit.needs[OWN], past=finished("old"))})
+    assert supplied(unit, {}, Store(tmp_path, "old")).located[OWN].path == (
+        tmp_path / "old" / WEIGHTS
+    )
 
 
 def test_a_run_without_weights_is_a_clear_error(planned, tmp_path):

@@ -62,7 +62,7 @@ class Kept:
 
 
 def bench_of(spec):
-    return assemble(spec, locate(spec.model))
+    return assemble(spec, {"model.weights": locate(spec.model)})
 
 
 def trained(spec, run_id, run=None, bench=None):

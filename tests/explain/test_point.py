@@ -64,7 +64,7 @@ def test_a_bench_cuts_views_at_the_source_models_point(workers):
         model={"kind": "timm", "name": "test_efficientnet", "weights": "random"},
         method={"kind": "memo", "views": views},
     )
-    bench = assemble(asked, locate(asked.model))
+    bench = assemble(asked, {"model.weights": locate(asked.model)})
     for prepared in loader(bench.pipeline(range(4)), workers):
         plain = Image.fromarray(prepared.pixels[0].permute(1, 2, 0).numpy())
         expected = crop(plain, point_as_shares(bench.model, plain))

@@ -265,10 +265,15 @@ def test_a_schema_that_cannot_be(changes, message):
         EnsembleSpec(**{**two_models().model_dump(), **changes})
 
 
-def test_a_member_cannot_be_trained_first():
-    model = TimmModel(name="resnet18", weights="experiment:train")
-    with pytest.raises(ValidationError, match="write models:/NAME@ALIAS"):
-        Member(name="a", model=model, method=MEMO)
+def test_members_weights_are_outside_its_identity():
+    """The plan adds what they hold."""
+    prints = []
+    for weights in ("random", "experiment:train", {"from": "file:x", "into": "encoder"}):
+        model = TimmModel(name="resnet18", weights=weights)
+        prints.append(
+            EnsembleSpec(members=(Member(name="a", model=model, method=MEMO),)).identity()
+        )
+    assert prints[0] == prints[1] == prints[2]
 
 
 @pytest.mark.parametrize("given", [{}, {"split": "test", "part": "fit"}])

@@ -12,7 +12,7 @@ from hardy.core.errors import SpecError, WeightsError
 from hardy.models.build import build_model, build_network
 from hardy.models.names import open_clip_tags
 from hardy.models.spec import ModelSpec, OpenClipModel
-from hardy.models.weights import bare, state_sha256
+from hardy.models.state import bare, state_sha256
 from hardy.registry.bundle import WEIGHTS, write_weights
 from tests.models.clips import TEXT, VIT
 
@@ -21,7 +21,7 @@ OWN = OpenClipModel(name="hardy-shapes", weights="random")
 
 
 def own(**changes) -> OpenClipModel:
-    return OWN.model_copy(update=changes)
+    return OpenClipModel.model_validate({**OWN.model_dump(), **changes})
 
 
 def test_the_own_architecture_is_small_and_for_small_images():

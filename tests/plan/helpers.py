@@ -3,8 +3,15 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from hardy.plan.inputs import Inputs, Located, Samples
-from hardy.plan.tracker import PastRun
+import pytest
+
+from hardy.data.spec import DataSpec
+from hardy.models.spec import ModelSpec
+from hardy.models.weights import Located
+from hardy.plan import units
+from hardy.plan.inputs import Samples
+from hardy.plan.tracker import Finder, PastRun, Stores
+from hardy.plan.units import Plan, make_plan
 from hardy.spec import Experiment, Resolved, Unit
 
 PLAIN = {
@@ -25,23 +32,45 @@ def resolved(*units: Unit) -> Resolved:
     return Resolved("plain", Path("plain.yaml"), (), "plain", "", {}, units)
 
 
+NO_STORES: Stores = None  # type: ignore[assignment]
+"""For plans whose weights lie in no store."""
+
+
 @dataclass
 class Asked:
-    """Inputs that count how often they are asked."""
+    """Knows data and weights by what a spec says, and counts how often it is asked.
 
-    samples: int = 0
-    weights: int = 0
+    Attributes:
+        count: Samples of every data part.
+        absent: What to do to get them; empty where they are there.
+        data: The data parts that were asked for.
+        models: The model parts that were asked for.
+    """
 
-    def inputs(self, count: int | None = 20, absent: str = "") -> Inputs:
-        def samples(_: Experiment) -> Samples:
-            self.samples += 1
-            return Samples("" if absent else "d" * 32, count, absent)
+    count: int | None = 20
+    absent: str = ""
+    data: list[DataSpec] = field(default_factory=list)
+    models: list[ModelSpec] = field(default_factory=list)
 
-        def weights(of: Experiment) -> Located:
-            self.weights += 1
-            return Located(None, f"hub:{of.model.weights}")
+    def samples_of(self, data: DataSpec, *, absent_ok: bool = False) -> Samples:
+        self.data.append(data)
+        return Samples("" if self.absent else self.digest(data), self.count, self.absent)
 
-        return Inputs(samples, weights)
+    def located_of(self, model: ModelSpec, stores: Stores, *, absent_ok: bool = False) -> Located:
+        self.models.append(model)
+        return Located(None, f"hub:{model.name}:{model.weights}")
+
+    def digest(self, data: DataSpec) -> str:
+        part = data.partition.part if data.partition else ""
+        return f"{data.dataset}/{data.part_name}/{part}"
+
+    def plan(
+        self, resolved: Resolved, finder: Finder | None = None, *, again: bool = False
+    ) -> Plan:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(units, "samples_of", self.samples_of)
+            patch.setattr(units, "located_of", self.located_of)
+            return make_plan(resolved, NO_STORES, finder, again=again)
 
 
 @dataclass

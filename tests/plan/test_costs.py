@@ -5,7 +5,6 @@ import pytest
 from hardy.core.errors import MethodError
 from hardy.plan.costs import order, price
 from hardy.plan.measured import ModelCost, measured_as, recall, remember, work_label
-from hardy.plan.units import make_plan
 from hardy.spec import Unit
 from tests.plan.helpers import Asked, Shelf, experiment, finished, resolved
 
@@ -29,7 +28,7 @@ class Gauge:
 
 
 def plan(*units, count=20, absent="", shelf=None):
-    return make_plan(resolved(*units), Asked().inputs(count, absent), shelf)
+    return Asked(count, absent).plan(resolved(*units), shelf)
 
 
 def test_a_unit_costs_its_passes():
@@ -114,7 +113,7 @@ def test_each_model_is_measured_once():
 
 def test_what_is_needed_is_priced_in_the_order_of_running():
     source = Unit(experiment(name="source", method={"kind": "source"}))
-    made = plan(Unit(experiment(seed=1), needs=source))
+    made = plan(Unit(experiment(seed=1), needs={"model.weights": source}))
     assert [u.unit.experiment.name for u in order(made)] == ["source", "plain"]
     assert [c.backward for c in price(made, Gauge(), None).units] == [0, 20 * BACKWARD]
 

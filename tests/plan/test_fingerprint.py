@@ -184,7 +184,7 @@ def test_it_is_the_same_in_every_process() -> None:
         subprocess.run(
             [sys.executable, "-c", code],
             input=json.dumps(FULL),
-            env={**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": "."},
+            env={**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": f"src{os.pathsep}."},
             capture_output=True,
             text=True,
             check=True,

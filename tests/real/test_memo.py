@@ -32,7 +32,7 @@ def test_memo_lowers_the_error_by_two_points() -> None:
     first = sorted(place for found in places.values() for place in found[:A_CLASS])
     assert len(first) == 10 * A_CLASS
 
-    shard = Shard(experiment, locate(experiment.model), threads=1)
+    shard = Shard(experiment, {"model.weights": locate(experiment.model)}, threads=1)
     frame = as_frame(sharded(shard, first, os.cpu_count() or 1))
     before, after = correct(frame, "source"), correct(frame, "memo")
     assert 0.80 < before.mean() < 0.87

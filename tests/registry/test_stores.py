@@ -6,7 +6,8 @@ from safetensors.torch import load_file
 
 from hardy.core.errors import RegistryError
 from hardy.core.hashing import file_sha256
-from hardy.registry.stores import locate_version
+from hardy.models.reference import parse
+from hardy.registry.stores import default_stores, locate_version
 
 
 @pytest.fixture
@@ -36,7 +37,7 @@ def test_it_is_fetched_once_and_again_if_it_was_damaged(uri, monkeypatch):
     found.path.write_bytes(b"damaged")
     assert locate_version(uri) == found
     assert found.identity == f"sha256:{file_sha256(found.path)}"
-    monkeypatch.setattr("hardy.registry.stores.fetched", None)
+    monkeypatch.setattr("hardy.registry.versions.fetched", None)
     assert locate_version(uri) == found
 
 
@@ -49,3 +50,16 @@ def test_other_files_than_the_registered_ones_are_refused(uri, shelf):
 def test_a_version_that_is_not_there(uri):
     with pytest.raises(RegistryError, match="no alias"):
         locate_version("models:/tiny@champian")
+
+
+def test_the_stores_ask_the_registry_for_what_a_reference_names(uri, shelf):
+    shelf.client.set_registered_model_alias("tiny", "champion", "1")
+    for text in (uri, "models:/tiny@champion"):
+        source = parse(text)
+        assert default_stores().version(source.name, source.which) == locate_version(uri)
+
+
+def test_the_stores_meet_nothing_before_they_are_asked(monkeypatch):
+    for name in ("default_tracker", "default_finder"):
+        monkeypatch.setattr(f"hardy.registry.stores.{name}", None)
+    assert default_stores() is not None

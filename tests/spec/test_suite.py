@@ -86,19 +86,19 @@ def trained(family: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.usefixtures("trained")
 def test_a_unit_knows_what_it_needs() -> None:
     (use,) = resolve("use").units
-    assert use.needs is not None
-    assert use.needs.experiment.name == "tune"
-    assert use.needs.needs is not None
-    assert use.needs.needs.experiment.name == "train"
-    assert use.needs.needs.needs is None
+    tune = use.needs["model.weights"]
+    assert tune.experiment.name == "tune"
+    train = tune.needs["model.weights"]
+    assert train.experiment.name == "train"
+    assert not train.needs
 
 
 @pytest.mark.usefixtures("trained")
 def test_units_share_what_they_need_and_overrides_stay_out_of_it() -> None:
     units = resolve("use", ["matrix={seed: [3, 4]}"]).units
-    assert units[0].needs is units[1].needs
-    assert units[0].needs is not None
-    assert units[0].needs.experiment.seed == 0
+    (first, second) = (unit.needs["model.weights"] for unit in units)
+    assert first is second
+    assert first.experiment.seed == 0
 
 
 @pytest.mark.parametrize(
@@ -121,9 +121,8 @@ def test_a_circle_is_named(trained: Path, reference: str, circle: str) -> None:
 @pytest.mark.usefixtures("trained")
 def test_its_own_plain_run_is_no_circle() -> None:
     (unit,) = resolve("train", ["model.weights=experiment:train"]).units
-    assert unit.needs is not None
-    assert unit.needs.experiment.name == "train"
-    assert unit.needs.needs is None
+    assert unit.needs["model.weights"].experiment.name == "train"
+    assert not unit.needs["model.weights"].needs
 
 
 def test_a_method_that_trains_nothing_is_told_when_validating(family: Path) -> None:

@@ -10,10 +10,10 @@ from rich.text import Text
 from rich.tree import Tree
 
 from hardy.cli.complete import complete_override, complete_spec
-from hardy.cli.inputs import PLAN_INPUTS
 from hardy.engine.model_cost import model_cost
 from hardy.plan.costs import Costs, UnitCost, order, price
-from hardy.plan.units import Plan, PlannedUnit, make_plan
+from hardy.plan.units import OWN_WEIGHTS, Plan, PlannedUnit, make_plan
+from hardy.registry.stores import default_stores
 from hardy.spec import resolve
 from hardy.tracking import default_finder
 
@@ -41,7 +41,7 @@ def command(spec: str, overrides: tuple[str, ...], again: bool, as_json: bool) -
     """
     resolved = resolve(spec, overrides)
     finder = default_finder()
-    plan = make_plan(resolved, PLAN_INPUTS, finder, again=again)
+    plan = make_plan(resolved, default_stores(), finder, again=again, absent_ok=True)
     costs = price(plan, model_cost, finder)
     if as_json:
         click.echo(json.dumps(_as_json(plan, costs), indent=1, ensure_ascii=False))
@@ -79,16 +79,13 @@ def _grow(tree: Tree, title: str, branches: list[Tree]) -> None:
 
 def _branch(unit: PlannedUnit, cost: UnitCost, place: int, places: dict[str, int]) -> Tree:
     tree = Tree(Text(f"{place}. {unit.unit.experiment.name}: {_state(unit)}"))
-    if unit.needs is not None:
-        source = unit.needs
+    for path, source in unit.needs.items():
         after = places.get(source.fingerprint)
         when = f"after {after}" if after else _state(source)
-        tree.add(Text(f"weights of {source.unit.experiment.name}: {when}"))
-    if unit.samples.absent:
-        name = unit.unit.experiment.data.dataset
-        tree.add(Text(f"data absent: {name}; to get it: {unit.samples.absent}", style="yellow"))
-    if unit.located.absent:
-        tree.add(Text(f"weights absent: {unit.located.absent}", style="yellow"))
+        whose = "" if path == OWN_WEIGHTS else f"{path}: "
+        tree.add(Text(f"{whose}weights of {source.unit.experiment.name}: {when}"))
+    for line in unit.absent:
+        tree.add(Text(line, style="yellow"))
     if not unit.reusable:
         tree.add(Text(_cost_line(cost)))
     return tree
@@ -152,8 +149,13 @@ def _unit_json(unit: PlannedUnit, cost: UnitCost) -> dict[str, Any]:
         "state": _state(unit),
         "run": past.run_id if past else None,
         "reused": unit.reusable,
-        "needs": unit.needs.fingerprint if unit.needs else None,
-        "data": {**asdict(unit.samples), "dataset": unit.unit.experiment.data.dataset},
+        "needs": {path: source.fingerprint for path, source in unit.needs.items()},
+        "data": {
+            "digest": unit.own.digest,
+            "count": unit.own.count,
+            "absent": unit.own.absent,
+            "dataset": unit.unit.experiment.data.dataset,
+        },
         "weights": unit.weights,
         "cost": {**_cost_json(cost), "seconds_from": cost.seconds_from},
     }

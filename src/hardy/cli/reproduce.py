@@ -88,14 +88,14 @@ def _repeat(
 
 
 def _plan(tracker: "Tracker", first: "PastRun", originals: "Sequence[PastRun]") -> "Plan":
-    from hardy.cli.inputs import INPUTS
     from hardy.plan.units import make_plan
+    from hardy.registry.stores import default_stores
     from hardy.results.request import resolve_run
 
     specs = [resolve_run(tracker, run) for run in originals]
     units = tuple(unit for spec in specs for unit in spec.units)
     resolved = replace(specs[0], name=first.name, units=units)
-    plan = make_plan(resolved, INPUTS, tracker, again=True)
+    plan = make_plan(resolved, default_stores(), tracker, again=True)
     # An unfinished run of the same fingerprint is not to be gone on with either.
     return replace(plan, units=tuple(replace(unit, past=None) for unit in plan.units))
 

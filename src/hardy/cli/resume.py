@@ -49,9 +49,9 @@ def _plan(tracker: "Tracker", past: "PastRun") -> "Plan":
         TrackingError: If another process is writing the run, if it stands aside, or if its spec,
             data, weights or code have changed since.
     """
-    from hardy.cli.inputs import INPUTS
     from hardy.plan.tracker import FINGERPRINT_TAG
     from hardy.plan.units import make_plan
+    from hardy.registry.stores import default_stores
     from hardy.results.request import is_parent, resolve_run
 
     if past.busy:
@@ -60,7 +60,7 @@ def _plan(tracker: "Tracker", past: "PastRun") -> "Plan":
     if FINGERPRINT_TAG not in past.tags:
         message = f"the run {past.run_id} ({past.name}) is a smoke test or a reproduction"
         raise TrackingError(message, hint="Start it again: these runs stand aside and are short.")
-    plan = make_plan(resolve_run(tracker, past), INPUTS, tracker)
+    plan = make_plan(resolve_run(tracker, past), default_stores(), tracker)
     parent = is_parent(past)
     mark = plan.fingerprint if parent else plan.units[0].fingerprint
     if mark != past.tags[FINGERPRINT_TAG]:

@@ -54,20 +54,20 @@ def command(spec: str, overrides: tuple[str, ...], again: bool, smoke: bool) -> 
     for unit in resolved.units:
         fetch(unit.experiment.data)  # before the plan: fingerprints need the samples
 
-    from hardy.cli.inputs import INPUTS
     from hardy.engine.smoke import smoke as cut_down
     from hardy.plan.units import make_plan
+    from hardy.registry.stores import default_stores
     from hardy.tracking.mlflow_tracker import MlflowTracker
     from hardy.tracking.scratch import AsideTracker
 
     words = [_hardy(), "run", spec, *_set_flags(overrides), *(["--smoke"] if smoke else [])]
     if smoke:
-        plan = make_plan(cut_down(resolved), INPUTS, None)
+        plan = make_plan(cut_down(resolved), default_stores(), None)
         aside = AsideTracker(MlflowTracker(SMOKE_EXPERIMENT), "smoke")
         carry_out(plan, aside, resume_command=shlex.join(words))
         return
     tracker = MlflowTracker()
-    plan = make_plan(resolved, INPUTS, tracker, again=again)
+    plan = make_plan(resolved, default_stores(), tracker, again=again)
     carry_out(plan, tracker, resume_command=shlex.join(words))
 
 

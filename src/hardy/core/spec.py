@@ -1,6 +1,8 @@
 """The base of every schema: frozen, strict about keys, documented field by field."""
 
-from typing import Annotated, Any, ClassVar, Union
+from functools import reduce
+from operator import or_
+from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -28,16 +30,16 @@ class Spec(BaseModel):
         return {"VERSION": sum(versions), **stated}
 
 
+def one_of(schemas: tuple[type[Spec], ...]) -> Any:  # noqa: ANN401 - a type, made of types
+    """Return the type of a field that holds one of some schemas, told apart by their `kind`."""
+    if len(schemas) == 1:
+        return schemas[0]
+    return Annotated[reduce(or_, schemas), Field(discriminator="kind")]
+
+
 def _identity(value: Any) -> Any:  # noqa: ANN401 - any field's value
     if isinstance(value, Spec):
         return value.identity()
     if isinstance(value, tuple | list):
         return [_identity(item) for item in value]
     return value
-
-
-def one_of(types: tuple[type[Spec], ...]) -> Any:  # noqa: ANN401 - an annotation
-    """Return the annotation of a field that takes one of several schemas, told apart by `kind`."""
-    if len(types) == 1:
-        return types[0]  # a union of one needs nothing to tell it apart by
-    return Annotated[Union[types], Field(discriminator="kind")]  # noqa: UP007 - made of a tuple

@@ -1,8 +1,11 @@
 """Do two datasets share images? Compared by content, whatever the files are called."""
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from itertools import combinations
+from types import MappingProxyType
 
+from hardy.core.errors import DataError
 from hardy.core.hashing import file_sha256
 from hardy.data.dataset import Dataset, Sample
 from hardy.data.files import UNHASHED
@@ -36,3 +39,50 @@ def _key(sample: Sample, sizes: set[int]) -> str:
     if not sample.content.endswith(UNHASHED):
         return sample.content
     return file_sha256(sample.path) if sample.path.stat().st_size in sizes else ""
+
+
+def check_apart(
+    name: str,
+    samples: Mapping[str, Dataset],
+    trained_on: Mapping[str, Dataset] = MappingProxyType({}),
+) -> None:
+    """Make sure that nothing is tried on what was learnt from.
+
+    Args:
+        name: Whose samples they are, for messages.
+        samples: By what they are for: `fit`, `validate`, `answer`. One set may be for several.
+        trained_on: By experiment, the samples that the weights were fitted on before. To fit on
+            them again is fine; to validate or to answer is not.
+
+    Raises:
+        DataError: If an image is in two of them; the message names one.
+    """
+    for (a, first), (b, second) in combinations(samples.items(), 2):
+        if not _is_same(first, second) and (found := leaks(first, second)):
+            one, other = found[0]
+            message = (
+                f"{len(found)} held-out images of {name} are among its other samples, such as "
+                f"{other} (to {b}), which is {one} (to {a})"
+            )
+            hint = "Give another split, or another part of data.partition."
+            raise DataError(message, hint=hint)
+    tried = {id(one): one for role, one in samples.items() if role != "fit"}.values()
+    for experiment, fitted in trained_on.items():
+        for dataset in tried:
+            _check_untrained(name, dataset, experiment, fitted)
+
+
+def _check_untrained(name: str, dataset: Dataset, experiment: str, fitted: Dataset) -> None:
+    found = leaks(fitted, dataset)
+    if found:
+        trained, tried = found[0]
+        message = (
+            f"{len(found)} images of {name} are among those that {experiment} was trained on, "
+            f"such as {tried} ({trained} there)"
+        )
+        hint = "Give the two disjoint parts of the data: data.split or data.partition."
+        raise DataError(message, hint=hint)
+
+
+def _is_same(a: Dataset, b: Dataset) -> bool:
+    return a is b or (a.samples == b.samples and a.digest == b.digest)

@@ -71,10 +71,8 @@ def fetch(spec: DataSpec) -> None:
         fetch_all(card.downloads, _base(spec, card))
 
 
-def data_digest(spec: DataSpec) -> str | None:
-    """Return the digest of the samples that a spec names, or None where they are absent.
-
-    The shift is not part of it: a spec states the shift in full. Nothing is downloaded.
+def dataset_if_there(spec: DataSpec) -> Dataset | None:
+    """Open the dataset of a spec as `open_dataset` does, but fetch nothing; None if it is absent.
 
     Raises:
         SpecError: If the dataset's name or root cannot be right.
@@ -85,7 +83,20 @@ def data_digest(spec: DataSpec) -> str | None:
         root = dataset_root(spec)
     except DataError:  # the package that carries the dataset is not installed
         return None
-    return open_dataset(spec).digest if card.generated or root.exists() else None
+    return open_dataset(spec) if card.generated or root.exists() else None
+
+
+def data_digest(spec: DataSpec) -> str | None:
+    """Return the digest of the samples that a spec names, or None where they are absent.
+
+    The shift is not part of it: a spec states the shift in full. Nothing is downloaded.
+
+    Raises:
+        SpecError: If the dataset's name or root cannot be right.
+        DataError: If the files are there but have another layout than stated.
+    """
+    found = dataset_if_there(spec)
+    return None if found is None else found.digest
 
 
 def dataset_root(spec: DataSpec) -> Path:

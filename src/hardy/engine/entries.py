@@ -1,6 +1,6 @@
 """From a sample to its journal entry: views in, one flat record out."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
@@ -14,7 +14,7 @@ from hardy.data.pipeline import BadSample, Prepared, loader
 from hardy.engine.setup import Bench, assemble
 from hardy.measure.records import TIMING
 from hardy.methods.base import Subject
-from hardy.plan.inputs import Located
+from hardy.models.weights import Located
 from hardy.spec.experiment import Experiment
 
 Entry = dict[str, Any]
@@ -54,12 +54,12 @@ class Shard:
 
     Attributes:
         experiment: The resolved spec.
-        located: Its weights.
+        located: Its weights, by path.
         threads: Threads of one operation; 0 leaves torch's own choice.
     """
 
     experiment: Experiment
-    located: Located
+    located: Mapping[str, Located]
     threads: int
 
     def __call__(self, indices: Sequence[int]) -> Iterator[Entry]:

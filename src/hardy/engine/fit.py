@@ -41,7 +41,7 @@ def learn(bench: Bench, say: Callable[[str], None] = lambda _: None) -> dict[str
     Raises:
         DataError: If a held-out sample is broken, or is one of the experiment's own.
     """
-    held_out, method = bench.experiment.method.held_out, bench.method
+    held_out, method = bench.experiment.method.roles().get("fit"), bench.method
     if held_out is None or not isinstance(method, Ensemble):
         return {}
     dataset = open_apart(held_out, bench.experiment, bench.dataset)
@@ -70,7 +70,7 @@ def _file(bench: Bench, dataset: Dataset) -> Path:
     key = {
         "samples": dataset.digest,
         "shift": experiment.data.shift_label,
-        "weights": bench.located.identities,
+        "weights": " ".join(each.identity for each in bench.located.values()),
         "model": experiment.model.identity(),
         "members": method["members"],
         "marginal": method["marginal"],

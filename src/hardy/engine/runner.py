@@ -27,7 +27,7 @@ from hardy.engine.train import speed_of, train
 from hardy.measure.records import write_parquet
 from hardy.methods.features import clear_oldest
 from hardy.methods.fitting import Trainer
-from hardy.models.weights import state_sha256
+from hardy.models.state import state_sha256
 from hardy.plan.measured import work_label
 from hardy.plan.tracker import (
     FINGERPRINT_TAG,
@@ -216,8 +216,8 @@ def _run_unit(planned: PlannedUnit, run: Run, reporter: Reporter) -> None:
         method = experiment.method
         metrics = summarise(bench.task, frame, method.kind, method.baseline)
         metrics |= {"skipped": float(frame.attrs["skipped"]), **learned}
-        if epochs and planned.samples.count:
-            metrics |= speed_of(epochs, planned.samples.count)
+        if epochs and planned.own.count:
+            metrics |= speed_of(epochs, planned.own.count)
         with tempfile.TemporaryDirectory() as folder:
             records = Path(folder) / "records.parquet"
             write_parquet(frame, records)

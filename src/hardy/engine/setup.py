@@ -1,6 +1,6 @@
 """Everything a unit needs on the table before the first sample."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from hardy.methods.build import build_method, views_of
 from hardy.models.build import build_model, ready
 from hardy.models.model import Model
 from hardy.models.spec import ModelSpec
-from hardy.plan.inputs import Located
+from hardy.models.weights import Located
 from hardy.spec.experiment import Experiment
 from hardy.tasks.base import Task
 from hardy.tasks.build import task_on
@@ -31,7 +31,7 @@ class Bench:
 
     Attributes:
         experiment: The resolved spec.
-        located: Its weights.
+        located: Its weights, by path.
         fabric: Device and precision.
         dataset: The samples, sorted.
         model: The source model, on the device.
@@ -39,7 +39,7 @@ class Bench:
     """
 
     experiment: Experiment
-    located: Located
+    located: Mapping[str, Located]
     fabric: Fabric
     dataset: Dataset
     model: Model
@@ -72,7 +72,7 @@ def features_dir() -> Path:
     return state_dir() / "features"
 
 
-def assemble(experiment: Experiment, located: Located) -> Bench:
+def assemble(experiment: Experiment, located: Mapping[str, Located]) -> Bench:
     """Open the data, build the model and the method.
 
     Args:
@@ -89,7 +89,7 @@ def assemble(experiment: Experiment, located: Located) -> Bench:
     models = (experiment.model, *experiment.method.further_models.values())
     first, *further = (
         _model(spec, each, dataset, experiment.seed, fabric)
-        for spec, each in zip(models, (located, *located.others), strict=True)
+        for spec, each in zip(models, located.values(), strict=True)
     )
     # Operations round by the number of threads, so the texts are read by as many as all else.
     if use_threads(spread(experiment, first.preprocess.size, fabric.device.type)):

@@ -3,7 +3,6 @@
 from dataclasses import replace
 
 from hardy.data.spec import Subset
-from hardy.methods.training_spec import TrainingSpec
 from hardy.spec import Resolved, Unit
 from hardy.spec.experiment import Experiment
 
@@ -22,7 +21,7 @@ def smoke(resolved: Resolved) -> Resolved:
 
 
 def _unit(unit: Unit) -> Unit:
-    needs = _unit(unit.needs) if unit.needs else None
+    needs = {path: _unit(source) for path, source in unit.needs.items()}
     return replace(unit, experiment=_one_sample(unit.experiment), needs=needs)
 
 
@@ -33,14 +32,13 @@ def _one_sample(experiment: Experiment) -> Experiment:
     gradcam = pictures.gradcam
     if gradcam is not None:
         gradcam = gradcam.model_copy(update={"count": min(gradcam.count, 1)})
-    method = experiment.method
     # A band of accuracies means nothing on one sample.
     data = {"subset": subset, "expect_source_accuracy": None}
     drawn = {"gradcam": gradcam, "view_grids": min(pictures.view_grids, 1)}
     return experiment.model_copy(
         update={
             "data": experiment.data.model_copy(update=data),
-            "method": method.shortest() if isinstance(method, TrainingSpec) else method,
+            "method": experiment.method.shortest(),
             "explain": pictures.model_copy(update=drawn),
             "register_as": None,
         }

@@ -4,12 +4,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from hardy.core.errors import TrackingError, WeightsError
+from hardy.models.state import WEIGHTS as WEIGHTS
+from hardy.models.weights import run_file
 from hardy.plan.tracker import Tracker
 from hardy.plan.units import PlannedUnit
 from hardy.results.stored import StoredUnit
-
-WEIGHTS = "weights/weights.safetensors"
-"""Where the run of a method that yields weights leaves them."""
 
 
 def supplied(planned: PlannedUnit, made: Mapping[str, StoredUnit], tracker: Tracker) -> PlannedUnit:
@@ -23,20 +22,22 @@ def supplied(planned: PlannedUnit, made: Mapping[str, StoredUnit], tracker: Trac
     Raises:
         WeightsError: If that run left no weights.
     """
-    source = planned.needs
-    run_id = _run_of(source, made) if source is not None else None
-    if source is None or run_id is None:
-        return planned  # it needs none, or is finished and its source's run is there no longer
-    try:
-        path = tracker.artifact(run_id, WEIGHTS)
-    except TrackingError as error:
-        name = source.unit.experiment.name
-        message = (
-            f"{planned.unit.experiment.name} begins with the weights of {name}, but its run "
-            f"{run_id} has no artifact {WEIGHTS}"
-        )
-        raise WeightsError(message, hint=f"Run {name} anew with --again.") from error
-    return replace(planned, located=replace(planned.located, path=path))
+    located, references = dict(planned.located), planned.unit.experiment.weights()
+    for path, source in planned.needs.items():
+        run_id = _run_of(source, made)
+        if run_id is None:
+            continue  # it is finished, and its source's run is there no longer
+        try:
+            file = tracker.artifact(run_id, run_file(references[path]))
+        except TrackingError as error:
+            name = source.unit.experiment.name
+            message = (
+                f"{planned.unit.experiment.name} begins with the weights of {name}, but its run "
+                f"{run_id} has no artifact {run_file(references[path])}"
+            )
+            raise WeightsError(message, hint=f"Run {name} anew with --again.") from error
+        located[path] = replace(located[path], path=file)
+    return replace(planned, located=located) if located != planned.located else planned
 
 
 def _run_of(source: PlannedUnit, made: Mapping[str, StoredUnit]) -> str | None:

@@ -1,9 +1,9 @@
-"""One folder a method. To add one: its folder, and its schema in the union below."""
+"""One folder a method. To add one: its folder, and its schema in the tuple below."""
 
-from typing import Annotated, get_args
+from typing import TYPE_CHECKING
 
-from pydantic import Field
-
+from hardy.core.spec import one_of
+from hardy.methods.base_spec import MethodBase
 from hardy.methods.contrastive.spec import ContrastiveSpec
 from hardy.methods.ensemble.spec import EnsembleSpec
 from hardy.methods.memo.spec import MemoSpec
@@ -12,15 +12,17 @@ from hardy.methods.source.spec import SourceSpec
 from hardy.methods.tpt.spec import TptSpec
 from hardy.methods.view_ensemble.spec import ViewEnsembleSpec
 
-AnyMethod = (
-    SourceSpec
-    | ViewEnsembleSpec
-    | MemoSpec
-    | MemoPlusSpec
-    | TptSpec
-    | EnsembleSpec
-    | ContrastiveSpec
+METHODS: tuple[type[MethodBase], ...] = (
+    SourceSpec,
+    ViewEnsembleSpec,
+    MemoSpec,
+    MemoPlusSpec,
+    TptSpec,
+    EnsembleSpec,
+    ContrastiveSpec,
 )
 
-METHODS: tuple[type[AnyMethod], ...] = get_args(AnyMethod)
-MethodSpec = Annotated[AnyMethod, Field(discriminator="kind")]
+if TYPE_CHECKING:
+    MethodSpec = MethodBase
+else:
+    MethodSpec = one_of(METHODS)

@@ -20,7 +20,7 @@ from hardy.methods.base import Outcome, Subject, TestTimeMethod, log_probabiliti
 from hardy.methods.optim import build_optimizer
 from hardy.methods.training_spec import TrainingSpec
 from hardy.models.model import Model
-from hardy.models.weights import bare
+from hardy.models.state import bare, copied
 
 _WEIGHTS, _OPTIMIZER = "weights", "optimizer"
 
@@ -172,11 +172,6 @@ def schedule(step: int, steps: int, warmup: float) -> float:
     if step < rising:
         return (step + 1) / rising
     return 0.5 * (1 + math.cos(math.pi * (step - rising) / (steps - rising)))
-
-
-def copied(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return copies on the CPU that share no memory, which safetensors would refuse."""
-    return {name: t.detach().cpu().contiguous().clone() for name, t in tensors.items()}
 
 
 def _below(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

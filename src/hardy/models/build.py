@@ -1,21 +1,25 @@
 """Builds a model from its spec: architecture, weights, and the transform of the weights."""
 
 import math
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from hardy.core.errors import WeightsError
 from hardy.core.seeding import derive
 from hardy.data.preprocess import Preprocess
 from hardy.models.model import Model
+from hardy.models.reference import Library
 from hardy.models.spec import HardyModel, ModelSpec, OpenClipModel, TimmModel, TorchvisionModel
-from hardy.models.weights import STORED, bare, load, locate
-from hardy.plan.inputs import Located
+from hardy.models.state import bare
+from hardy.models.weights import STORED, Loaded, Located, load, locate, read
 
 T = TypeVar("T")
+Texts = tuple[str, ...]
+Built = tuple[nn.Module, Preprocess]
 
 
 def build_model(
@@ -42,27 +46,36 @@ def build_model(
         SpecError: If an image-text model's class names or templates cannot be had.
         WeightsError: If the weights are absent, do not fit, or cannot be downloaded.
     """
+    builder = _BUILDERS[spec.kind]
     texts: tuple[str, ...] = ()
-    if isinstance(spec, OpenClipModel):
-        from hardy.models.clip.texts import class_texts
-
-        texts, model_indices = class_texts(spec, classes, model_indices), None
+    if builder.texts is not None:
+        texts, model_indices = builder.texts(spec, classes, model_indices), None
     located = located or locate(spec)
-    if located.path is None and spec.weights.partition(":")[0] in STORED:
+    if located.path is None and isinstance(spec.weights.source, STORED):
         message = f"the weights {spec.weights} of {spec.name} are not at hand"
         raise WeightsError(message, hint="The run that yielded them is gone: run it again.")
     network, preprocess = build_network(spec, texts=texts, seed=seed, download=located.path is None)
-    load(bare(network), located)
-    return ready(Model(network, preprocess, model_indices), device)
+    loaded = _load(bare(network), spec, located)
+    return ready(Model(network, preprocess, model_indices, loaded), device)
+
+
+def _load(network: nn.Module, spec: ModelSpec, located: Located) -> Loaded | None:
+    """Put weights that lie in a file into a network; say what came, None without a file."""
+    if located.path is None:
+        return None
+    found = read(located, spec.weights, tuple(network.state_dict()))
+    layout = _BUILDERS[spec.kind].layout
+    tensors = layout(network, found) if layout is not None else found
+    partial = bool(spec.weights.partial)
+    return load(network, tensors, partial=partial, file=located.path.name)
 
 
 def ready(model: Model, device: torch.device | str) -> Model:
     """Move a model that has its weights, set it to evaluation, let it read its texts."""
-    from hardy.models.clip.zero_shot import ZeroShot
-
     model.to(device).eval()
-    if isinstance(model.network, ZeroShot):
-        model.network.read_texts()
+    read_texts = getattr(model.network, "read_texts", None)
+    if read_texts is not None:
+        read_texts()
     return model
 
 
@@ -79,16 +92,10 @@ def build_network(
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive(seed, "weights") & (2**63 - 1))
-        if isinstance(spec, TimmModel):
-            return _timm(spec, download=download)
-        if isinstance(spec, HardyModel):
-            return _own(spec)
-        if isinstance(spec, OpenClipModel):
-            return _open_clip(spec, texts, download=download)
-        return _torchvision(spec, download=download)
+        return _BUILDERS[spec.kind].network(spec, texts, download)
 
 
-def _own(spec: HardyModel) -> tuple[nn.Module, Preprocess]:
+def _own(spec: HardyModel, texts: Texts, download: bool) -> Built:
     from hardy.models.resnet26 import ResNet26
 
     half = (0.5, 0.5, 0.5)
@@ -96,11 +103,11 @@ def _own(spec: HardyModel) -> tuple[nn.Module, Preprocess]:
     return ResNet26(spec.classes), Preprocess(32, 32, "bilinear", half, half)
 
 
-def _timm(spec: TimmModel, *, download: bool) -> tuple[nn.Module, Preprocess]:
+def _timm(spec: TimmModel, texts: Texts, download: bool) -> Built:
     import timm
     from timm.data import resolve_data_config
 
-    wanted = download and spec.weights == "pretrained"
+    wanted = download and str(spec.weights) == "pretrained"
     network = _fetch(lambda: timm.create_model(spec.name, pretrained=wanted), spec)
     config = resolve_data_config({}, model=network)
     size = config["input_size"][-1]
@@ -113,16 +120,17 @@ def _timm(spec: TimmModel, *, download: bool) -> tuple[nn.Module, Preprocess]:
     )
 
 
-def _torchvision(spec: TorchvisionModel, *, download: bool) -> tuple[nn.Module, Preprocess]:
+def _torchvision(spec: TorchvisionModel, texts: Texts, download: bool) -> Built:
     from torchvision import models
 
     choices = models.get_model_weights(spec.name)
-    tagged = not (spec.weights in {"random", "pretrained"} or ":" in spec.weights)
-    if tagged and spec.weights not in choices.__members__:
-        message = f"torchvision has no weights {spec.weights} for {spec.name}"
+    source = spec.weights.source
+    tag = source.tag if isinstance(source, Library) else "pretrained"
+    if tag != "pretrained" and tag not in choices.__members__:
+        message = f"torchvision has no weights {tag} for {spec.name}"
         raise WeightsError(message, hint=f"It has {', '.join(choices.__members__)}.")
-    weights = choices[spec.weights] if tagged else choices.DEFAULT
-    wanted = weights if download and spec.weights != "random" else None
+    weights = choices.DEFAULT if tag == "pretrained" else choices[tag]
+    wanted = weights if download and isinstance(source, Library) else None
     network = _fetch(lambda: models.get_model(spec.name, weights=wanted), spec)
     transform = weights.transforms()
     return network, Preprocess(
@@ -134,9 +142,7 @@ def _torchvision(spec: TorchvisionModel, *, download: bool) -> tuple[nn.Module, 
     )
 
 
-def _open_clip(
-    spec: OpenClipModel, texts: tuple[str, ...], *, download: bool
-) -> tuple[nn.Module, Preprocess]:
+def _open_clip(spec: OpenClipModel, texts: Texts, download: bool) -> Built:
     from hardy.models.clip.build import build_zero_shot
 
     return _fetch(lambda: build_zero_shot(spec, texts, download=download), spec)
@@ -152,3 +158,38 @@ def _fetch(build: Callable[[], T], spec: ModelSpec) -> T:
         raise WeightsError(
             message, hint="Check the network, or set model.weights to file:PATH or package:NAME."
         ) from error
+
+
+def _class_texts(spec: OpenClipModel, classes: Texts, indices: tuple[int, ...] | None) -> Texts:
+    from hardy.models.clip.texts import class_texts
+
+    return class_texts(spec, classes, indices)
+
+
+def _open_clip_layout(network: nn.Module, tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    from hardy.models.clip.build import tensors_of
+
+    return tensors_of(network, tensors)
+
+
+@dataclass(frozen=True)
+class _Builder:
+    """How models of a kind are built; what a library needs is imported when it is called.
+
+    Attributes:
+        network: Builds the architecture and says how its input is prepared.
+        texts: Names the classes, for a kind that compares images with texts.
+        layout: Returns the tensors of a file that has others beside the network's.
+    """
+
+    network: Callable[[Any, Texts, bool], Built]
+    texts: Callable[[Any, Texts, tuple[int, ...] | None], Texts] | None = None
+    layout: Callable[[nn.Module, Mapping[str, Tensor]], Mapping[str, Tensor]] | None = None
+
+
+_BUILDERS: dict[str, _Builder] = {
+    "timm": _Builder(_timm),
+    "torchvision": _Builder(_torchvision),
+    "hardy": _Builder(_own),
+    "open_clip": _Builder(_open_clip, _class_texts, _open_clip_layout),
+}

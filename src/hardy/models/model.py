@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from hardy.data.preprocess import Preprocess
+from hardy.models.weights import Loaded
 
 
 class Model(nn.Module):
@@ -14,6 +15,7 @@ class Model(nn.Module):
         preprocess: How an image becomes the network's input.
         model_indices: For each class of the dataset, its index among the K outputs; None for all.
             Logits are restricted *before* the softmax, as the ImageNet-A and -R protocols say.
+        loaded: What came of loading its weights; None where they lie in no file.
     """
 
     def __init__(
@@ -21,10 +23,12 @@ class Model(nn.Module):
         network: nn.Module,
         preprocess: Preprocess,
         model_indices: tuple[int, ...] | None = None,
+        loaded: Loaded | None = None,
     ) -> None:
         super().__init__()
         self.network = network
         self.preprocess = preprocess
+        self.loaded = loaded
         self.model_indices = list(model_indices) if model_indices is not None else None
 
     def forward(self, images: Tensor) -> Tensor:

@@ -52,11 +52,10 @@ def load_sam(arch: str, path: Path) -> "nn.Module":
     """
     from segment_anything import sam_model_registry
 
-    from hardy.models.weights import load
-    from hardy.plan.inputs import Located
+    from hardy.models.weights import Located, load, read
 
     sam = cast("nn.Module", sam_model_registry[arch](checkpoint=None))
-    load(sam, Located(path, content_identity(str(path))))
+    load(sam, read(Located(path, content_identity(str(path)))), file=path.name)
     return sam.eval().requires_grad_(False)
 
 

@@ -1,21 +1,39 @@
 """What a spec may say about a model: its architecture and where its weights come from."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, Field
 
 from hardy.core.spec import Spec
 from hardy.models.files import content_identity
-
-_WEIGHTS = (
-    r"^(random|pretrained|(package|file):\S.*|[A-Z][A-Z0-9_]*|experiment:\S+"
-    r"|runs:/[A-Za-z0-9]+/\S+|models:/[^/@\s]+[/@][^/@\s]+)$"
+from hardy.models.reference import (
+    File,
+    From,
+    OfExperiment,
+    Package,
+    Random,
+    RunFile,
+    Tag,
+    Version,
+    WeightsRef,
 )
 
-Weights = Annotated[
-    str,
+_STORED = (OfExperiment, RunFile, Version)
+_PRETRAINED = Tag("pretrained", "pretrained")
+
+LibraryWeights = Annotated[
+    WeightsRef,
+    From(
+        (
+            Random,
+            _PRETRAINED,
+            Package,
+            File,
+            Tag("[A-Z][A-Z0-9_]*", "a tag of torchvision's"),
+            *_STORED,
+        )
+    ),
     Field(
-        pattern=_WEIGHTS,
         description="Where weights come from: `random`, `pretrained` (the library's hub), a "
         "torchvision tag such as IMAGENET1K_V1, `package:NAME` (weights a Python package ships), "
         "`file:PATH` (safetensors, or a state dict that torch opens with weights_only), "
@@ -36,23 +54,30 @@ Weights = Annotated[
 ]
 
 
-class TimmModel(Spec):
+class ModelBase(Spec):
+    """Base of the models' schemas."""
+
+    compares_texts: ClassVar[bool] = False
+    """Whether it compares images with texts, so that methods can work on the texts."""
+
+
+class TimmModel(ModelBase):
     """A classifier of the timm library."""
 
     kind: Literal["timm"] = "timm"
     name: Annotated[str, Field(min_length=1, description="timm's model name, tag included.")]
-    weights: Weights = "pretrained"
+    weights: LibraryWeights = WeightsRef.of("pretrained")
 
 
-class TorchvisionModel(Spec):
+class TorchvisionModel(ModelBase):
     """A classifier of torchvision."""
 
     kind: Literal["torchvision"] = "torchvision"
     name: Annotated[str, Field(min_length=1, description="torchvision's model name.")]
-    weights: Weights = "pretrained"
+    weights: LibraryWeights = WeightsRef.of("pretrained")
 
 
-class HardyModel(Spec):
+class HardyModel(ModelBase):
     """A network of hardy's own, for checkpoints that no library's architecture fits."""
 
     kind: Literal["hardy"] = "hardy"
@@ -61,14 +86,13 @@ class HardyModel(Spec):
         Field(description="MEMO's pre-activation ResNet-26 for 32 px, in groups of 8."),
     ] = "resnet26-gn8"
     weights: Annotated[
-        str,
+        WeightsRef,
+        From((Random, File, *_STORED)),
         Field(
-            pattern=r"^(random|file:\S.*|experiment:\S+|runs:/[A-Za-z0-9]+/\S+"
-            r"|models:/[^/@\s]+[/@][^/@\s]+)$",
             description="`random`, or where weights lie: `file:PATH`, `experiment:NAME`, "
             "`runs:/ID/PATH` or `models:/NAME@ALIAS`.",
         ),
-    ] = "random"
+    ] = WeightsRef.of("random")
     classes: Annotated[int, Field(ge=2, le=100_000, description="Number of outputs.")] = 10
 
 
@@ -82,8 +106,10 @@ def _one_place(template: str) -> str:
 Template = Annotated[str, AfterValidator(_one_place)]
 
 
-class OpenClipModel(Spec):
+class OpenClipModel(ModelBase):
     """An image-text model of open_clip: images against the texts of the dataset's classes."""
+
+    compares_texts: ClassVar[bool] = True
 
     kind: Literal["open_clip"] = "open_clip"
     name: Annotated[
@@ -96,15 +122,14 @@ class OpenClipModel(Spec):
         AfterValidator(lambda name: name.replace("/", "-")),
     ]
     weights: Annotated[
-        str,
+        WeightsRef,
+        From((Random, File, Tag("[a-z0-9][a-z0-9_]*", "a tag of open_clip's"), *_STORED)),
         Field(
-            pattern=r"^(random|file:\S.*|[a-z0-9][a-z0-9_]*|experiment:\S+"
-            r"|runs:/[A-Za-z0-9]+/\S+|models:/[^/@\s]+[/@][^/@\s]+)$",
             description="`random`, a tag of the architecture's pretrained weights, or where "
             "weights lie: `file:PATH`, `experiment:NAME`, `runs:/ID/PATH` or `models:/NAME@ALIAS`.",
             examples=["random", "openai", "file:PATH", "models:/NAME@champion"],
         ),
-    ] = "openai"
+    ] = WeightsRef.of("openai")
     quick_gelu: Annotated[
         bool | None,
         Field(

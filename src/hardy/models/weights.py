@@ -1,14 +1,15 @@
 """Where weights come from, and how they get into a network without a pickle being run.
 
 `locate` finds weights and their SHA-256 without importing torch, so that a plan can be made fast;
-`load` opens them: safetensors, or `torch.load(weights_only=True)`, which builds tensors alone.
+`read` opens them: safetensors, or `torch.load(weights_only=True)`, which builds tensors alone; and
+`load` puts them into a network.
 """
 
 import importlib.util
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from hardy.core.catalog import Catalog
 from hardy.core.errors import WeightsError
@@ -16,11 +17,32 @@ from hardy.core.hashing import file_sha256
 from hardy.core.variables import stated_path
 from hardy.models.clip.texts import check_names
 from hardy.models.files import open_tensors
+from hardy.models.reference import File, OfExperiment, Package, RunFile, Version, WeightsRef
 from hardy.models.spec import ModelSpec, OpenClipModel
-from hardy.plan.inputs import Located
+from hardy.models.state import FITTED, NETWORK, WEIGHTS
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
+
+_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class Located:
+    """Weights before they are read.
+
+    Attributes:
+        path: The file; None where the library's hub, a seed or a run still to come provides them.
+        identity: What the fingerprint takes for them: `sha256:...`, the hub's name of them, or
+            `run:` and the fingerprint of the run that yields them.
+        in_order: Whether the file's tensors are the model's in the same order, under other names.
+        absent: What is missing, where a plan is made without them; empty where they are there.
+    """
+
+    path: Path | None
+    identity: str
+    in_order: bool = False
+    absent: str = ""
 
 
 @dataclass(frozen=True)
@@ -40,8 +62,8 @@ class PackagedWeights:
     model: str
 
 
-STORED = ("experiment", "runs", "models")
-"""Schemes of weights that lie in a store of runs; a plan fetches them."""
+STORED = (OfExperiment, RunFile, Version)
+"""Sources that lie in a store of runs; a plan fetches them."""
 
 PACKAGED: Catalog[PackagedWeights] = Catalog(
     "weights package",
@@ -76,12 +98,12 @@ def locate(spec: ModelSpec) -> Located:
     """
     if isinstance(spec, OpenClipModel):
         check_names(spec)
-    scheme, _, rest = spec.weights.partition(":")
-    if scheme == "file":
-        return _locate_file(rest)
-    if scheme == "package":
-        return _locate_package(rest, spec.name)
-    if scheme in STORED:
+    source = spec.weights.source
+    if isinstance(source, File):
+        return _locate_file(source.path)
+    if isinstance(source, Package):
+        return _locate_package(source.name, spec.name)
+    if isinstance(source, STORED):
         message = f"the weights {spec.weights} have not been fetched from their store"
         raise WeightsError(message, hint="Start from a plan: `hardy run` fetches them.")
     return Located(None, f"{spec.kind}/{spec.name}:{spec.weights}")
@@ -112,43 +134,153 @@ def _locate_package(name: str, model: str) -> Located:
     return Located(path, f"sha256:{sha256}", in_order=True)
 
 
-def bare(network: "nn.Module") -> "nn.Module":
-    """Return the module whose tensors a weights file holds: what is inside a wrapper, or all."""
-    return cast("nn.Module", getattr(network, "bare", network))
+def run_file(reference: WeightsRef) -> str:
+    """Return which file of a run a reference takes from: the network's, or all else it fitted."""
+    if isinstance(reference.source, RunFile):
+        return reference.source.path
+    take = reference.take
+    return WEIGHTS if take is None or _is_network(take) else FITTED
 
 
-def load(network: "nn.Module", located: Located) -> None:
-    """Put located weights into a network, in place and strictly.
+def _is_network(take: str) -> bool:
+    return f"{take}.".startswith(NETWORK)
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What came of loading.
+
+    Attributes:
+        taken: How many of the network's tensors were replaced.
+        missing: Names of those that stayed, since the file has none of the same name and shape.
+        unused: Names of the file's tensors that have no place in the network.
+    """
+
+    taken: int
+    missing: tuple[str, ...] = ()
+    unused: tuple[str, ...] = ()
+
+    def line(self) -> str:
+        """Say it in words."""
+        parts = [f"{self.taken} tensors loaded"]
+        parts += [f"left as they were: {_first(self.missing)}"] if self.missing else []
+        parts += [f"not used: {_first(self.unused)}"] if self.unused else []
+        return "; ".join(parts)
+
+
+def read(
+    located: Located, reference: WeightsRef | None = None, order: Sequence[str] = ()
+) -> "dict[str, Tensor]":
+    """Return the tensors of a file under the names that they have in the network.
+
+    Of a checkpoint, what is below `state_dict`, `model` or `net` is meant, without `module.`.
+
+    Args:
+        located: The file.
+        reference: What is taken of it, and what it is called then; None: all, as it is.
+        order: Names of the network's tensors, for a file that has them in order under others.
 
     Raises:
-        WeightsError: If a tensor is missing, left over or of another shape, or if the file is not
-            a plain table of tensors.
+        WeightsError: If the file is no plain table of tensors, or has nothing of what is taken.
     """
-    if located.path is None:
-        return
-    state = _read(located.path)
-    if located.in_order:
-        state = _in_order(state, network)
-    if hasattr(network, "encode_text"):
-        from hardy.models.clip.build import tensors_of
+    path = located.path
+    if path is None:
+        return {}
+    tensors = _opened(path)
+    if located.in_order:  # `locate` has made sure that this file was checked for it
+        tensors = dict(zip(order, tensors.values(), strict=True))
+    if reference is None:
+        return tensors
+    beginning = _beginning(reference)
+    taken = _below(tensors, beginning)
+    if not taken:
+        message = f"no tensor of {path.name} is below {beginning!r}; {_beginnings(tensors)}"
+        raise WeightsError(message, hint="Check `take` in model.weights.")
+    return _renamed(taken, reference, path.name)
 
-        state = tensors_of(network, state)
-    own = network.state_dict()
-    faults = [f"missing {k}" for k in own if k not in state and not k.endswith("_tracked")]
-    faults += [f"unexpected {k}" for k in state if k not in own]
-    faults += [
-        f"{k} is {tuple(v.shape)}, the model's is {tuple(own[k].shape)}"
-        for k, v in state.items()
-        if k in own and own[k].shape != v.shape
-    ]
-    if faults:
-        more = f" and {len(faults) - 5} more" if len(faults) > 5 else ""
-        message = f"{located.path.name} does not fit the model: {'; '.join(faults[:5])}{more}"
+
+def _beginning(reference: WeightsRef) -> str:
+    """Return what is taken in words of the file, which holds a run's network without its name."""
+    take, source = reference.take or "", reference.source
+    network = isinstance(source, OfExperiment | Version) or (
+        isinstance(source, RunFile) and source.path == WEIGHTS
+    )
+    return f"{take}.".removeprefix(NETWORK).removesuffix(".") if network and take else take
+
+
+def _below(tensors: "Mapping[str, Tensor]", beginning: str) -> "dict[str, Tensor]":
+    start = f"{beginning}." if beginning else ""
+    return {n.removeprefix(start): tensor for n, tensor in tensors.items() if n.startswith(start)}
+
+
+def _renamed(
+    tensors: "Mapping[str, Tensor]", reference: WeightsRef, file: str
+) -> "dict[str, Tensor]":
+    """Give tensors the beginnings that a reference states, and put them where they go."""
+    longest_first = sorted((reference.names or {}).items(), key=lambda pair: -len(pair[0]))
+    into = f"{reference.into}." if reference.into else ""
+    found: dict[str, Tensor] = {}
+    for name, tensor in tensors.items():
+        new = next((b + name[len(a) :] for a, b in longest_first if name.startswith(a)), name)
+        if into + new in found:
+            message = f"two tensors of {file} become {into + new}, one of them {name}"
+            raise WeightsError(message, hint="Check `names` in model.weights.")
+        found[into + new] = tensor
+    return found
+
+
+def load(
+    network: "nn.Module", tensors: "Mapping[str, Tensor]", *, partial: bool = False, file: str = ""
+) -> Loaded:
+    """Put tensors into a network, in place.
+
+    Args:
+        network: Keeps the tensors that have no counterpart, where that is allowed.
+        tensors: By the names that they have in the network.
+        partial: Whether some may be missing, left over or of another shape.
+        file: Where they come from, for messages.
+
+    Raises:
+        WeightsError: If some are, and that is not allowed; or if nothing fits.
+    """
+    own, name = network.state_dict(), file or "the file"
+    fitting = {k: v for k, v in tensors.items() if k in own and own[k].shape == v.shape}
+    missing = tuple(k for k in own if k not in fitting and not k.endswith("_tracked"))
+    unused = tuple(k for k in tensors if k not in fitting)
+    if not partial and (faults := list(_faults(own, tensors))):
+        more = f" and {len(faults) - _SHOWN} more" if len(faults) > _SHOWN else ""
+        message = f"{name} does not fit the model: {'; '.join(faults[:_SHOWN])}{more}"
         raise WeightsError(message, hint="Check model.kind, model.name and the file.")
-    network.load_state_dict(dict(state), strict=False)
+    if own and not fitting:
+        message = f"nothing of {name} fits the model; {_beginnings(tensors)}, the model's with "
+        message += ", ".join(_first_steps(own))
+        raise WeightsError(message, hint="Check `take`, `into` and `names` in model.weights.")
+    network.load_state_dict(fitting, strict=False)
+    return Loaded(len(fitting), missing, unused)
 
 
-def _read(path: Path) -> "Mapping[str, Tensor]":
+def _faults(own: "Mapping[str, Tensor]", tensors: "Mapping[str, Tensor]") -> Iterator[str]:
+    yield from (f"missing {k}" for k in own if k not in tensors and not k.endswith("_tracked"))
+    yield from (f"unexpected {k}" for k in tensors if k not in own)
+    for name, tensor in tensors.items():
+        if name in own and own[name].shape != tensor.shape:
+            yield f"{name} is {tuple(tensor.shape)}, the model's is {tuple(own[name].shape)}"
+
+
+def _beginnings(tensors: "Mapping[str, Tensor]") -> str:
+    return f"its names begin with {_first(_first_steps(tensors))}"
+
+
+def _first_steps(names: Iterable[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(name.partition(".")[0] for name in names))
+
+
+def _first(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return f"{', '.join(names[:_SHOWN])}{more}"
+
+
+def _opened(path: Path) -> "dict[str, Tensor]":
     import torch
 
     content = open_tensors(path, convert="Convert it to .safetensors.")
@@ -159,21 +291,3 @@ def _read(path: Path) -> "Mapping[str, Tensor]":
         message = f"{path} holds {type(content).__name__}, not a table of tensors"
         raise WeightsError(message, hint="Save the model's state_dict() alone.")
     return {key.removeprefix("module."): value for key, value in content.items()}
-
-
-def _in_order(state: "Mapping[str, Tensor]", network: "nn.Module") -> "Mapping[str, Tensor]":
-    """Rename tensors by position; `locate` has made sure that this file was checked for it."""
-    return dict(zip(network.state_dict(), state.values(), strict=True))
-
-
-def state_sha256(network: "nn.Module") -> str:
-    """Return a SHA-256 over names, types, shapes and bytes of all tensors of a weights file."""
-    import hashlib
-
-    import torch
-
-    digest = hashlib.sha256()
-    for name, tensor in sorted(bare(network).state_dict().items()):
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)};".encode())
-        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
-    return digest.hexdigest()

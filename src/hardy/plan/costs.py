@@ -75,12 +75,12 @@ def price(plan: Plan, measure: Measure, finder: Finder | None) -> Costs:
         measure: Tells what a model costs; asked once a model.
         finder: Where to look for how long such units took; None looks nowhere.
     """
-    clerk = _Clerk(measure, finder)
-    costs = tuple(clerk.cost(unit) for unit in order(plan))
-    return Costs(costs, _total(costs), clerk.unmeasured)
+    prices = _Prices(measure, finder)
+    costs = tuple(prices.cost(unit) for unit in order(plan))
+    return Costs(costs, _total(costs), prices.unmeasured)
 
 
-class _Clerk:
+class _Prices:
     """Looks each price up once."""
 
     def __init__(self, measure: Measure, finder: Finder | None) -> None:
@@ -93,7 +93,7 @@ class _Clerk:
     def cost(self, planned: PlannedUnit) -> UnitCost:
         if planned.reusable:
             return UnitCost(seconds_from="nothing to run")
-        experiment, samples = planned.unit.experiment, planned.samples.count
+        experiment, samples = planned.unit.experiment, planned.own.count
         passes, model = experiment.method.cost(), self._model(experiment)
         seconds, source = self._seconds(experiment, model)
         return UnitCost(

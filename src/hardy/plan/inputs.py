@@ -1,35 +1,17 @@
-"""How a plan learns what an experiment's inputs are, from the rooms to its right."""
+"""What a plan asks of data and weights, without torch; MLflow only where weights lie in it."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
 
-from hardy.spec.experiment import Experiment
-
-
-@dataclass(frozen=True)
-class Located:
-    """Weights before they are read.
-
-    Attributes:
-        path: The file; None where the library's hub, a seed or a run still to come provides them.
-        identity: What the fingerprint takes for them: `sha256:...`, the hub's name of them, or
-            `run:` and the fingerprint of the run that yields them.
-        in_order: Whether the file's tensors are the model's in the same order, under other names.
-        absent: What is missing, where a plan is made without them; empty where they are there.
-        others: Those of the further models that the experiment's method names.
-    """
-
-    path: Path | None
-    identity: str
-    in_order: bool = False
-    absent: str = ""
-    others: tuple["Located", ...] = ()
-
-    @property
-    def identities(self) -> str:
-        """What the fingerprint takes for all of them."""
-        return " ".join([self.identity, *(other.identity for other in self.others)])
+from hardy.core.errors import RegistryError, WeightsError
+from hardy.core.hashing import file_sha256
+from hardy.data.cards import DATASETS
+from hardy.data.dataset import Dataset
+from hardy.data.open import dataset_if_there, open_dataset
+from hardy.data.spec import DataSpec
+from hardy.models.reference import File, Package, RunFile, Version
+from hardy.models.spec import ModelSpec
+from hardy.models.weights import Located, locate
+from hardy.plan.tracker import Stores
 
 
 @dataclass(frozen=True)
@@ -40,21 +22,68 @@ class Samples:
         digest: Digest of the manifest; empty where the data are absent.
         count: How many; None where nobody can tell.
         absent: What to do to get them; empty where they are there.
+        dataset: They themselves, opened once for all that need them; None where they are absent.
     """
 
     digest: str
     count: int | None
     absent: str = ""
+    dataset: Dataset | None = field(default=None, repr=False, compare=False)
 
 
-@dataclass(frozen=True)
-class Inputs:
-    """What the plan asks of data and weights; each answer is asked for once a plan.
+def samples_of(data: DataSpec, *, absent_ok: bool = False) -> Samples:
+    """Open the samples that a data part names.
 
-    Attributes:
-        samples: The samples that an experiment's data part names.
-        weights: The weights that its model part names, but for those of another experiment.
+    Args:
+        data: The data part.
+        absent_ok: Whether absent data are told of; else they are fetched, where the spec says so.
+
+    Raises:
+        DataError: If they are absent, or have another layout than stated.
     """
+    found = dataset_if_there(data) if absent_ok else open_dataset(data)
+    if found is not None:
+        return Samples(found.digest, len(found.samples), dataset=found)
+    source = DATASETS[data.dataset].source or "`hardy data check` says where to get it"
+    return Samples("", data.subset.count if data.subset else None, absent=source)
 
-    samples: Callable[[Experiment], Samples]
-    weights: Callable[[Experiment], Located]
+
+def located_of(model: ModelSpec, stores: Stores, *, absent_ok: bool = False) -> Located:
+    """Find a model's weights, in stores too; those of another experiment are the plan's.
+
+    Args:
+        model: The model part.
+        stores: Where runs and registered models keep weights.
+        absent_ok: Whether absent weights are told of: a plan is made without them, a run is not.
+
+    Raises:
+        WeightsError: If they are absent or are no weights.
+        RegistryError: If there is no such registered model.
+        TrackingError: If there is no such run.
+    """
+    try:
+        return _located(model, stores)
+    except (WeightsError, RegistryError) as error:
+        source = model.weights.source
+        if not absent_ok or not isinstance(source, File | Package | Version):
+            raise
+        told = str(error.hint) if isinstance(source, Version) else error.message
+        return Located(None, f"absent:{source}", absent=told)
+
+
+def _located(model: ModelSpec, stores: Stores) -> Located:
+    source = model.weights.source
+    if isinstance(source, RunFile):
+        return _of_run(source, stores)
+    if isinstance(source, Version):
+        return stores.version(source.name, source.which)
+    return locate(model)
+
+
+def _of_run(source: RunFile, stores: Stores) -> Located:
+    """Find weights that a run left."""
+    file = stores.run_file(source.run_id, source.path)
+    if file.suffix != ".safetensors":
+        message = f"{source} is no .safetensors file"
+        raise WeightsError(message, hint="A run's weights are read from safetensors alone.")
+    return Located(file, f"sha256:{file_sha256(file)}")

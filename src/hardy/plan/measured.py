@@ -7,6 +7,7 @@ from pathlib import Path
 from hardy.core.files import write_whole
 from hardy.core.hashing import digest
 from hardy.core.paths import state_dir
+from hardy.models.reference import Library, Random
 from hardy.plan.machine import machine
 from hardy.spec.experiment import Experiment
 
@@ -44,12 +45,12 @@ def measured_as(experiment: Experiment) -> dict[str, str | int]:
     """Return what a measurement depends on: the model, the precision, and the machine."""
     model = experiment.model
     # torchvision's input size belongs to the weights' tag; timm's to the model's name.
-    tagged = model.kind == "torchvision" and ":" not in model.weights
+    tagged = model.kind == "torchvision" and isinstance(model.weights.source, Random | Library)
     return {
         "format": _FORMAT,
         "kind": model.kind,
         "name": model.name,
-        "tag": model.weights if tagged else "",
+        "tag": str(model.weights) if tagged else "",
         "precision": experiment.precision,
         "machine": machine(experiment.compute.device),
     }

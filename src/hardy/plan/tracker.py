@@ -6,6 +6,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Protocol
 
+from hardy.models.weights import Located
+
 Scalar = bool | int | float | str | None
 
 # Tags that mean something to hardy wherever they are read.
@@ -102,6 +104,28 @@ class Finder(Protocol):
         """Return a metric's mean over the finished runs that have all the tags, and their number.
 
         None where no such run has the metric; at most the newest 100 runs are looked at.
+        """
+
+
+class Stores(Protocol):
+    """Where weights lie that runs and registered models hold."""
+
+    def run_file(self, run_id: str, path: str) -> Path:
+        """Return a local copy of one artifact file of a run; do not change it.
+
+        Raises:
+            TrackingError: If the run or the artifact is absent.
+        """
+
+    def version(self, name: str, which: str) -> Located:
+        """Return a local copy of the weights of a registered version.
+
+        Args:
+            name: The registered model.
+            which: A version's number, or an alias.
+
+        Raises:
+            RegistryError: If there is no such version, or its weights are not the registered ones.
         """
 
 

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
-from hardy.core.hashing import digest
+from hardy.core.hashing import canonical_json, digest
 from hardy.core.variables import stated_path
-from hardy.plan.inputs import Inputs, Located, Samples
-from hardy.plan.tracker import Finder, PastRun
+from hardy.data.dataset import Dataset
+from hardy.data.held_out_spec import HeldOut
+from hardy.data.spec import DataSpec
+from hardy.methods.base_spec import Role
+from hardy.models.spec import ModelSpec
+from hardy.models.weights import Located
+from hardy.plan.inputs import Samples, located_of, samples_of
+from hardy.plan.tracker import Finder, PastRun, Stores
 from hardy.spec import Resolved, Unit
-from hardy.spec.experiment import Experiment
+from hardy.spec.experiment import PLAIN_TASK, Experiment
 
 T = TypeVar("T")
+
+OWN_WEIGHTS = "model.weights"
+"""Path of the reference to the weights of an experiment's own model."""
 
 
 @dataclass(frozen=True)
@@ -23,33 +32,62 @@ class PlannedUnit:
     Attributes:
         unit: The resolved experiment and this combination's choices.
         fingerprint: Digest of all that can change the numbers, and of nothing else.
-        samples: The samples it will see.
-        located: Its weights; without a path where `needs` yields them.
+        samples: For each role of the method, the samples it will see; equal ones are one object.
+        located: By dotted path such as `model.weights`: the experiment's own weights, then those
+            of further models in their order; without a file where `needs` yields them.
         past: The newest run of the same fingerprint, finished or not.
-        needs: The unit that yields its weights.
+        needs: The units that yield weights, by the same paths.
     """
 
     unit: Unit
     fingerprint: str
-    samples: Samples
-    located: Located
+    samples: Mapping[Role, Samples]
+    located: Mapping[str, Located]
     past: PastRun | None
-    needs: PlannedUnit | None = None
+    needs: Mapping[str, PlannedUnit] = field(default_factory=dict)
+
+    @property
+    def own(self) -> Samples:
+        """The samples that the experiment's data part names."""
+        return self.samples[_own_role(self.unit.experiment)]
 
     @property
     def data_digest(self) -> str:
-        """Digest of the samples; empty where they are absent."""
-        return self.samples.digest
+        """Digest of the experiment's own samples; empty where they are absent."""
+        return self.own.digest
 
     @property
     def weights(self) -> str:
-        """Identity of the weights, such as `sha256:...`."""
-        return self.located.identity
+        """Identity of the experiment's own weights, such as `sha256:...`."""
+        return self.located[OWN_WEIGHTS].identity
 
     @property
     def reusable(self) -> bool:
         """Whether a finished run already holds this unit's numbers."""
         return self.past is not None and self.past.finished
+
+    @property
+    def absent(self) -> tuple[str, ...]:
+        """What is missing for it to run, a line each."""
+        experiment = self.unit.experiment
+        data = f"data absent: {experiment.data.dataset}; to get it: "
+        lines = [data + each.absent for each in self.samples.values() if each.absent]
+        lines += [f"weights absent: {w.absent}" for w in self.located.values() if w.absent]
+        files = [f for f in experiment.method.files if not stated_path(f).is_file()]
+        lines += [f"file absent: {file} does not exist" for file in files]
+        return tuple(dict.fromkeys(lines))
+
+    @property
+    def trained_on(self) -> dict[str, Dataset]:
+        """The samples that its weights were fitted on, by experiment, at any depth."""
+        found: dict[str, Dataset] = {}
+        for source in _sources(self):
+            fitted = source.samples.get("fit", source.own).dataset
+            name = source.unit.experiment.name
+            if fitted is not None and found.get(name, fitted) is not fitted:
+                name = f"{name} ({source.fingerprint[:6]})"  # of the same spec with other values
+            found |= {name: fitted} if fitted is not None else {}
+        return found
 
 
 @dataclass(frozen=True)
@@ -81,31 +119,42 @@ def fingerprint(experiment: Experiment, data_digest: str, weights: str) -> str:
     data = experiment.data.identity()
     # What the files hold counts, not where they lie.
     data["root"] = data_digest
-    model = experiment.model.identity() | {"weights": weights}
-    return digest(
-        {
-            "data": data,
-            "model": model,
-            "method": experiment.method.identity(),
-            "seed": experiment.seed,
-            "precision": experiment.precision,
-        }
-    )
+    parts = {
+        "data": data,
+        "model": experiment.model.identity() | {"weights": weights},
+        "method": experiment.method.identity(),
+        "seed": experiment.seed,
+        "precision": experiment.precision,
+    }
+    if experiment.task != PLAIN_TASK:
+        parts["task"] = experiment.task.identity()
+    return digest(parts)
 
 
 def make_plan(
-    resolved: Resolved, inputs: Inputs, finder: Finder | None, *, again: bool = False
+    resolved: Resolved,
+    stores: Stores,
+    finder: Finder | None,
+    *,
+    again: bool = False,
+    absent_ok: bool = False,
 ) -> Plan:
     """Plan the units of a resolved experiment or suite.
 
     Args:
         resolved: What the spec language gave.
-        inputs: How to learn of data and weights.
+        stores: Where weights lie that runs and registered models hold.
         finder: Where finished and unfinished runs are looked up; None looks nowhere.
         again: Run the units anew, even those that a finished run already holds; what they need
             is reused all the same.
+        absent_ok: Whether missing data and weights are told of in the units, and not raised.
+
+    Raises:
+        DataError: If data are absent.
+        WeightsError: If weights are absent.
+        RegistryError: If a registered model is absent.
     """
-    draft = _Draft(inputs)
+    draft = _Draft(stores, absent_ok)
     prints = [draft.fingerprint(unit) for unit in resolved.units]
     past = dict(finder.find_many(draft.fingerprints)) if finder is not None else {}
     known: dict[str, PlannedUnit] = {}
@@ -113,38 +162,52 @@ def make_plan(
     for unit, mark in zip(resolved.units, prints, strict=True):
         before = past.get(mark)
         hidden = again and before is not None and before.finished
-        needs = _source(unit.needs, draft, past, known)
+        needs = _needs(unit, draft, past, known)
         units.append(draft.planned(unit, None if hidden else before, needs))
     return Plan(resolved, tuple(units), _first(units))
 
 
-def _source(
-    unit: Unit | None,
+def _needs(
+    unit: Unit,
     draft: _Draft,
     past: Mapping[str, PastRun],
     known: dict[str, PlannedUnit],
-) -> PlannedUnit | None:
-    """Plan the unit that yields another's weights, once for all that share it."""
-    if unit is None:
-        return None
-    mark = draft.fingerprint(unit)
-    if mark not in known:
-        needs = _source(unit.needs, draft, past, known)
-        known[mark] = draft.planned(unit, past.get(mark), needs)
-    return known[mark]
+) -> dict[str, PlannedUnit]:
+    """Plan the units that yield another's weights, each once for all that share it."""
+    for source in unit.needs.values():
+        mark = draft.fingerprint(source)
+        if mark not in known:
+            needs = _needs(source, draft, past, known)
+            known[mark] = draft.planned(source, past.get(mark), needs)
+    return {path: known[draft.fingerprint(source)] for path, source in unit.needs.items()}
 
 
 def _first(units: Iterable[PlannedUnit]) -> tuple[PlannedUnit, ...]:
     """Return what must run before the units that must run, what it needs itself first."""
     order: dict[str, PlannedUnit] = {}
+
+    def visit(unit: PlannedUnit) -> None:
+        for source in unit.needs.values():
+            if not source.reusable and source.fingerprint not in order:
+                visit(source)
+                order[source.fingerprint] = source
+
     for unit in units:
-        chain: list[PlannedUnit] = []
-        needs = None if unit.reusable else unit.needs
-        while needs is not None and not needs.reusable:
-            chain.append(needs)
-            needs = needs.needs
-        order |= {one.fingerprint: one for one in reversed(chain) if one.fingerprint not in order}
+        if not unit.reusable:
+            visit(unit)
     return tuple(order.values())
+
+
+def _sources(unit: PlannedUnit) -> Iterator[PlannedUnit]:
+    """Yield all units that a unit's weights come from, the nearest first."""
+    for source in unit.needs.values():
+        yield source
+        yield from _sources(source)
+
+
+def _own_role(experiment: Experiment) -> Role:
+    """Return the role of the samples that the experiment's data part names."""
+    return next(role for role, held_out in experiment.method.roles().items() if held_out is None)
 
 
 @dataclass
@@ -152,10 +215,12 @@ class _Draft:
     """Asks for each input once, though a thousand units may share it.
 
     Attributes:
-        inputs: How to learn of data and weights.
+        stores: Where weights lie that runs and registered models hold.
+        absent_ok: Whether what is missing is told of, and not raised.
     """
 
-    inputs: Inputs
+    stores: Stores
+    absent_ok: bool
     _samples: dict[str, Samples] = field(default_factory=dict)
     _weights: dict[str, Located] = field(default_factory=dict)
     _prints: dict[int, str] = field(default_factory=dict)
@@ -165,59 +230,61 @@ class _Draft:
         """The fingerprints of all units asked for so far, and of what they need."""
         return set(self._prints.values())
 
-    def samples(self, unit: Unit) -> Samples:
-        return self._named(unit.experiment)
-
-    def _digest(self, unit: Unit) -> str:
-        """Return what the fingerprint takes for all samples, those held out included."""
-        experiment, digests = unit.experiment, [self.samples(unit).digest]
-        held_out = experiment.method.held_out
-        if held_out is not None:
-            data = held_out.data(experiment.data, experiment.seed)
-            digests.append(self._named(experiment.model_copy(update={"data": data})).digest)
-        return " ".join(digests)
-
-    def _named(self, experiment: Experiment) -> Samples:
-        return _once(
-            self._samples,
-            experiment.data.model_dump_json(),
-            lambda: self.inputs.samples(experiment),
-        )
-
-    def located(self, unit: Unit) -> Located:
-        experiment = unit.experiment
-        own = (
-            Located(None, f"run:{self.fingerprint(unit.needs)}")
-            if unit.needs is not None
-            else self._found(experiment)
-        )
-        further = experiment.method.further_models
-        models = [experiment.model_copy(update={"model": model}) for model in further.values()]
-        others = tuple(map(self._found, models))
-        files = [f for f in experiment.method.files if not stated_path(f).is_file()]
-        missing = [
-            *(each.absent for each in (own, *others)),
-            *(f"{f} does not exist" for f in files),
-        ]
-        absent = "; ".join(filter(None, missing))
-        return replace(own, others=others, absent=absent)
-
-    def _found(self, experiment: Experiment) -> Located:
-        return _once(
-            self._weights,
-            experiment.model.model_dump_json(),
-            lambda: self.inputs.weights(experiment),
-        )
+    def planned(
+        self, unit: Unit, past: PastRun | None, needs: Mapping[str, PlannedUnit]
+    ) -> PlannedUnit:
+        roles = unit.experiment.method.roles()
+        samples = {role: self._held(unit, held_out) for role, held_out in roles.items()}
+        return PlannedUnit(unit, self.fingerprint(unit), samples, self._located(unit), past, needs)
 
     def fingerprint(self, unit: Unit) -> str:
         if id(unit) not in self._prints:
-            data, weights = self._digest(unit), self.located(unit).identities
-            self._prints[id(unit)] = fingerprint(unit.experiment, data, weights)
+            weights = " ".join(each.identity for each in self._located(unit).values())
+            self._prints[id(unit)] = fingerprint(unit.experiment, self._digest(unit), weights)
         return self._prints[id(unit)]
 
-    def planned(self, unit: Unit, past: PastRun | None, needs: PlannedUnit | None) -> PlannedUnit:
-        mark = self.fingerprint(unit)
-        return PlannedUnit(unit, mark, self.samples(unit), self.located(unit), past, needs)
+    def _digest(self, unit: Unit) -> str:
+        """Return what the fingerprint takes for all samples: the own, then those held out."""
+        held_out = dict.fromkeys(filter(None, unit.experiment.method.roles().values()))
+        return " ".join(self._held(unit, each).digest for each in (None, *held_out))
+
+    def _held(self, unit: Unit, held_out: HeldOut | None) -> Samples:
+        """Open a unit's held-out samples; None stands for its own."""
+        experiment = unit.experiment
+        data = experiment.data
+        return self._opened(held_out.data(data, experiment.seed) if held_out else data)
+
+    def _opened(self, data: DataSpec) -> Samples:
+        # What is done to the samples matters to no manifest.
+        plain = data.model_copy(update={"shift": None, "expect_source_accuracy": None})
+        return _once(
+            self._samples,
+            plain.model_dump_json(),
+            lambda: samples_of(plain, absent_ok=self.absent_ok),
+        )
+
+    def _located(self, unit: Unit) -> dict[str, Located]:
+        models = unit.experiment.models()
+        return {
+            f"{path}.weights": self._weights_of(model, unit.needs.get(f"{path}.weights"))
+            for path, model in models.items()
+        }
+
+    def _weights_of(self, model: ModelSpec, source: Unit | None) -> Located:
+        """Find a model's weights; what is taken of them is part of what they are."""
+        found = self._found(model, source)
+        taken = model.weights.identity()
+        identity = f"{found.identity}?{canonical_json(taken)}" if taken else found.identity
+        return replace(found, identity=identity)
+
+    def _found(self, model: ModelSpec, source: Unit | None) -> Located:
+        if source is not None:
+            return Located(None, f"run:{self.fingerprint(source)}")
+        return _once(
+            self._weights,
+            model.model_dump_json(),
+            lambda: located_of(model, self.stores, absent_ok=self.absent_ok),
+        )
 
 
 def _once(known: dict[str, T], key: str, ask: Callable[[], T]) -> T:

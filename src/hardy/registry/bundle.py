@@ -23,8 +23,9 @@ from hardy.data.preprocess import Preprocess
 from hardy.measure.records import write_parquet
 from hardy.methods import MethodSpec
 from hardy.models.spec import ModelSpec
-from hardy.models.weights import bare
-from hardy.tasks import TASKS, TaskSpec
+from hardy.models.state import bare
+from hardy.spec.experiment import PLAIN_TASK
+from hardy.tasks import TaskSpec
 from hardy.tasks.base import Task
 from hardy.tasks.build import build_task
 
@@ -40,7 +41,7 @@ class Card(Spec):
     method: MethodSpec
     main: Annotated[str, Field(description="Answer of the records that the version is judged by.")]
     # The first task was the only one when cards had format 1.
-    task: Annotated[TaskSpec, Field(description="What an answer is.")] = TASKS[0]()  # type: ignore[call-arg]
+    task: Annotated[TaskSpec, Field(description="What an answer is.")] = PLAIN_TASK
     names: Annotated[
         tuple[str, ...], Field(description="Names of the classes, or of a mask's, in their order.")
     ]

@@ -26,7 +26,7 @@ from hardy.methods.base import Subject, TestTimeMethod
 from hardy.methods.build import build_method, views_of
 from hardy.models.build import build_network, ready
 from hardy.models.model import Model
-from hardy.models.weights import bare
+from hardy.models.state import bare
 from hardy.registry.bundle import CARD, WEIGHTS, Card, read_card
 from hardy.registry.inputs import content_id
 

@@ -14,10 +14,11 @@ from mlflow.entities import LoggedModelOutput
 from hardy._version import __version__
 from hardy.core.errors import RegistryError
 from hardy.data.open import open_dataset
-from hardy.engine.supply import WEIGHTS as RUN_WEIGHTS
 from hardy.models.build import build_model
 from hardy.models.model import Model
-from hardy.plan.inputs import Located
+from hardy.models.state import WEIGHTS as RUN_WEIGHTS
+from hardy.models.weights import Located
+from hardy.plan.units import OWN_WEIGHTS
 from hardy.registry.bundle import Card, joint_fingerprint, write_bundle, write_weights
 from hardy.registry.gates import DATA, KEY
 from hardy.registry.package import save_pyfunc
@@ -81,7 +82,8 @@ def known(units: Sequence[StoredUnit], policy: Policy) -> Registered | None:
 def _built_and_registered(policy: Policy, units: Sequence[StoredUnit], run_id: str) -> Registered:
     experiment = _only_experiment(units, policy)
     located = _weights(units)
-    dataset = open_dataset(experiment.data)
+    planned = units[0].planned
+    dataset = (planned.own.dataset if planned else None) or open_dataset(experiment.data)
     # Built anew: what the run's own model holds now is the method's business.
     model = build_model(
         experiment.model,
@@ -108,7 +110,7 @@ def _weights(units: Sequence[StoredUnit]) -> Located:
     if first.planned is None:
         message = f"{first.name}: it is not known where the weights of run {first.run_id} are"
         raise RegistryError(message, hint="Run the experiment; a finished run is reused.")
-    return first.planned.located
+    return first.planned.located[OWN_WEIGHTS]
 
 
 def register(

@@ -63,6 +63,15 @@ def expand(
     )
 
 
+def example(tree: Node) -> Experiment | None:
+    """Return the first of a tree's experiments, before any override; None if it is at fault."""
+    faults: list[Diagnostic] = []
+    axes = read_axes(tree, faults)
+    choice = Choice(axes, tuple(axis.values[0] for axis in axes), "")
+    unit = _unit(tree.without("matrix"), choice, [], faults)
+    return unit.experiment if unit else None
+
+
 def _set_matrix(
     tree: Node, overrides: Sequence[Override], faults: list[Diagnostic]
 ) -> tuple[Node, list[Override]]:
@@ -90,6 +99,7 @@ def _unit(
     tree = choice.apply(tree, faults)
     for override in overrides:
         tree = assign(tree, override.path, override.value, override.key, faults)
+    tree = _spelled_out(tree)
     named = _labelled(tree, choice.label)
     faults.extend(experiment_faults(tree))
     experiment = check(Experiment, named, faults)
@@ -97,6 +107,14 @@ def _unit(
         return None
     values = {a.name: v.plain() for a, v in zip(choice.axes, choice.values, strict=True)}
     return Unit(experiment, values, origins(tree))
+
+
+def _spelled_out(tree: Node) -> Node:
+    """Return a tree whose task, where it is a text alone, is a mapping of its kind."""
+    task = tree.child("task")
+    if task is None or not isinstance(task.value, str) or not isinstance(tree.value, dict):
+        return tree
+    return replace(tree, value={**tree.value, "task": replace(task, value={"kind": task})})
 
 
 def _labelled(tree: Node, label: str) -> Node:

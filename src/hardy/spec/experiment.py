@@ -1,7 +1,6 @@
 """The whole of an experiment: the parts' schemas composed into one."""
 
-from collections.abc import Iterator
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -9,10 +8,12 @@ from hardy.core.spec import Spec
 from hardy.data.spec import DataSpec
 from hardy.explain.spec import ExplainSpec
 from hardy.methods import MethodSpec
-from hardy.methods.ensemble.spec import EnsembleSpec
+from hardy.models.reference import WeightsRef
 from hardy.models.spec import ModelSpec
-from hardy.tasks import TaskSpec
-from hardy.tasks.classify.spec import ClassifySpec
+from hardy.tasks import TASKS, TaskSpec
+
+PLAIN_TASK = TASKS[0].model_validate({})
+"""The task of an experiment that names none; it is outside the fingerprint."""
 
 Scalar = bool | int | float | str | None
 
@@ -83,10 +84,13 @@ class Experiment(Spec):
         ),
     ]
     description: Annotated[str, Field(description="One line for listings.")] = ""
+    task: Annotated[
+        TaskSpec,
+        Field(description="What an answer is, and how it is judged; a kind alone, or a mapping."),
+    ] = PLAIN_TASK
     data: Annotated[DataSpec, Field(description="Which samples, under which shift.")]
     model: Annotated[ModelSpec, Field(description="Architecture and weights.")]
     method: Annotated[MethodSpec, Field(description="How the model is trained or adapted.")]
-    task: Annotated[TaskSpec, Field(description="What an answer is.")] = ClassifySpec()
     explain: Annotated[ExplainSpec, Field(description="Pictures to draw.")] = ExplainSpec()
     seed: Annotated[int, Field(ge=0, description="Seed of every random number.")] = 0
     precision: Annotated[
@@ -100,6 +104,15 @@ class Experiment(Spec):
     ] = None
     compute: Annotated[Compute, Field(description="How the work is carried out.")] = Compute()
 
+    def models(self) -> dict[str, ModelSpec]:
+        """Return its model and the further ones of its method by dotted path, its own first."""
+        further = self.method.further_models
+        return {"model": self.model, **{f"method.{path}": each for path, each in further.items()}}
+
+    def weights(self) -> dict[str, WeightsRef]:
+        """Return the references to all models' weights by dotted path, its own first."""
+        return {f"{path}.weights": model.weights for path, model in self.models().items()}
+
     @model_validator(mode="after")
     def _samples_are_apart(self) -> Self:
         if not self.method.episodic and (self.compute.processes or 1) > 1:
@@ -111,9 +124,20 @@ class Experiment(Spec):
         return self
 
     @model_validator(mode="after")
+    def _task_is_answered(self) -> Self:
+        for method, _ in self.method.pairs(self.model):
+            if method.tasks and self.task.kind not in method.tasks:
+                message = (
+                    f"method {method.kind} does not answer the task {self.task.kind}, but "
+                    f"{', '.join(method.tasks)}"
+                )
+                raise ValueError(message)
+        return self
+
+    @model_validator(mode="after")
     def _texts_need_an_image_text_model(self) -> Self:
-        for method, model in self._pairs():
-            if method.reads_texts and model.kind != "open_clip":
+        for method, model in self.method.pairs(self.model):
+            if method.reads_texts and not model.compares_texts:
                 message = (
                     f"method {method.kind} needs a model of images and texts, which model.kind "
                     f"{model.kind} is not; set model.kind to open_clip"
@@ -121,20 +145,15 @@ class Experiment(Spec):
                 raise ValueError(message)
         return self
 
-    def _pairs(self) -> Iterator[tuple[Any, Any]]:
-        """Yield the method with its model, and an ensemble's members with theirs."""
-        yield self.method, self.model
-        if isinstance(self.method, EnsembleSpec):
-            for member in self.method.members:
-                yield member.method, member.model or self.model
-
     @model_validator(mode="after")
     def _held_out_and_registered(self) -> Self:
-        held_out = self.method.held_out
-        if held_out is not None and (fault := held_out.fault(self.data)):
-            message = f"the method's held-out samples must be others than the experiment's: {fault}"
-            raise ValueError(message)
-        if self.method.kind == "ensemble" and self.register_as is not None:
+        for held_out in filter(None, self.method.roles().values()):
+            if fault := held_out.fault(self.data):
+                message = (
+                    f"the method's held-out samples must be others than the experiment's: {fault}"
+                )
+                raise ValueError(message)
+        if not self.method.registrable and self.register_as is not None:
             message = (
                 "register names a policy, but a version holds one model's weights; "
                 "register the members"

@@ -94,18 +94,18 @@ def choices(axes: tuple[Axis, ...], faults: list[Diagnostic]) -> list[Choice]:
         faults.append(Diagnostic.at(axes[0].key, ("matrix",), message))
         return []
     found = list(itertools.product(*(axis.values for axis in axes)))
-    labels = _unique("-".join(map(_label, values)) for values in found)
+    labels = _unique("-".join(map(label_of, values)) for values in found)
     return [Choice(axes, v, label) for v, label in zip(found, labels, strict=True)]
 
 
-def _label(node: Node) -> str:
-    """Write a value as a part of a name: a mapping by its `kind`, a list by its items."""
+def label_of(node: Node) -> str:
+    """Write a value as a part of a name: a mapping by its `kind` or `from`, a list by its items."""
     value = node.value
     if isinstance(value, dict):
-        kind = value.get("kind")
-        text = _label(kind) if kind else "mapping"
+        kind = value.get("kind") or value.get("from")
+        text = label_of(kind) if kind else "mapping"
     elif isinstance(value, list):
-        text = "_".join(map(_label, value)) or "empty"
+        text = "_".join(map(label_of, value)) or "empty"
     else:
         text = "none" if value is None else str(value)
     return _UNSAFE.sub("-", text.lower()).strip("-")[:_LABEL_LENGTH] or "value"

@@ -5,10 +5,11 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from functools import cache
 
 from hardy.models.names import open_clip_tags, timm_names, torchvision_weights
+from hardy.models.reference import Source, parse
 from hardy.spec.diagnostics import Diagnostic
 from hardy.spec.node import KeyPath, Node
 
-_TAG = re.compile(r"[A-Z][A-Z0-9_]*")
+_CAPITALS = re.compile(r"[A-Z][A-Z0-9_]*")
 _WORD = re.compile(r"[a-z0-9][a-z0-9_]*")
 _KNOWN: dict[str, Callable[[], Collection[str]]] = {
     "open_clip": open_clip_tags,
@@ -21,6 +22,21 @@ def text_at(tree: Node, path: KeyPath) -> tuple[Node, str] | None:
     """Return the node at a path and its text; None if there is no text."""
     node = tree.at(path)
     return (node, node.value) if node and isinstance(node.value, str) else None
+
+
+def weights_path(tree: Node, model: KeyPath) -> KeyPath:
+    """Return where the text of a model's weights stands: alone, or as `from`."""
+    path: KeyPath = (*model, "weights")
+    node = tree.at(path)
+    return (*path, "from") if node and isinstance(node.value, dict) else path
+
+
+def source_of(text: str) -> Source | None:
+    """Return what a text of weights names; None if it has no source's form."""
+    try:
+        return parse(text)
+    except ValueError:
+        return None
 
 
 def unknown(tree: Node, path: KeyPath, what: str, known: Iterable[str]) -> Iterator[Diagnostic]:
@@ -48,22 +64,22 @@ def model_faults(tree: Node, model: KeyPath) -> Iterator[Diagnostic]:
 
 
 def _weights_faults(tree: Node, model: KeyPath, library: str, name: str) -> Iterator[Diagnostic]:
-    path: KeyPath = (*model, "weights")
+    path = weights_path(tree, model)
     found = text_at(tree, path)
     if library == "timm":
         yield from _timm_weights_faults(tree, model, name)
     elif library == "open_clip":
         yield from _open_clip_weights_faults(tree, model, name)
-    elif found and _TAG.fullmatch(found[1]):
+    elif found and _CAPITALS.fullmatch(found[1]):
         yield from unknown(tree, path, f"set of {name} weights", torchvision_weights()[name])
 
 
 def _timm_weights_faults(tree: Node, model: KeyPath, name: str) -> Iterator[Diagnostic]:
-    path: KeyPath = (*model, "weights")
+    path = weights_path(tree, model)
     node, weights = text_at(tree, path) or (tree.at((*model, "name")), "pretrained")
     if node is None:
         return
-    if _TAG.fullmatch(weights):
+    if _CAPITALS.fullmatch(weights):
         message = f"{weights} is a tag of torchvision's, but the model is timm's"
         expected = "random, pretrained, package:NAME or file:PATH; timm's tags end the model's name"
         yield Diagnostic.at(node.origin, path, message, expected=expected)
@@ -75,7 +91,7 @@ def _timm_weights_faults(tree: Node, model: KeyPath, name: str) -> Iterator[Diag
 
 
 def _open_clip_weights_faults(tree: Node, model: KeyPath, name: str) -> Iterator[Diagnostic]:
-    path: KeyPath = (*model, "weights")
+    path = weights_path(tree, model)
     node, weights = text_at(tree, path) or (tree.at((*model, "name")), "openai")
     known = ["random", *open_clip_tags()[name]]
     if node is not None and _WORD.fullmatch(weights) and weights not in known:

@@ -8,15 +8,13 @@ from hardy.core.paths import policies_dir
 from hardy.core.variables import ALLOWED, VARIABLE
 from hardy.data.cards import DATASETS
 from hardy.methods import METHODS
+from hardy.models.reference import File, OfExperiment
 from hardy.spec.check import texts
 from hardy.spec.diagnostics import Diagnostic
 from hardy.spec.find import lookup, names
-from hardy.spec.model_names import model_faults, text_at, unknown
+from hardy.spec.model_names import model_faults, source_of, text_at, unknown, weights_path
 from hardy.spec.node import KeyPath, Node
 from hardy.tasks.names import DIRECTED, METRICS, expectable
-
-EXPERIMENT = "experiment:"
-"""What weights begin with that the run of another experiment yields."""
 
 NAMED = "a path, or a name that `hardy list` shows"
 
@@ -101,15 +99,14 @@ def _models(tree: Node) -> list[KeyPath]:
 
 
 def _needs_faults(tree: Node) -> Iterator[Diagnostic]:
-    found = text_at(tree, ("model", "weights"))
-    if found and found[1].startswith(EXPERIMENT):
-        node, weights = found
-        name = weights.removeprefix(EXPERIMENT)
-        if lookup(name) is None:
-            message = f"there is no experiment {name!r}"
-            path: KeyPath = ("model", "weights")
+    for model in _models(tree):
+        path = weights_path(tree, model)
+        found = text_at(tree, path)
+        source = source_of(found[1]) if found else None
+        if found and isinstance(source, OfExperiment) and lookup(source.name) is None:
+            message = f"there is no experiment {source.name!r}"
             yield Diagnostic.at(
-                node.origin, path, message, expected=NAMED, name=name, known=names()
+                found[0].origin, path, message, expected=NAMED, name=source.name, known=names()
             )
 
 
@@ -135,6 +132,8 @@ def _variable_faults(tree: Node) -> Iterator[Diagnostic]:
 
 
 def _is_path(path: KeyPath, text: str) -> bool:
-    if path[-2:] in (("model", "weights"), ("model", "class_names")):
+    if path[-2:] == ("model", "class_names"):
         return text.startswith("file:")
+    if path[-2:] == ("model", "weights") or path[-3:] == ("model", "weights", "from"):
+        return isinstance(source_of(text), File)
     return path == ("data", "root") or path[-2:] in _CHECKPOINTS

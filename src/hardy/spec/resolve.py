@@ -1,7 +1,7 @@
 """From a reference and overrides to the experiments that they mean."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from hardy.core.catalog import did_you_mean
@@ -13,10 +13,11 @@ from hardy.spec.diagnostics import Diagnostic, Diagnostics
 from hardy.spec.expand import expand
 from hardy.spec.find import SUFFIX, find_spec, lookup, names
 from hardy.spec.merge import Loader
-from hardy.spec.names import EXPERIMENT, NAMED, policy_faults, policy_names
+from hardy.spec.names import NAMED, policy_faults, policy_names
+from hardy.spec.needs import Needs
 from hardy.spec.node import Node
 from hardy.spec.overrides import Override, read_overrides
-from hardy.spec.resolved import Resolved, Unit
+from hardy.spec.resolved import Resolved
 from hardy.spec.suite import Member, Suite, spelled_out
 
 _OWN = tuple(Suite.model_fields)
@@ -37,10 +38,10 @@ def resolve(reference: str, overrides: Sequence[str] = ()) -> Resolved:
         SpecError: If the reference names nothing.
     """
     path = find_spec(reference)
-    resolver = _Resolver()
-    found = resolver.read(reference, path, overrides)
-    if found is None or resolver.faults:
-        raise Diagnostics(resolver.faults)
+    faults: list[Diagnostic] = []
+    found = _Resolver(faults, Needs(faults)).read(reference, path, overrides)
+    if found is None or faults:
+        raise Diagnostics(faults)
     return found
 
 
@@ -50,11 +51,11 @@ class _Resolver:
 
     Attributes:
         faults: What was found wrong so far.
-        needed: The units whose weights others need, by file; None where one is at fault.
+        needs: Attaches the units whose weights others begin with.
     """
 
-    faults: list[Diagnostic] = field(default_factory=list)
-    needed: dict[Path, Unit | None] = field(default_factory=dict)
+    faults: list[Diagnostic]
+    needs: Needs
 
     def read(self, reference: str, path: Path, overrides: Sequence[str]) -> Resolved | None:
         tree = Loader(self.faults).load(path)
@@ -67,7 +68,7 @@ class _Resolver:
             tree, assignments, self.faults, reference=reference, path=path, overrides=overrides
         )
         # Overrides may lead a file to weights of its own plain run.
-        return self._with_needs(found, () if assignments else (path,))
+        return self.needs.attach(found, () if assignments else (path,))
 
     def _suite(
         self,
@@ -138,7 +139,7 @@ class _Resolver:
             overrides=member.set_,
             label=member.name,
         )
-        return self._with_needs(found, () if own or assignments else (path,))
+        return self.needs.attach(found, () if own or assignments else (path,))
 
     def _file(self, reference: str, place: Node) -> Path | None:
         path = lookup(reference)
@@ -162,61 +163,6 @@ class _Resolver:
                 expected = "`name: LABEL`, which is appended to the experiment's name"
                 self._fault(place, f"a second unit is named {name!r}", expected=expected)
             seen |= own
-
-    def _with_needs(self, found: Resolved | None, chain: tuple[Path, ...]) -> Resolved | None:
-        """Attach to every unit the unit whose weights it takes."""
-        if found is None:
-            return None
-        return replace(found, units=tuple(self._attach(unit, chain) for unit in found.units))
-
-    def _attach(self, unit: Unit, chain: tuple[Path, ...]) -> Unit:
-        weights = unit.experiment.model.weights
-        if not weights.startswith(EXPERIMENT):
-            return unit
-        place = unit.origins["model", "weights"][0].origin
-        reference = weights.removeprefix(EXPERIMENT)
-        path = lookup(reference)
-        if path is None:  # its fault is among those of the names
-            return unit
-        if path in chain:
-            circle = [file.stem for file in (*chain[chain.index(path) :], path)]
-            message = f"the weights make a circle: {' -> '.join(circle)}"
-            self.faults.append(Diagnostic.at(place, ("model", "weights"), message))
-            return unit
-        if path not in self.needed:
-            self.needed[path] = None  # until it is known, and for good if it is at fault
-            self.needed[path] = self._source(reference, path, Node(weights, place), chain)
-        return replace(unit, needs=self.needed[path])
-
-    def _source(
-        self, reference: str, path: Path, place: Node, chain: tuple[Path, ...]
-    ) -> Unit | None:
-        """Return the unit that yields the weights asked for at a place."""
-        tree = Loader(self.faults, context=f"needed by {place.origin}").load(path)
-        if tree is None:
-            return None
-        if tree.child("suite") is not None:
-            self._weights_fault(place, f"{reference!r} is a suite; weights come from one run")
-            return None
-        found = expand(tree, (), self.faults, reference=reference, path=path)
-        if found is None:
-            return None
-        if len(found.units) > 1:
-            message = f"{reference!r} is {len(found.units)} runs; weights come from one"
-            self._weights_fault(place, message)
-            return None
-        method = found.units[0].experiment.method
-        if not method.yields_weights:
-            message = f"{reference!r} yields no weights: its method {method.kind} trains none"
-            self._weights_fault(place, message)
-            return None
-        whole = self._with_needs(found, (*chain, path))
-        return whole.units[0] if whole else None
-
-    def _weights_fault(self, place: Node, message: str) -> None:
-        expected = "an experiment of one run, whose method trains a model"
-        fault = Diagnostic.at(place.origin, ("model", "weights"), message, expected=expected)
-        self.faults.append(fault)
 
 
 def load_policy(name: str) -> Policy:

@@ -27,13 +27,14 @@ class Unit:
         experiment: The validated experiment; its name tells it from the file's other units.
         choices: This combination's matrix values by dotted path.
         origins: For each path that was written: the setting that holds, then those it overrode.
-        needs: The unit whose run yields this one's weights, where they are `experiment:NAME`.
+        needs: The units whose runs yield weights that are `experiment:NAME`, by dotted path such as
+            `model.weights`.
     """
 
     experiment: Experiment
     choices: dict[str, Any] = field(default_factory=dict)
     origins: Mapping[KeyPath, tuple[Setting, ...]] = field(default_factory=dict, compare=False)
-    needs: Unit | None = None
+    needs: Mapping[str, Unit] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

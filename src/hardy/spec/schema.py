@@ -4,6 +4,7 @@ from typing import Any
 
 from hardy.spec.experiment import Experiment
 from hardy.spec.suite import Member
+from hardy.tasks import TASKS
 
 _EXTENDS = {
     "description": "File or files that this one stands on; later ones and this one win.",
@@ -35,6 +36,11 @@ def json_schema() -> dict[str, Any]:
     leave the rest to what it extends, to its matrix or to an override.
     """
     schema: dict[str, Any] = _relaxed(Experiment.model_json_schema(by_alias=True))
+    task = schema["properties"]["task"]
+    schema["properties"]["task"] = {
+        "description": task.pop("description"),
+        "anyOf": [{"enum": [kind.model_fields["kind"].default for kind in TASKS]}, task],
+    }
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     schema["properties"] = {
         "extends": _EXTENDS,

@@ -1,7 +1,4 @@
-"""One folder a task: what an answer is, how it is judged, and what is drawn of it.
-
-To add one: its folder, and its schema in the tuple below.
-"""
+"""One folder a task. To add one: its folder, and its schema in the tuple below."""
 
 from typing import TYPE_CHECKING
 
@@ -10,6 +7,7 @@ from hardy.tasks.base_spec import TaskBase
 from hardy.tasks.classify.spec import ClassifySpec
 
 TASKS: tuple[type[TaskBase], ...] = (ClassifySpec,)
+"""The first is the task of an experiment that names none."""
 
 if TYPE_CHECKING:
     TaskSpec = TaskBase

@@ -38,16 +38,6 @@ class Member(Spec):
     )
     method: Annotated[MemberMethod, Field(description="How it answers, and what is tuned.")]
 
-    @model_validator(mode="after")
-    def _weights_are_there(self) -> Self:
-        if self.model is not None and self.model.weights.startswith("experiment:"):
-            message = (
-                f"model.weights of member {self.name} is {self.model.weights}; only the "
-                "experiment's own model can be trained first: write models:/NAME@ALIAS"
-            )
-            raise ValueError(message)
-        return self
-
 
 class EnsembleSpec(MethodBase):
     """A pool of members' opinions, each at its temperature and weighed by its certainty."""

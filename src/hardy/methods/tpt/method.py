@@ -26,7 +26,7 @@ from hardy.methods.tpt.spec import TptSpec
 from hardy.models.clip.text import PromptEncoder
 from hardy.models.clip.zero_shot import ZeroShot
 from hardy.models.model import Model
-from hardy.models.weights import state_sha256
+from hardy.models.state import state_sha256
 
 
 class Tpt(Adapter):

@@ -39,13 +39,12 @@ def build_zero_shot(
         SpecError: If there is no such architecture or tag, or its transform is not hardy's.
     """
     record, quick_gelu = _record(spec), _quick_gelu(spec)
-    tagged = spec.weights in open_clip_tags()[spec.name]
     with _quiet():
         if spec.name == OWN_CLIP:
             _add_own()
         clip = open_clip.create_model(
             spec.name,
-            pretrained=spec.weights if download and tagged else None,
+            pretrained=_tag(spec) if download else None,
             force_quick_gelu=bool(quick_gelu),
             force_preprocess_cfg=record,
             **({} if quick_gelu is None else {"quick_gelu": quick_gelu}),
@@ -79,7 +78,7 @@ def _record(spec: OpenClipModel) -> dict[str, Any]:
     if spec.name == OWN_CLIP:
         return _OWN_RECORD
     tags = known[spec.name]
-    tag = spec.weights if spec.weights in tags else next(iter(tags), "")
+    tag = _tag(spec) or next(iter(tags), "")
     record = open_clip.pretrained.get_pretrained_cfg(spec.name, tag)
     if record.get("resize_mode", "shortest") != "shortest":
         message = f"open_clip prepares images for {spec.name} {tag} by `{record['resize_mode']}`"
@@ -91,10 +90,17 @@ def _record(spec: OpenClipModel) -> dict[str, Any]:
 
 def _quick_gelu(spec: OpenClipModel) -> bool | None:
     """Return what the spec or the tag says of the activation; None leaves it to the name."""
-    if spec.quick_gelu is not None or spec.weights not in open_clip_tags()[spec.name]:
+    tag = _tag(spec)
+    if spec.quick_gelu is not None or tag is None:
         return spec.quick_gelu
-    record = open_clip.pretrained.get_pretrained_cfg(spec.name, spec.weights)
+    record = open_clip.pretrained.get_pretrained_cfg(spec.name, tag)
     return bool(record.get("quick_gelu", False))
+
+
+def _tag(spec: OpenClipModel) -> str | None:
+    """Return the tag that a spec's weights are, if they are one of its architecture's."""
+    tag = str(spec.weights)
+    return tag if tag in open_clip_tags()[spec.name] else None
 
 
 def _preprocess(spec: OpenClipModel, record: Mapping[str, Any]) -> Preprocess:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from hardy.core.files import write_whole
 from hardy.core.hashing import digest
 from hardy.core.paths import state_dir
-from hardy.models.weights import state_sha256
+from hardy.models.state import state_sha256
 
 _NAME = "text_features"
 
