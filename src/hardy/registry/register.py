@@ -80,8 +80,8 @@ def known(units: Sequence[StoredUnit], policy: Policy) -> Registered | None:
 
 
 def _built_and_registered(policy: Policy, units: Sequence[StoredUnit], run_id: str) -> Registered:
+    located = _weights(units)  # first: several trainings differ in more than that
     experiment = _only_experiment(units, policy)
-    located = _weights(units)
     planned = units[0].planned
     dataset = (planned.own.dataset if planned else None) or open_dataset(experiment.data)
     # Built anew: what the run's own model holds now is the method's business.
