@@ -69,7 +69,7 @@ def result(
     """Stand in for a StoredUnit: what the registry reads of one."""
     spec = exp or experiment()
     return SimpleNamespace(
-        planned=SimpleNamespace(located=None),
+        planned=SimpleNamespace(located={"model.weights": None}, own=SimpleNamespace(dataset=None)),
         experiment=spec,
         name=spec.name,
         main=spec.method.kind,

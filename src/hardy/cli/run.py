@@ -49,11 +49,6 @@ def command(spec: str, overrides: tuple[str, ...], again: bool, smoke: bool) -> 
     resolved = resolve(spec, overrides)  # a bad spec fails here, before torch is imported
     for experiment in resolved.experiments:
         _policy(experiment)
-    from hardy.data.open import fetch
-
-    for unit in resolved.units:
-        fetch(unit.experiment.data)  # before the plan: fingerprints need the samples
-
     from hardy.engine.smoke import smoke as cut_down
     from hardy.plan.units import make_plan
     from hardy.registry.stores import default_stores

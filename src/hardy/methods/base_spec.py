@@ -69,11 +69,6 @@ class MethodBase(Spec):
         """Return which samples it needs for what; None stands for the experiment's `data`."""
         return {"answer": None}
 
-    @property
-    def held_out(self) -> HeldOut | None:
-        """The first samples that are not the experiment's own, if any."""
-        return next((each for each in self.roles().values() if each is not None), None)
-
     def answer_names(self) -> tuple[str, ...]:
         """Return the names of its answers, its own last."""
         names = (self.baseline, self.kind)

@@ -82,15 +82,12 @@ def known(units: Sequence[StoredUnit], policy: Policy) -> Registered | None:
 
 
 def _built_and_registered(policy: Policy, units: Sequence[StoredUnit], run_id: str) -> Registered:
+    _check_fitted_once(units)  # before all else: several trainings differ in more than that
     experiment = _only_experiment(units, policy)
     first = units[0]
     if first.planned is None:
         message = f"{first.name}: it is not known where the weights of run {first.run_id} are"
         raise RegistryError(message, hint="Run the experiment; a finished run is reused.")
-    method = experiment.method
-    if len(units) > 1 and (method.yields_weights or "fit" in method.roles()):
-        message = f"{len(units)} runs fitted {len(units)} models: a version is one model"
-        raise RegistryError(message, hint="Narrow the matrix to one run with --set.")
     dataset = first.planned.own.dataset or open_dataset(experiment.data)
     task = task_on(experiment.task, dataset)
     # Built anew: what the run's own model holds now is the method's business.
@@ -98,6 +95,15 @@ def _built_and_registered(policy: Policy, units: Sequence[StoredUnit], run_id: s
         experiment.model, _weights(first, first.planned), dataset, task, seed=experiment.seed
     )
     return register(units, model, task, policy, run_id=run_id, fitted=_fitted(first))
+
+
+def _check_fitted_once(units: Sequence[StoredUnit]) -> None:
+    """Raise a RegistryError where several runs each trained or fitted something of their own."""
+    several = len(units) > 1 and any("fit" in u.experiment.method.roles() for u in units)
+    if several:
+        did = "trained" if units[0].experiment.method.yields_weights else "fitted"
+        message = f"{len(units)} runs {did} {len(units)} models: a version is one model"
+        raise RegistryError(message, hint="Narrow the matrix to one run with --set.")
 
 
 def _weights(unit: StoredUnit, planned: PlannedUnit) -> Located:

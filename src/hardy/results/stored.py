@@ -98,11 +98,12 @@ class StoredUnit:
     @cached_property
     def answered_digest(self) -> str:
         """Digest of the samples that its records are of."""
+        if self.planned is not None:
+            return self.planned.samples["answer"].digest
         held_out = self.experiment.method.roles()["answer"]
-        if held_out is not None:
-            data = held_out.data(self.experiment.data, self.experiment.seed)
-            return open_dataset(data).digest
-        return self.planned.data_digest if self.planned else self.tags["hardy.data_digest"]
+        if held_out is None:
+            return self.tags["hardy.data_digest"]
+        return open_dataset(held_out.data(self.experiment.data, self.experiment.seed)).digest
 
     @property
     def compared(self) -> bool:
