@@ -91,7 +91,8 @@ class _Watch(TorchDispatchMode):
 class _WrittenOut(TorchFunctionMode):
     """Writes out what torch composes of steps that a tensor standing for another cannot follow.
 
-    A vector times a matrix changes its result's shape in place; attention picks a kernel by device.
+    A vector times a matrix changes its result's shape in place; attention picks a kernel by device;
+    a list of places becomes a tensor of the device below all that can be seen here.
     """
 
     def __torch_function__(
@@ -99,9 +100,18 @@ class _WrittenOut(TorchFunctionMode):
     ) -> Any:
         if func in (torch.matmul, Tensor.matmul, Tensor.__matmul__) and args[0].dim() == 1:
             return torch.mm(args[0].unsqueeze(0), args[1]).squeeze(0)
+        if func is Tensor.__getitem__:
+            return func(args[0], _places(args[1]))
         if func is functional.scaled_dot_product_attention:
             return _attention(*args, **(kwargs or {}))
         return func(*args, **(kwargs or {}))
+
+
+def _places(index: Any) -> Any:
+    """Return an index with its lists as tensors on the CPU."""
+    if isinstance(index, tuple):
+        return tuple(map(_places, index))
+    return torch.tensor(index) if isinstance(index, list) else index
 
 
 def _attention(
