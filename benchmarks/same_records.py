@@ -61,6 +61,8 @@ ALLOWED = (
 
 
 SHORT = {
+    "memo/*": "data.subset.count=6",
+    "embedded/*": "data.subset.count=6",
     "cifar10/*": "data.subset.count=200",
     "clip-shapes/tpt": "data.subset.count=20",
     "clip-shapes/ensemble": "data.subset.count=10",
