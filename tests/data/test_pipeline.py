@@ -1,6 +1,7 @@
 import threading
 import time
 from dataclasses import replace
+from operator import attrgetter
 
 import numpy as np
 import pytest
@@ -37,9 +38,9 @@ def dataset(tmp_path):
 def same(one, other):
     if isinstance(one, BadSample):
         return one == other
-    fields = ("index", "id", "label", "names")
+    fields = ("index", "id", "names", "targets.label")
     return torch.equal(one.pixels, other.pixels) and all(
-        getattr(one, f) == getattr(other, f) for f in fields
+        attrgetter(f)(one) == attrgetter(f)(other) for f in fields
     )
 
 

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 import torch
 from click.testing import CliRunner
-from hardy.engine.supply import WEIGHTS
 from mlflow import MlflowClient
 from safetensors.torch import save_file
 
@@ -16,10 +15,10 @@ from hardy.core.errors import DataError, WeightsError
 from hardy.core.hashing import file_sha256
 from hardy.engine.progress import Reporter
 from hardy.engine.runner import run_plan
-from hardy.engine.setup import assemble
+from hardy.engine.setup import set_up
 from hardy.methods.source.spec import SourceSpec
 from hardy.models.build import build_network
-from hardy.models.state import state_sha256
+from hardy.models.state import WEIGHTS, state_sha256
 from hardy.plan.units import OWN_WEIGHTS as OWN
 from hardy.plan.units import make_plan
 from hardy.registry.stores import default_stores
@@ -103,6 +102,11 @@ def test_a_run_s_artifact(trained):
     assert state_tag(run_id) != state_tag(trained)
 
 
+def built(unit):
+    data = {"answer": unit.samples["answer"].dataset}
+    return set_up(unit.unit.experiment, unit.located, data).model.network
+
+
 def expected_state(run_id: str) -> str:
     from safetensors.torch import load_file
 
@@ -116,8 +120,7 @@ def test_the_engine_does_not_look_for_weights_again(trained, monkeypatch):
     expected = expected_state(trained)
     for place in ("hardy.models.build.locate", "hardy.tracking.mlflow_tracker.connect"):
         monkeypatch.setattr(place, None)
-    bench = assemble(unit.unit.experiment, unit.located)
-    assert state_sha256(bench.model.network) == expected
+    assert state_sha256(built(unit)) == expected
 
 
 def test_a_registered_version(project, shelf_of_one):
@@ -128,7 +131,7 @@ def test_a_registered_version(project, shelf_of_one):
     assert unit.weights == f"sha256:{tags['hardy.weights_sha256']}"
     assert file_sha256(unit.located[OWN].path) == tags["hardy.weights_sha256"]
     assert MlflowTracker().get(run_id).tags["hardy.weights"] == unit.weights
-    loaded = assemble(unit.unit.experiment, unit.located).model.network.state_dict()
+    loaded = built(unit).state_dict()
     fresh, _ = build_network(unit.unit.experiment.model, seed=unit.unit.experiment.seed)
     assert not all(torch.equal(loaded[k], v) for k, v in fresh.state_dict().items())
 

@@ -7,9 +7,10 @@ import pytest
 import torch
 from PIL import Image
 
+from hardy.data.open import open_dataset
 from hardy.data.pipeline import loader
 from hardy.data.views.memo_plus import crop
-from hardy.engine.setup import assemble
+from hardy.engine.setup import set_up
 from hardy.explain.gradcam import heat_map
 from hardy.explain.point import SourcePoint, point_as_shares, point_of_interest
 from hardy.models.weights import locate
@@ -57,17 +58,18 @@ def test_adaptation_does_not_move_the_point_and_threads_may_ask_at_once():
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_a_bench_cuts_views_at_the_source_models_point(workers):
+def test_views_are_cut_at_the_source_models_point(workers):
     views = {"kind": "operations", "names": ["crop"], "count": 2, "crop": "gradcam"}
     asked = experiment(
         data={"dataset": "imagenet-sample", "subset": {"count": 4}},
         model={"kind": "timm", "name": "test_efficientnet", "weights": "random"},
         method={"kind": "memo", "views": views},
     )
-    bench = assemble(asked, {"model.weights": locate(asked.model)})
-    for prepared in loader(bench.pipeline(range(4)), workers):
+    located, data = {"model.weights": locate(asked.model)}, open_dataset(asked.data)
+    setup = set_up(asked, located, {"answer": data})
+    for prepared in loader(setup.pipeline("answer", range(4)), workers):
         plain = Image.fromarray(prepared.pixels[0].permute(1, 2, 0).numpy())
-        expected = crop(plain, point_as_shares(bench.model, plain))
+        expected = crop(plain, point_as_shares(setup.model, plain))
         assert np.array_equal(prepared.pixels[1].permute(1, 2, 0), np.asarray(expected))
         assert prepared.names == [[], ["crop"]]
 

@@ -68,7 +68,8 @@ def test_the_seed_decides(distinct: int) -> None:
     rng = np.random.default_rng(0)
     a, b = rng.integers(distinct, size=(2, 99)).astype(float)
     assert paired_bootstrap(a, b, seed=5) == paired_bootstrap(a, b, seed=5)
-    assert paired_bootstrap(a, b, seed=5) != paired_bootstrap(a, b, seed=6)
+    # Of few distinct values, two seeds' percentiles may agree.
+    assert len({paired_bootstrap(a, b, seed=seed) for seed in range(9)}) > 1
 
 
 @pytest.mark.parametrize(("a", "b"), [([1.0], [1.0, 0.0]), ([], []), ([[1.0]], [[1.0]])])

@@ -4,10 +4,10 @@ import os
 from collections import defaultdict
 
 import pytest
-from hardy.engine.entries import Shard
 
 from hardy.data.open import open_dataset
-from hardy.engine.executor import sharded
+from hardy.engine.answer import AnswerJob
+from hardy.engine.executor import Processes
 from hardy.measure.paired import flips, mcnemar
 from hardy.models.weights import locate
 from hardy.spec import resolve
@@ -32,8 +32,13 @@ def test_memo_lowers_the_error_by_two_points() -> None:
     first = sorted(place for found in places.values() for place in found[:A_CLASS])
     assert len(first) == 10 * A_CLASS
 
-    shard = Shard(experiment, {"model.weights": locate(experiment.model)}, threads=1)
-    frame = as_frame(sharded(shard, first, os.cpu_count() or 1))
+    located, data = {"model.weights": locate(experiment.model)}, open_dataset(experiment.data)
+    count, rows = os.cpu_count() or 1, {}
+    jobs = [
+        AnswerJob(experiment, located, data, None, tuple(first[k::count])) for k in range(count)
+    ]
+    Processes(count).run(jobs, lambda _, sent: rows.update([sent]))
+    frame = as_frame(rows[place] for place in first)
     before, after = correct(frame, "source"), correct(frame, "memo")
     assert 0.80 < before.mean() < 0.87
     assert after.mean() - before.mean() >= 0.02

@@ -6,8 +6,16 @@ from mlflow.exceptions import MlflowException
 
 from hardy.core.errors import RegistryError, TrackingError
 from hardy.data.spec import Corruption, DataSpec
+from hardy.methods.base_spec import HeldOut
 from hardy.methods.source.spec import SourceSpec
-from hardy.registry.register import _weights, join_evidence, known, register
+from hardy.registry.register import (
+    _built_and_registered,
+    _check_fitted_once,
+    _weights,
+    join_evidence,
+    known,
+    register,
+)
 from hardy.registry.versions import evidence, find
 from tests.registry.helpers import POLICY, TASK, experiment, records, result
 
@@ -106,18 +114,35 @@ def test_a_failure_leaves_nothing(shelf, monkeypatch, method):
     assert list(shelf.client.search_logged_models(experiments)) == []
 
 
-def test_several_trainings_are_no_one_version(monkeypatch):
-    monkeypatch.setattr(type(experiment().method), "yields_weights", True)
-    units = [result(records(5), "a"), result(records(6), "b")]
+HALF = DataSpec.model_validate(
+    {
+        "dataset": "imagenet-sample",
+        "partition": {"fractions": {"fit": 0.5, "test": 0.5}, "part": "test"},
+    }
+)
+
+
+class Trained(SourceSpec):
+    """Stands in for a method that trains a network on samples of its own."""
+
+    yields_weights = True
+
+    def roles(self):
+        return {"answer": None, "fit": HeldOut(part="fit")}
+
+
+def test_several_trainings_are_no_one_version():
+    exp = experiment(method=Trained(), data=HALF)
+    units = [result(records(5), "a", exp), result(records(6), "b", exp)]
+    _check_fitted_once(units[:1])
     with pytest.raises(RegistryError, match="2 runs trained 2 models"):
-        _weights(units)
+        _check_fitted_once(units)
 
 
-def test_a_version_of_a_training_holds_what_its_run_left(monkeypatch, tmp_path):
-    monkeypatch.setattr(type(experiment().method), "yields_weights", True)
-    unit = result(records(5), "a")
+def test_a_version_of_a_training_holds_what_its_run_left(tmp_path):
+    unit = result(records(5), "a", experiment(method=Trained(), data=HALF))
     unit.store = SimpleNamespace(artifact=lambda run, path: tmp_path / run / path)
-    found = _weights([unit])
+    found = _weights(unit, unit.planned)
     assert found.path == tmp_path / "r" / "weights/weights.safetensors"
     assert found.identity == "run:r"
 
@@ -126,4 +151,4 @@ def test_weights_that_nobody_planned_are_not_guessed():
     unit = result(records(5), "a")
     unit.planned = None
     with pytest.raises(RegistryError, match="not known where the weights"):
-        _weights([unit])
+        _built_and_registered(POLICY, [unit], "r")

@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 from hardy.core.errors import RegistryError
 from hardy.core.hashing import file_sha256
 from hardy.models.reference import parse
-from hardy.registry import stores
+from hardy.registry import versions
 from hardy.registry.stores import default_stores, locate_version
 
 
@@ -45,7 +45,7 @@ def test_it_is_fetched_once_and_again_if_it_was_damaged(uri, monkeypatch):
 
 
 def test_weights_that_were_damaged_in_the_store_are_refused(uri, shelf, monkeypatch):
-    real = stores.fetched
+    real = versions.fetched
 
     @contextmanager
     def altered(*arguments):
@@ -53,7 +53,7 @@ def test_weights_that_were_damaged_in_the_store_are_refused(uri, shelf, monkeypa
             (folder / "weights.safetensors").write_bytes(b"other weights")
             yield folder
 
-    monkeypatch.setattr(stores, "fetched", altered)
+    monkeypatch.setattr(versions, "fetched", altered)
     with pytest.raises(RegistryError, match="do not have the SHA-256"):
         locate_version(uri)
     monkeypatch.undo()

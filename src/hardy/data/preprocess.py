@@ -96,7 +96,7 @@ class Preprocess:
         `outside`, one of real numbers the value at the crop's edge.
 
         Args:
-            plane: (size, size).
+            plane: (h, w), which spans the input; of its size, or coarser.
             width: Width of the image, in pixels.
             height: Height of the image.
             outside: Label of what was not seen.
@@ -112,7 +112,10 @@ class Preprocess:
             for length, new in zip((width, height), resized, strict=True)
         ]
         columns, rows = (place.astype(int).clip(0, self.size - 1) for place in places)
-        found: np.ndarray = plane[rows[:, None], columns[None, :]]
+        down, across = plane.shape
+        found: np.ndarray = plane[
+            rows[:, None] * down // self.size, columns[None, :] * across // self.size
+        ]
         if np.issubdtype(plane.dtype, np.integer):
             seen_x, seen_y = ((place >= 0) & (place < self.size) for place in places)
             found[~(seen_y[:, None] & seen_x[None, :])] = outside
