@@ -19,6 +19,7 @@ from hardy.tracking.mlflow_tracker import MlflowTracker
 ROOT = Path(__file__).parents[2]
 COST = ModelCost("here", 224, 10**9, 2 * 10**9, 0.01, 0.02, 10**9, 10**7)
 SEEDS = ",".join(map(str, range(1000)))
+LIMIT = 2 * 2  # seconds: the promise is 2; other processes may take the cores
 
 
 @pytest.fixture(autouse=True)
@@ -137,6 +138,7 @@ def test_a_thousand_units_in_two_seconds_and_without_torch():
                 [sys.executable, "-c", code, *extra], capture_output=True, text=True, check=True
             )
             times.append(time.perf_counter() - start)
+            if times[-1] < LIMIT:
+                break
         assert "1,000 units" in done.stdout or len(json.loads(done.stdout)["units"]) == 1000
-        # The promise is 2 s; other processes may take the cores.
-        assert min(times) < 2 * 2
+        assert min(times) < LIMIT
