@@ -1,9 +1,9 @@
 """`hardy plan` in this process and in its own, with costs recalled rather than measured."""
 
 import json
+import resource
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -19,7 +19,6 @@ from hardy.tracking.mlflow_tracker import MlflowTracker
 ROOT = Path(__file__).parents[2]
 COST = ModelCost("here", 224, 10**9, 2 * 10**9, 0.01, 0.02, 10**9, 10**7)
 SEEDS = ",".join(map(str, range(1000)))
-LIMIT = 2 * 2  # seconds: the promise is 2; other processes may take the cores
 
 
 @pytest.fixture(autouse=True)
@@ -131,14 +130,15 @@ def test_a_thousand_units_in_two_seconds_and_without_torch():
         "assert not heavy, heavy; sys.exit(status)"
     )
     for extra in ([], ["--json"]):
-        times = []
-        for _ in range(3):
-            start = time.perf_counter()
-            done = subprocess.run(
-                [sys.executable, "-c", code, *extra], capture_output=True, text=True, check=True
-            )
-            times.append(time.perf_counter() - start)
-            if times[-1] < LIMIT:
-                break
+        before = processor_seconds()
+        done = subprocess.run(
+            [sys.executable, "-c", code, *extra], capture_output=True, text=True, check=True
+        )
         assert "1,000 units" in done.stdout or len(json.loads(done.stdout)["units"]) == 1000
-        assert min(times) < LIMIT
+        assert processor_seconds() - before < 2
+
+
+def processor_seconds() -> float:
+    """Return what ended child processes took of the cores, however many others want them."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
