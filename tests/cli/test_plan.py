@@ -1,9 +1,9 @@
 """`hardy plan` in this process and in its own, with costs recalled rather than measured."""
 
 import json
+import resource
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -131,16 +131,13 @@ def test_a_thousand_units_in_two_seconds_and_without_torch():
         "assert not heavy, heavy; sys.exit(status)"
     )
     for extra in ([], ["--json"]):
-        times = []
-        for _ in range(3):
-            start = time.perf_counter()
-            done = subprocess.run(
-                [sys.executable, "-c", code, *extra], capture_output=True, text=True, check=True
-            )
-            times.append(time.perf_counter() - start)
+        before = processor_seconds()
+        done = subprocess.run(
+            [sys.executable, "-c", code, *extra], capture_output=True, text=True, check=True
+        )
         assert "1,000 units" in done.stdout or len(json.loads(done.stdout)["units"]) == 1000
-        # The promise is 2 s; other processes may take the cores.
-        assert min(times) < 2 * 2
+        # The promise is 2 s; a busy neighbour slows a core by half.
+        assert processor_seconds() - before < 3
 
 
 @pytest.mark.usefixtures("store")
@@ -172,3 +169,9 @@ def test_each_source_of_weights_is_shown_by_its_path(capsys, monkeypatch, tmp_pa
     assert set(made[2]["needs"]) == {"model.weights", "method.members.0.model.weights"}
     assert set(made[2]["needs"].values()) == {made[0]["fingerprint"]}
     assert made[0]["needs"] == {}
+
+
+def processor_seconds() -> float:
+    """Return what ended child processes took of the cores, however many others want them."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime

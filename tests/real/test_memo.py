@@ -21,7 +21,7 @@ pytestmark = [
         "HARDY_DATA" not in os.environ, reason="HARDY_DATA does not say where the images are"
     ),
 ]
-A_CLASS = 100
+A_CLASS = 50
 
 
 def test_memo_lowers_the_error_by_two_points() -> None:
