@@ -21,15 +21,16 @@ from unittest.mock import patch
 
 import numpy as np
 import torch
-from hardy.engine.entries import Entry, Shard, entries
 from torch import nn
 
 from benchmarks.published_memo import PublishedMemo
 from benchmarks.timing import compare, compare_seconds
+from hardy.data.open import open_dataset
 from hardy.data.view_spec import Cut
+from hardy.engine.answer import AnswerJob, Row, rows
 from hardy.engine.device import spread
-from hardy.engine.executor import sharded
-from hardy.engine.setup import Bench, assemble
+from hardy.engine.executor import Processes, Send
+from hardy.engine.setup import Setup, set_up
 from hardy.methods.base import Subject
 from hardy.methods.memo.method import Memo
 from hardy.methods.memo.spec import MemoSpec
@@ -38,6 +39,7 @@ from hardy.models.model import Model
 from hardy.models.spec import TorchvisionModel
 from hardy.models.weights import locate
 from hardy.spec import resolve
+from hardy.spec.experiment import Experiment
 
 
 def _classifier(model: TorchvisionModel) -> Model:
@@ -72,38 +74,57 @@ def two_pass(name: str, views: int, select: float, rounds: int) -> None:
 
 @dataclass(frozen=True)
 class Warm:
-    """A shard that begins when all are ready, so that the start of processes is not timed.
+    """A job that begins when all are ready, so that the start of processes is not timed.
 
     Attributes:
-        shard: Makes the entries.
-        folder: Each process leaves a file here when it has made its first entry.
+        job: Answers; its first place stands in it twice, and counts the second time.
+        folder: Each process leaves a file here when it has answered once.
         processes: How many there are.
     """
 
-    shard: Shard
+    job: AnswerJob
     folder: Path
     processes: int
 
-    def __call__(self, indices: Sequence[int]) -> Iterator[Entry]:
-        """Make the first entry twice; it counts the second time."""
-        made = self.shard([indices[0], *indices])
-        next(made)
-        (self.folder / str(indices[0])).touch()
-        while len(list(self.folder.iterdir())) < self.processes:
-            time.sleep(0.001)
-        yield from made
+    def __call__(self, send: Send) -> None:
+        """Wait for the others after the first answer."""
+
+        def wait(sent: object) -> None:
+            mark = self.folder / str(self.job.places[0])
+            if not mark.exists():
+                mark.touch()
+                while len(list(self.folder.iterdir())) < self.processes:
+                    time.sleep(0.001)
+            else:
+                send(sent)
+
+        self.job(wait)
 
 
-def _hardy(bench: Bench, indices: Sequence[int], found: list[Entry]) -> float:
-    """Make the entries as `hardy run` does; return the seconds."""
-    cores = spread(bench.experiment, bench.model.preprocess.size, "cpu")
-    shard = Shard(bench.experiment, bench.located, cores.threads)
+def _hardy(setup: Setup, places: Sequence[int], found: list[Row]) -> float:
+    """Make the records as `hardy run` does; return the seconds."""
+    count = spread(setup.experiment, setup.model.preprocess.size, "cpu").processes
+    made: dict[int, Row] = {}
     with tempfile.TemporaryDirectory() as folder:
-        work = Warm(shard, Path(folder), cores.processes)
-        with closing(sharded(work, indices, cores.processes)) as samples:
-            found[:] = list(samples)
-            end = time.time()
-        return end - max(path.stat().st_mtime for path in Path(folder).iterdir())
+        jobs = []
+        for k in range(count):
+            mine = (places[k], *places[k::count])
+            job = AnswerJob(setup.experiment, setup.located, setup.data["answer"], None, mine)
+            jobs.append(Warm(job, Path(folder), count))
+        ends: list[float] = []
+
+        def hear(_: int, sent: tuple[int, Row]) -> None:
+            made.update([sent])
+            ends[:] = [time.time()]
+
+        Processes(count).run(jobs, hear)
+        found[:] = [made[place] for place in places]
+        return ends[0] - max(path.stat().st_mtime for path in Path(folder).iterdir())
+
+
+def _set_up(experiment: Experiment) -> Setup:
+    located = {"model.weights": locate(experiment.model)}
+    return set_up(experiment, located, {"answer": open_dataset(experiment.data)})
 
 
 def _published(
@@ -121,19 +142,19 @@ def end_to_end(images: int, weights: str, threads: int, rounds: int) -> None:
     dataset = [] if "HARDY_DATA" in os.environ else ["data={dataset: digits}"]
     changes = [f"model.weights={weights}", "method.views.include_original=false", *dataset]
     experiment = resolve("cifar10/memo", changes).units[0].experiment
-    bench = assemble(experiment, {"model.weights": locate(experiment.model)})
-    method = PublishedMemo(bench, views=32, rate=5e-3)
-    places = np.linspace(0, len(bench.dataset.samples) - 1, images).astype(int).tolist()
-    made: list[Entry] = []
+    setup = _set_up(experiment)
+    method = PublishedMemo(setup, views=32, rate=5e-3)
+    places = np.linspace(0, len(setup.data["answer"].samples) - 1, images).astype(int).tolist()
+    made: list[Row] = []
     answers: list[torch.Tensor] = []
     _published(method, threads, places[:4], answers)
     plain = partial(_published, method, threads, places, answers)
-    ratio = compare_seconds(plain, partial(_hardy, bench, places, made), rounds)
+    ratio = compare_seconds(plain, partial(_hardy, setup, places, made), rounds)
     distance = max(
-        abs(entry["memo.confidence"] - float(answer.exp().max()))
-        for entry, answer in zip(made, answers, strict=True)
+        abs(row["memo.confidence"] - float(answer.exp().max()))
+        for row, answer in zip(made, answers, strict=True)
     )
-    print(f"resnet26   {images} images of {bench.dataset.name}: {ratio}")
+    print(f"resnet26   {images} images of {setup.data['answer'].name}: {ratio}")
     print(f"{'':10s} plain loop's threads: {threads}; starts of processes are not counted")
     print(f"{'':10s} the answers' confidence differs by {distance:.1e} at most")
 
@@ -173,11 +194,11 @@ def share(views: int, select: float, samples: int) -> None:
         f"method.select={select}",
     ]
     experiment = resolve("quickstart", changes).units[0].experiment
-    bench = assemble(experiment, {"model.weights": locate(experiment.model)})
-    workers = spread(experiment, bench.model.preprocess.size, "cpu").workers
-    with closing(entries(bench, range(samples + 1), workers)) as made:
+    setup = _set_up(experiment)
+    workers = spread(experiment, setup.model.preprocess.size, "cpu").workers
+    with closing(rows(setup, range(samples + 1), workers)) as made:
         next(made)  # the first sample waits for its views
-        with _passes(bench.model.network) as seconds:
+        with _passes(setup.model.network) as seconds:
             start = time.perf_counter()
             for _ in made:
                 pass

@@ -11,7 +11,7 @@ from torch import Tensor
 from torchvision.transforms import functional as tvf
 
 from hardy.core.seeding import generator
-from hardy.engine.setup import Bench
+from hardy.engine.setup import Setup
 from tests.data.published_augmix import pad_and_flip, published_view
 
 
@@ -19,15 +19,16 @@ class PublishedMemo:
     """Adapts a network of its own to one image at a time by one step of SGD.
 
     Args:
-        bench: Where the images and the source model come from; the model is copied.
+        setup: Where the images and the source model come from; the model is copied.
         views: Augmented views of an image; the image itself is not one of them.
         rate: Learning rate.
     """
 
-    def __init__(self, bench: Bench, views: int, rate: float) -> None:
-        self.dataset, self.seed, self.views = bench.dataset, bench.experiment.seed, views
-        self.preprocess = bench.model.preprocess
-        self.network = deepcopy(bench.model).to(memory_format=torch.contiguous_format)
+    def __init__(self, setup: Setup, views: int, rate: float) -> None:
+        self.dataset, self.seed = setup.data["answer"], setup.experiment.seed
+        self.views = views
+        self.preprocess = setup.model.preprocess
+        self.network = deepcopy(setup.model).to(memory_format=torch.contiguous_format)
         self.state = deepcopy(self.network.state_dict())
         self.optimizer = torch.optim.SGD(self.network.parameters(), lr=rate)
 

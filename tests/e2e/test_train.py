@@ -80,7 +80,7 @@ def test_a_stopped_training_goes_on_and_ends_with_the_same_numbers(
         assert killed.info.status == "KILLED"
         printed = shlex.split(told.rstrip().splitlines()[-1].rpartition(": ")[2])
         assert printed[1:] == command
-    else:  # the pulse of the dead process counts for a while
+    else:  # the heartbeat of the dead process counts for a while
         command = ["resume", runs(isolated_home, "clip-shapes/train")[0].info.run_id]
     went_on = inside(*command)
     assert "carried over" in went_on.stderr

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from hardy.core.errors import TrackingError
-from hardy.tracking.heartbeat import Pulse, is_live, stamp
+from hardy.tracking.heartbeat import Heartbeat, is_live, stamp
 
 ABSENT = 2**22 + 1  # above Linux's largest process id
 
@@ -47,10 +47,10 @@ def test_pulse_goes_on_after_a_failed_beat_and_leaves_no_thread() -> None:
         raise TrackingError(message)
 
     before = set(threading.enumerate())
-    pulse = Pulse(failing, seconds=0.01)
-    pulse.start()
+    heartbeat = Heartbeat(failing, seconds=0.01)
+    heartbeat.start()
     assert beats.acquire(timeout=5)
     assert beats.acquire(timeout=5)
-    pulse.stop()
-    pulse.stop()
+    heartbeat.stop()
+    heartbeat.stop()
     assert set(threading.enumerate()) == before

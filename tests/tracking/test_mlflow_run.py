@@ -95,7 +95,7 @@ def test_old_buffer_is_written(
 def test_pulse_writes_the_buffer_and_the_heartbeat(
     tracker: MlflowTracker, client: MlflowClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(mlflow_run, "_PULSE_SECONDS", 0.01)
+    monkeypatch.setattr(mlflow_run, "_BEAT_SECONDS", 0.01)
     monkeypatch.setattr(mlflow_run, "HEARTBEAT_SECONDS", 0.0)
     monkeypatch.setattr(mlflow_run, "stamp", lambda: "beaten")
     run = tracker.start("unit", tags={})

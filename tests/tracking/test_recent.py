@@ -6,9 +6,8 @@ from pathlib import Path
 import pytest
 
 from hardy.plan.tracker import Status
-from hardy.tracking.last_runs import remote_last_runs
 from hardy.tracking.mlflow_tracker import MlflowTracker
-from hardy.tracking.recent import last_runs, local_store, recent_runs
+from hardy.tracking.recent import last_runs, local_store, recent_runs, remote_last_runs
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from hardy.spec import named_experiments, named_suites
 from hardy.spec.merge import Loader
 from hardy.tasks import TASKS
 from hardy.tasks.names import METRICS
-from hardy.tracking.recent import Glimpse, last_runs, local_store
+from hardy.tracking.recent import LastRun, last_runs, local_store, remote_last_runs
 
 Row = tuple[str, ...]
 
@@ -52,18 +52,14 @@ def _inherited(path: Path) -> str:
     return node.value if node and isinstance(node.value, str) else ""
 
 
-def _last_runs(*, remote: bool) -> Mapping[str, Glimpse]:
+def _last_runs(*, remote: bool) -> Mapping[str, LastRun]:
     database = local_store()
     if database is not None:
         return last_runs(database)
-    if not remote:
-        return {}
-    from hardy.tracking.last_runs import remote_last_runs
-
-    return remote_last_runs()
+    return remote_last_runs() if remote else {}
 
 
-def _run_cells(last: Glimpse | None) -> Row:
+def _run_cells(last: LastRun | None) -> Row:
     if last is None:
         return ("", "", "")
     day = datetime.fromtimestamp(last.started / 1000).astimezone().strftime("%Y-%m-%d %H:%M")

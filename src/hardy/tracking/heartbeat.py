@@ -39,7 +39,7 @@ def is_live(heartbeat: str | None) -> bool:
     return process_id != os.getpid() and psutil.pid_exists(process_id)
 
 
-class Pulse:
+class Heartbeat:
     """A thread that calls `beat` every `seconds` until stopped.
 
     A beat that fails is left out: the store may be back at the next one, and what matters is
@@ -50,7 +50,7 @@ class Pulse:
         self._beat = beat
         self._seconds = seconds
         self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="hardy-pulse", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="hardy-heartbeat", daemon=True)
 
     def start(self) -> None:
         """Start beating."""

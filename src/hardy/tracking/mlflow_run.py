@@ -16,7 +16,7 @@ from mlflow.entities import Run as RunRecord
 
 from hardy.core.errors import TrackingError
 from hardy.plan.tracker import FAILURE_TAG, Scalar, Status
-from hardy.tracking.heartbeat import HEARTBEAT_SECONDS, HEARTBEAT_TAG, Pulse, stamp
+from hardy.tracking.heartbeat import HEARTBEAT_SECONDS, HEARTBEAT_TAG, Heartbeat, stamp
 from hardy.tracking.store import translated
 from hardy.tracking.system import SystemSampler
 
@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 _FLUSH_ENTRIES = 500
 _FLUSH_SECONDS = 10.0
-_PULSE_SECONDS = 5.0
+_BEAT_SECONDS = 5.0
 # MLflow's limits: a longer value is refused, or cut without a word.
 _PARAMS_A_BATCH = 100
 _METRICS_A_BATCH = 1000
@@ -48,15 +48,15 @@ class MlflowRun:
         self._uri = str(client.tracking_uri)
         self._logged = set(record.data.params)
         self._buffer: list[Metric] = []
-        # Held while metrics are written, so that the pulse and the run's own thread take turns.
+        # Held while metrics are written, so that the heartbeat and the run's own thread take turns.
         self._lock = threading.Lock()
         self._last_flush = self._last_beat = time.monotonic()
         self._ended = False
         with translated(self._uri):
             client.set_tag(self._run_id, HEARTBEAT_TAG, stamp())
             self._system = SystemSampler(self._run_id, self._uri, resumed=resumed)
-        self._pulse = Pulse(self._beat, _PULSE_SECONDS)
-        self._pulse.start()
+        self._heartbeat = Heartbeat(self._beat, _BEAT_SECONDS)
+        self._heartbeat.start()
 
     @property
     def run_id(self) -> str:
@@ -138,7 +138,7 @@ class MlflowRun:
         """
         if self._ended:
             return
-        self._pulse.stop()
+        self._heartbeat.stop()
         with translated(self._uri):
             self._system.stop()
             self.flush()

@@ -1,6 +1,7 @@
-"""The last runs, read from the local store without MLflow: for verbs that must answer at once.
+"""The last runs: from a local store without MLflow, for verbs that must answer at once.
 
-Only SQLite files are read, and only read; what MLflow's tables of another version lack is left out.
+Of local stores only SQLite files are read, and only read; what MLflow's tables of another version
+lack is left out. Any other store is asked through MLflow.
 """
 
 import sqlite3
@@ -10,7 +11,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote
 
-from hardy.tracking.store import local_database, tracking_uri
+from hardy.tracking.store import (
+    EXPERIMENT_MARK,
+    connect,
+    is_absent,
+    local_database,
+    tracking_uri,
+    translated,
+)
 
 _SECONDS = 1.0
 _LAST = """
@@ -29,11 +37,13 @@ _RECENT = """
     WHERE runs.lifecycle_stage = 'active' AND runs.run_uuid LIKE ? || '%'
     ORDER BY runs.start_time DESC LIMIT ?
 """
+_MOST = 1000
+_CONDITION = "tags.`hardy.spec` != '' AND tags.`hardy.aside` IS NULL"
 _METRICS = "SELECT key, value FROM latest_metrics WHERE run_uuid = ? AND is_nan = 0"
 
 
 @dataclass(frozen=True)
-class Glimpse:
+class LastRun:
     """The last run of a named experiment.
 
     Attributes:
@@ -55,7 +65,7 @@ def local_store() -> Path | None:
     return database if database is not None and database.is_file() else None
 
 
-def last_runs(database: Path) -> dict[str, Glimpse]:
+def last_runs(database: Path) -> dict[str, LastRun]:
     """Return the last run of each named experiment; empty if the file cannot be read as a store."""
     try:
         with closing(_open(database)) as store:
@@ -63,11 +73,40 @@ def last_runs(database: Path) -> dict[str, Glimpse]:
                 spec: (run, status, started) for spec, run, status, started in store.execute(_LAST)
             }
             return {
-                spec: Glimpse(run, status, started, dict(store.execute(_METRICS, (run,))))
+                spec: LastRun(run, status, started, dict(store.execute(_METRICS, (run,))))
                 for spec, (run, status, started) in last.items()
             }
     except sqlite3.Error:
         return {}  # a listing goes on; verbs that need the store say what is wrong with it
+
+
+def remote_last_runs() -> dict[str, LastRun]:
+    """Return the last run of each named experiment among the newest 1,000 runs.
+
+    Raises:
+        TrackingError: If the store cannot be reached.
+    """
+    from mlflow.entities import ViewType
+
+    if is_absent(tracking_uri()):
+        return {}
+    client = connect()
+    with translated(str(client.tracking_uri)):
+        marked = client.search_experiments(
+            view_type=ViewType.ACTIVE_ONLY, filter_string=f"tags.`{EXPERIMENT_MARK}` = 'true'"
+        )
+        runs = client.search_runs(
+            [experiment.experiment_id for experiment in marked],
+            f"{_CONDITION} AND tags.`mlflow.parentRunId` IS NULL",
+            max_results=_MOST,
+            order_by=["attributes.start_time DESC"],
+        )
+    found: dict[str, LastRun] = {}
+    for run in reversed(runs):
+        info = run.info
+        last = LastRun(str(info.run_id), str(info.status), info.start_time, run.data.metrics)
+        found[str(run.data.tags["hardy.spec"])] = last
+    return found
 
 
 def recent_runs(database: Path, beginning: str, count: int) -> list[tuple[str, str, str]]:
