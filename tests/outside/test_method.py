@@ -20,6 +20,7 @@ def records(tree) -> list[pd.DataFrame]:
     return [pd.read_parquet(file) for file in found]
 
 
+@pytest.mark.slow
 def test_a_method_from_outside(tree):
     tree.add_folder("methods", "prior")
     tree.add_line("methods", "prior", "PriorSpec", "METHODS")

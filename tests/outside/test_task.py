@@ -51,6 +51,7 @@ def guess(tmp_path):
     return f"model.weights=file:{tmp_path / 'guess.safetensors'}"
 
 
+@pytest.mark.slow
 def test_a_task_from_outside(tree, guess, tmp_path):
     tree.add_folder("tasks", "dense")
     tree.add_line("tasks", "dense", "DenseSpec", "TASKS")
