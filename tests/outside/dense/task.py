@@ -106,7 +106,8 @@ class Dense(Task):
         self, answer: Tensor, undo: Callable[[np.ndarray], np.ndarray], params: Mapping[str, Any]
     ) -> dict[str, Any]:
         mask = undo(answer.argmax(0).numpy().astype(np.uint8))
-        shares = np.bincount(mask.flatten(), minlength=len(self.names)) / mask.size
+        counts = np.bincount(mask.flatten(), minlength=len(self.names))[: len(self.names)]
+        shares = counts / mask.size  # beyond a centre crop, nothing was seen
         first = 0 if params["background"] else 1
         return {
             "height": mask.shape[0],
