@@ -111,6 +111,15 @@ def test_a_file_that_was_exchanged_is_refused(planned):
         load_fitted(set_up_of(planned()).method, folder)
 
 
+def test_a_damaged_file_is_made_again_in_an_unfinished_run(planned):
+    first, folder = fitted(set_up_of(planned()))
+    content = bytearray((folder / FITTED).read_bytes())
+    content[-1] ^= 1
+    (folder / FITTED).write_bytes(content)
+    again, _ = fitted(set_up_of(planned()))
+    assert again.values == first.values
+
+
 def test_what_was_given_is_not_fitted(planned):
     setup = set_up_of(planned("method.temperatures=[2.0, 0.5]"))
     run, folder = fitted(setup)

@@ -11,6 +11,7 @@ from hardy.methods.source.spec import SourceSpec
 from hardy.registry.register import (
     _built_and_registered,
     _check_fitted_once,
+    _fitted,
     _weights,
     join_evidence,
     known,
@@ -152,3 +153,18 @@ def test_weights_that_nobody_planned_are_not_guessed():
     unit.planned = None
     with pytest.raises(RegistryError, match="not known where the weights"):
         _built_and_registered(POLICY, [unit], "r")
+
+
+def test_a_training_from_before_manifests_is_registered_all_the_same():
+    def absent(run, path):
+        raise TrackingError(path)
+
+    unit = result(records(5), "a", experiment(method=Trained(), data=HALF))
+    unit.store = SimpleNamespace(artifact=absent)
+    assert _fitted(unit) is None
+    unit.experiment.method.__class__.yields_weights = False
+    try:
+        with pytest.raises(TrackingError):
+            _fitted(unit)
+    finally:
+        unit.experiment.method.__class__.yields_weights = True

@@ -77,6 +77,9 @@ def _param(text: str) -> tuple[str, Any]:
     if not (name and equals):
         message = f"--param {text} is no assignment: write NAME=VALUE"
         raise click.UsageError(message)
+    if name in ("adapt", "views", "seed"):
+        message = f"--param {text}: {name} is an option of its own: --{name}"
+        raise click.UsageError(message)
     return name, read_scalar(value)
 
 

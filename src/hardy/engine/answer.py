@@ -73,7 +73,7 @@ def answer(
             row[WALL], clock = 1e3 * (now - clock), now
             journal.append(row)
             made.append(row)
-            reporter.sample(len(made), tally.add(row))
+            reporter.sample(len(made), tally.add(row, last=len(made) == total))
 
     jobs, executor = _jobs(setup, fitted, range(len(made), total))
     executor.run(jobs, hear)
@@ -212,11 +212,11 @@ class _Tally:
         self._sums: dict[str, np.ndarray] = {}
         self._news, self._told = "", 0.0
 
-    def add(self, row: Row) -> str:
-        """Take one record, and say the means so far."""
+    def add(self, row: Row, *, last: bool = False) -> str:
+        """Take one record, and say the means so far; after the last one, those of all."""
         if SKIPPED not in row:
             self._waiting.append(row)
-        if self._waiting and monotonic() - self._told >= _NEWS_SECONDS:
+        if self._waiting and (last or monotonic() - self._told >= _NEWS_SECONDS):
             self._told = monotonic()
             self._news = self._summed()
         return self._news

@@ -35,7 +35,7 @@ def probe(experiment: Experiment) -> dict[str, Any]:
     fabric = make_fabric(experiment)
     network, preprocess = build_network(experiment.model, texts=_TEXTS, download=False)
     ready(Model(network, preprocess), fabric.device)
-    network.to(memory_format=torch.channels_last)  # as `assemble` lays it out
+    network.to(memory_format=torch.channels_last)  # as `set_up` lays it out
     size = preprocess.size
 
     def images(count: int) -> Tensor:

@@ -16,7 +16,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from hardy.core.cache import default_cache
-from hardy.core.errors import DataError
+from hardy.core.errors import DataError, WeightsError
 from hardy.core.hashing import digest
 from hardy.core.paths import safe_name, state_dir
 from hardy.data.dataset import Dataset
@@ -56,13 +56,22 @@ def fit(setup: Setup, checkpoint: Checkpoint, run: Run, reporter: Reporter) -> P
     if not isinstance(setup.method, Fits) or "fit" not in setup.data:
         return None
     folder = fitted_folder(run.run_id)
-    if not (folder / MANIFEST).is_file():
+    if not _is_whole(folder):
         found = setup.method.fit(_Work(setup, checkpoint, run, reporter))
         write_fitted(folder, found)
     for path in (*manifest_of(folder / MANIFEST), MANIFEST):
         run.artifact(folder / path, path)
     load_fitted(setup.method, folder)
     return folder
+
+
+def _is_whole(folder: Path) -> bool:
+    """Tell whether all that a method fitted lies there as it was written."""
+    try:
+        read_fitted([folder / path for path in (*manifest_of(folder / MANIFEST), MANIFEST)])
+    except (OSError, WeightsError):
+        return False
+    return True
 
 
 def load_fitted(method: Method, folder: Path | None) -> None:

@@ -13,7 +13,7 @@ from hardy.engine.setup import Setup
 from hardy.explain.choose import choose
 from hardy.explain.gradcam import heat_map
 from hardy.explain.panels import Heat, gradcam_panel, view_grid
-from hardy.methods.base import Adapts, Answers, Subject
+from hardy.methods.base import Adapts, Answers
 from hardy.tasks.base import Content
 
 _SOURCE = "source"
@@ -37,11 +37,21 @@ def _of_sample(setup: Setup, item: Prepared) -> Iterator[tuple[str, Image.Image]
     subject = setup.subject(item)
     with torch.no_grad(), setup.fabric.autocast():
         answers = {_SOURCE: setup.task.answer(setup.model(subject.views[:1]))[0]}
-    heats = {"before": _heat(setup, subject, item, answers[_SOURCE])}
+    drawn = {}
+
+    def explain(label: str, name: str) -> None:
+        """Draw where the evidence for an answer lies, by the model as it is now."""
+        found = setup.task.explained(answers[name], item.targets)
+        if found is not None:
+            with torch.enable_grad():
+                heat = heat_map(setup.model, subject.views[:1], found.index)
+            drawn[label] = found.truth, Heat(heat, found.name, found.confidence, found.right)
+
+    explain("before", _SOURCE)
     for name, method in _adapted(setup).items():
         with setup.fabric.autocast():
             answers[name] = method.predict(subject).answers[name]
-        heats[f"after {name}"] = _heat(setup, subject, item, answers[name])
+        explain(f"after {name}", name)
         method.reset()
     if isinstance(setup.method, Answers):
         with setup.fabric.autocast():
@@ -49,16 +59,15 @@ def _of_sample(setup: Setup, item: Prepared) -> Iterator[tuple[str, Image.Image]
     panel = setup.task.panel(item, answers)
     if panel is not None:
         yield "answers", panel
-    drawn = {label: heat for label, heat in heats.items() if heat is not None}
     if drawn:
-        yield "gradcam", _gradcam(setup, item, drawn)
+        (truth, *_), heats = zip(*drawn.values(), strict=True)
+        yield "gradcam", _gradcam(setup, item, dict(zip(drawn, heats, strict=True)), truth)
     yield from setup.method.illustrate(subject).items()
 
 
-def _gradcam(setup: Setup, item: Prepared, heats: dict[str, Heat]) -> Image.Image:
+def _gradcam(setup: Setup, item: Prepared, heats: dict[str, Heat], truth: str) -> Image.Image:
     experiment = setup.experiment
     title = f"{item.id}   {experiment.data.shift_label}   {experiment.method.kind}"
-    truth = setup.task.names[_label(item)]
     return gradcam_panel(_pixels(item.pixels[:1])[0], heats, truth, title)
 
 
@@ -106,21 +115,6 @@ def _adapted(setup: Setup) -> dict[str, Adapts]:
     if isinstance(method, Adapts) and method.leaves_adapted:
         found[setup.experiment.method.kind] = method
     return found
-
-
-def _heat(setup: Setup, subject: Subject, item: Prepared, answer: Tensor) -> Heat | None:
-    """Return where the evidence for an answer lies, by the model as it is now."""
-    prediction = setup.task.explained_class(answer)
-    if prediction is None:
-        return None
-    with torch.enable_grad():
-        heat = heat_map(setup.model, subject.views[:1], prediction)
-    name, confidence = setup.task.names[prediction], float(answer[prediction].exp())
-    return Heat(heat, name, confidence, prediction == _label(item))
-
-
-def _label(item: Prepared) -> int:
-    return int(item.targets.label) if item.targets.label is not None else -1
 
 
 def _pixels(views: Tensor) -> np.ndarray:

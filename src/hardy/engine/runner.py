@@ -79,7 +79,8 @@ def _run_all(plan: Plan, tracker: Tracker, reporter: Reporter, parent: str) -> l
             runs = {mark: unit.run_id for mark, unit in made.items()}
             ready = with_weights(planned, runs, tracker)
             made[planned.fingerprint] = run_unit(ready, tracker, reporter, parent=parent)
-    return [_as(planned, made[planned.fingerprint]) for planned in plan.units]
+    runs = {mark: unit.run_id for mark, unit in made.items()}
+    return [_as(with_weights(p, runs, tracker), made[p.fingerprint]) for p in plan.units]
 
 
 def _as(planned: PlannedUnit, unit: StoredUnit) -> StoredUnit:

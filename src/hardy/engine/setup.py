@@ -171,4 +171,7 @@ def _check_outputs(spec: ModelSpec, model: Model, task: Task, dataset: Dataset) 
         message = (
             f"model {spec.name} has {outputs} outputs, but dataset {dataset.name} needs {needed}"
         )
-        raise SpecError(message, hint="Choose weights that were trained on these classes.")
+        hint = "Choose weights that were trained on these classes."
+        if task.target == "label":
+            hint += " Or name an ImageNet model's classes by folders of WordNet ids; or use CLIP."
+        raise SpecError(message, hint=hint)

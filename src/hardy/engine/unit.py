@@ -30,7 +30,7 @@ from hardy.engine.signals import Stopped
 from hardy.engine.source_check import check_source
 from hardy.measure.records import write_parquet
 from hardy.methods.base_spec import Role
-from hardy.models.state import state_sha256
+from hardy.models.state import FITTED, state_sha256
 from hardy.models.weights import run_file
 from hardy.plan.measured import work_label
 from hardy.plan.tracker import (
@@ -235,7 +235,10 @@ def _file(
             f"{planned.unit.experiment.name} begins with the weights of {name}, but its run "
             f"{run_id} has no artifact {wanted}"
         )
-        raise WeightsError(message, hint=f"Run {name} anew with --again.") from error
+        hint = f"Run {name} anew with --again."
+        if wanted == FITTED:
+            hint = "It fitted nothing beside its network; of that, write take: network.NAME."
+        raise WeightsError(message, hint=hint) from error
 
 
 def _tags(planned: PlannedUnit) -> dict[str, str]:

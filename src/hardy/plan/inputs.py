@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from hardy.core.errors import RegistryError, WeightsError
+from hardy.core.errors import RegistryError, TrackingError, WeightsError
 from hardy.core.hashing import file_sha256
 from hardy.data.cards import DATASETS
 from hardy.data.dataset import Dataset
@@ -63,11 +63,11 @@ def located_of(model: ModelSpec, stores: Stores, *, absent_ok: bool = False) -> 
     """
     try:
         return _located(model, stores)
-    except (WeightsError, RegistryError) as error:
+    except (WeightsError, RegistryError, TrackingError) as error:
         source = model.weights.source
-        if not absent_ok or not isinstance(source, File | Package | Version):
+        if not absent_ok or not isinstance(source, File | Package | Version | RunFile):
             raise
-        told = str(error.hint) if isinstance(source, Version) else error.message
+        told = f"{error.message}; {error.hint}" if isinstance(source, Version) else error.message
         return Located(None, f"absent:{source}", absent=told)
 
 

@@ -12,7 +12,7 @@ from mlflow import MlflowClient
 from mlflow.entities import LoggedModelOutput
 
 from hardy._version import __version__
-from hardy.core.errors import RegistryError
+from hardy.core.errors import RegistryError, TrackingError
 from hardy.data.open import open_dataset
 from hardy.engine.setup import model_on
 from hardy.models.model import Model
@@ -117,7 +117,12 @@ def _fitted(unit: StoredUnit) -> Path | None:
     """Return the file of what the method fitted beside a network; None where there is none."""
     if "fit" not in unit.experiment.method.roles():
         return None
-    files = manifest_of(unit.store.artifact(unit.run_id, MANIFEST))
+    try:
+        files = manifest_of(unit.store.artifact(unit.run_id, MANIFEST))
+    except TrackingError:
+        if unit.experiment.method.yields_weights:
+            return None  # a run from before there were manifests left its network alone
+        raise
     return unit.store.artifact(unit.run_id, RUN_FITTED) if RUN_FITTED in files else None
 
 

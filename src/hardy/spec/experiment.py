@@ -114,8 +114,8 @@ class Experiment(Spec):
     def _samples_are_apart(self) -> Self:
         if not self.method.episodic and (self.compute.processes or 1) > 1:
             message = (
-                "compute.processes is above 1, but with optimizer_state: carry each sample depends "
-                "on the one before; use one process, or optimizer_state: reset"
+                f"compute.processes is above 1, but as {self.method.kind} is set here, each sample "
+                "depends on the one before; use one process"
             )
             raise ValueError(message)
         return self

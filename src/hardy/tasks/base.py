@@ -6,6 +6,7 @@ file. Records hold, for each answer, the columns from which every metric can be 
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -21,6 +22,25 @@ from hardy.tasks.base_spec import TaskBase
 
 Content = Image.Image | str
 """What an artifact holds: a picture, or text."""
+
+
+@dataclass(frozen=True)
+class Explained:
+    """What a Grad-CAM is of, and what is written beside it.
+
+    Attributes:
+        index: The class, by its place among the model's outputs that the task answers with.
+        name: Its name.
+        confidence: Its probability, in [0, 1].
+        right: Whether the answer is the sample's truth.
+        truth: The truth in words.
+    """
+
+    index: int
+    name: str
+    confidence: float
+    right: bool
+    truth: str
 
 
 class Task(ABC):
@@ -174,7 +194,7 @@ class Task(ABC):
         """Draw one sample, its truth and its answers (...) by name; None where there is nothing."""
         return None
 
-    def explained_class(self, answer: Tensor) -> int | None:
+    def explained(self, answer: Tensor, targets: Targets) -> Explained | None:
         """Return the class whose Grad-CAM explains an answer; None where the task has none."""
         return None
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from hardy.core.errors import DataError, RegistryError
 from hardy.data.item import Targets
 from hardy.measure.records import column
-from hardy.tasks.base import Content, Task
+from hardy.tasks.base import Content, Explained, Task
 from hardy.tasks.classify.changes import class_changes, flip_rows
 from hardy.tasks.classify.charts import confusion_picture, reliability_diagram
 from hardy.tasks.classify.class_charts import class_deltas, class_panels
@@ -112,9 +112,11 @@ class Classify(Task):
         yield "report/flips.csv", as_csv(flip_rows(frame, baseline, main, self.names))
         yield from operations(self, frame, main, baseline)
 
-    def explained_class(self, answer: Tensor) -> int | None:
+    def explained(self, answer: Tensor, targets: Targets) -> Explained | None:
         """Return the most probable class."""
-        return int(answer.argmax())
+        index, label = int(answer.argmax()), int(_labels(targets)[0])
+        confidence = float(answer[index].exp())
+        return Explained(index, self.names[index], confidence, index == label, self.names[label])
 
     def served(
         self, answer: Tensor, undo: Callable[[np.ndarray], np.ndarray], params: Mapping[str, Any]
