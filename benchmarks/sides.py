@@ -117,7 +117,7 @@ class Side:
     def _runs_since(self, begun: float) -> dict[str, str]:
         found = self._ask(
             "SELECT name, run_uuid FROM runs WHERE status = 'FINISHED' AND end_time >= ? "
-            "ORDER BY start_time",
+            "ORDER BY end_time",  # one that goes on where a killed call left it began before
             int(1000 * begun),
         )
         return {name: run for name, run in found if self._records(run).is_file()}
