@@ -145,6 +145,7 @@ def test_a_trained_model_is_registered_begun_with_and_predicts(project, isolated
     assert metrics["accuracy"] == pytest.approx(best)
     for path in ("training/curves.png", "confusion/contrastive.png", "report/flips.csv"):
         assert artifact(isolated_home, training, path).is_file()
+    assert not list(isolated_home.rglob("fitted/*"))  # it is all in the run
     inputs = {each.tags[0].value: each.dataset.digest for each in training.inputs.dataset_inputs}
     assert inputs.keys() == {"train", "validation"}
 

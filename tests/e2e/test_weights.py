@@ -3,6 +3,7 @@
 No method trains yet: a run of `source` stands in for one, with the weights written as its artifact.
 """
 
+import json
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from click.testing import CliRunner
 from mlflow import MlflowClient
 from safetensors.torch import save_file
 
-from hardy.core.errors import DataError, WeightsError
+from hardy.core.errors import DataError, TrackingError, WeightsError
 from hardy.core.hashing import file_sha256
 from hardy.engine.progress import Reporter
 from hardy.engine.runner import run_plan
@@ -27,6 +28,7 @@ from hardy.tracking.mlflow_tracker import MlflowTracker
 from hardy.tracking.store import tracking_uri
 
 pytestmark = pytest.mark.usefixtures("store")
+LOADED = "weights/loaded/model.weights.json"
 MODEL = "{kind: timm, name: test_efficientnet, weights: random}"
 TRAIN = f"""\
 name: train
@@ -105,6 +107,22 @@ def test_a_run_s_artifact(trained):
 def built(unit):
     data = {"answer": unit.samples["answer"].dataset}
     return set_up(unit.unit.experiment, unit.located, data).model.network
+
+
+def test_what_came_of_loading_a_part_is_kept_and_said(trained, capsys):
+    whole = f"runs:/{trained}/{WEIGHTS}"
+    run_id, _ = carried_out(planned("train", f"model.weights={whole}"))
+    with pytest.raises(TrackingError):
+        MlflowTracker().artifact(run_id, LOADED)
+    part = f"{{from: '{whole}', take: blocks, into: blocks, partial: true}}"
+    run_id, _ = carried_out(planned("train", f"model.weights={part}"))
+    told = json.loads(MlflowTracker().artifact(run_id, LOADED).read_text())
+    network, _ = build_network(resolve("train").units[0].experiment.model)
+    below = [name for name in network.state_dict() if name.startswith("blocks.")]
+    assert told["taken"] == len(below)
+    counts = {name for name in network.state_dict() if name.endswith("num_batches_tracked")}
+    assert set(told["missing"]) == set(network.state_dict()) - set(below) - counts
+    assert f"model.weights: {len(below)} tensors loaded" in capsys.readouterr().err
 
 
 def expected_state(run_id: str) -> str:
