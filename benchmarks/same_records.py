@@ -77,7 +77,7 @@ JOBS = (
     Job("source/imagenet-sample"),
     Job("memo/imagenet-sample"),
     Job("memo/imagenet-sample-cut"),
-    # It inherits a policy that does not take it.
+    # At older commits it inherits a policy that does not take it.
     Job("embedded/memo-topk", ("register=null",)),
     Job("embedded/cut-ensemble"),
     Job("embedded/dropout-ensemble"),
