@@ -1,7 +1,7 @@
 """Carries a plan out: what is needed first, then the units; a parent where there are several."""
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from hardy.core.errors import HardyError, Interrupted
@@ -80,14 +80,16 @@ def _run_all(plan: Plan, tracker: Tracker, reporter: Reporter, parent: str) -> l
             ready = with_weights(planned, runs, tracker)
             made[planned.fingerprint] = run_unit(ready, tracker, reporter, parent=parent)
     runs = {mark: unit.run_id for mark, unit in made.items()}
-    return [_as(with_weights(p, runs, tracker), made[p.fingerprint]) for p in plan.units]
+    return [_as(planned, made[planned.fingerprint], runs, tracker) for planned in plan.units]
 
 
-def _as(planned: PlannedUnit, unit: StoredUnit) -> StoredUnit:
+def _as(
+    planned: PlannedUnit, unit: StoredUnit, runs: Mapping[str, str], tracker: Tracker
+) -> StoredUnit:
     """Return a unit that ran for another of the same numbers as the one that was planned."""
     if unit.name == planned.unit.experiment.name:
         return unit
-    return StoredUnit(unit.store, unit.run, planned, reused=True)
+    return StoredUnit(unit.store, unit.run, with_weights(planned, runs, tracker), reused=True)
 
 
 def _parent_tags(plan: Plan) -> dict[str, str]:
