@@ -5,8 +5,10 @@ refuse to meet tensors of the CPU, or to be read by numpy, as a GPU's do. `meta`
 type, since torch asks for no driver of it.
 
 What it does not show: half precision, operations that a GPU lacks, and numbers that differ there.
+With `HARDY_TEST_DEVICE=cuda` the same tests run on a device that is there.
 """
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -140,7 +142,10 @@ def _attention(
 
 @contextmanager
 def another_device() -> Iterator[torch.device]:
-    """Give a device that is not there, for as long as the context lasts."""
+    """Give a device that is not there, for as long as the context lasts; or the one asked for."""
+    if asked := os.environ.get("HARDY_TEST_DEVICE"):
+        yield torch.device(asked)
+        return
     with pytest.MonkeyPatch.context() as patch, _WrittenOut(), _Watch():
         patch.setattr(torch, "tensor", _moved_after(torch.tensor))
         patch.setattr(torch, "as_tensor", _moved_after(torch.as_tensor))

@@ -72,11 +72,24 @@ def _load(network: nn.Module, spec: ModelSpec, located: Located) -> Loaded | Non
 
 def ready(model: Model, device: torch.device | str) -> Model:
     """Move a model that has its weights, set it to evaluation, let it read its texts."""
+    if torch.device(device).type == "cuda":
+        _same_numbers_each_time()
     model.to(device).eval()
     read_texts = getattr(model.network, "read_texts", None)
     if read_texts is not None:
         read_texts()
     return model
+
+
+def _same_numbers_each_time() -> None:
+    """Let cuDNN compute in the precision that was asked for, by algorithms that repeat.
+
+    Its convolutions round 32-bit numbers to TensorFloat-32 (10 bits) unless told otherwise, and some
+    of its gradients add up in any order.
+    """
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.deterministic = True
 
 
 def build_network(
