@@ -150,7 +150,6 @@ def another_device() -> Iterator[torch.device]:
         patch.setattr(torch, "tensor", _moved_after(torch.tensor))
         patch.setattr(torch, "as_tensor", _moved_after(torch.as_tensor))
         patch.setattr(torch, "autocast", _autocast_here(torch.autocast))
-        patch.setattr(torch, "Generator", _generator_here(torch.Generator))
         yield DEVICE
 
 
@@ -200,10 +199,3 @@ def _autocast_here(real: Any) -> Any:
             super().__init__("cpu" if device_type == DEVICE.type else device_type, *args, **kwargs)
 
     return Autocast
-
-
-def _generator_here(real: Any) -> Any:
-    def generator(device: Any = "cpu") -> Any:
-        return real("cpu" if torch.device(device).type == DEVICE.type else device)
-
-    return generator

@@ -12,6 +12,7 @@ from mlflow import MlflowClient
 from safetensors.torch import load_file
 
 from hardy.core.errors import RegistryError
+from hardy.core.hashing import file_sha256
 from hardy.measure.records import read_parquet
 from tests.contracts.records import same
 from tests.e2e.conftest import ROOT, flags
@@ -179,3 +180,59 @@ def test_several_trainings_are_no_version(project, capsys):
     axis = "matrix={seed: [0, 1]} method.epochs=1 explain.gradcam=null"
     assert command(["run", "clip-shapes/train", "--set", axis]) == 1
     assert "2 runs trained 2 models: a version is one model" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_a_matrix_of_seeds_trains_and_then_answers_seed_by_seed(project, isolated_home):
+    from hardy.cli.main import run as command
+
+    axis = "matrix: {seed: [3, 4]}\nregister: null\n"
+    (project / "experiments" / "trained.yaml").write_text(
+        f"extends: clip-shapes/train.yaml\nname: trained\nmethod: {{epochs: 1}}\n{axis}"
+    )
+    taken = USE.replace('"WEIGHTS"', "{from: 'experiment:trained', same: [seed]}")
+    (project / "experiments" / "use.yaml").write_text(taken + axis)
+    assert command(["run", "use"]) == 0
+
+    names = [f"{name}/{seed}" for name in ("trained", "use") for seed in (3, 4)]
+    found = [runs(isolated_home, name) for name in names]
+    assert [len(each) for each in found] == [1, 1, 1, 1]
+    *trained, third, fourth = (run for (run,) in found)
+    left = [
+        load_file(artifact(isolated_home, run, "weights/weights.safetensors")) for run in trained
+    ]
+    assert any((left[0][name] != left[1][name]).any() for name in left[0])
+    begun = [run.data.tags["hardy.weights"] for run in (third, fourth)]
+    states = [run.data.tags["hardy.state_sha256"] for run in (third, fourth)]
+    assert len(set(begun)) == len(set(states)) == 2
+    for run, one in zip((third, fourth), trained, strict=True):
+        by_id = f"runs:/{one.info.run_id}/weights/weights.safetensors"
+        text = USE.replace("WEIGHTS", by_id).replace("name: use", f"name: by-id-{one.info.run_id}")
+        (project / "experiments" / "by-id.yaml").write_text(text)
+        assert command(["run", "by-id", "--set", f"seed={run.data.params['seed']}"]) == 0
+        (direct,) = runs(isolated_home, f"by-id-{one.info.run_id}")
+        assert direct.data.tags["hardy.state_sha256"] == run.data.tags["hardy.state_sha256"]
+
+
+@pytest.mark.slow
+def test_a_twin_of_a_unit_is_registered_with_the_weights_that_both_began_with(
+    project, isolated_home
+):
+    """The second of two units of the same numbers does not run, and yet its model is registered."""
+    from hardy.cli.main import run as command
+
+    (project / "registry" / "answers.yaml").write_text(
+        "model: answers\ncandidates: {experiments: ['*'], dataset: shapes}\n"
+    )
+    use = USE.replace("WEIGHTS", "experiment:clip-shapes/train")
+    for name, register in (("first", "null"), ("twin", "answers")):
+        text = use.replace("name: use", f"name: {name}") + f"register: {register}\n"
+        (project / "experiments" / f"{name}.yaml").write_text(text)
+    (project / "experiments" / "both.yaml").write_text("name: both\nsuite: [first, twin]\n")
+    assert command(["run", "both"]) == 0
+    (training,) = runs(isolated_home, "clip-shapes/train")
+    assert len(runs(isolated_home, "first")) == 1
+    assert not runs(isolated_home, "twin")
+    file = artifact(isolated_home, training, "weights/weights.safetensors")
+    tags = client(isolated_home).get_model_version("answers", "1").tags
+    assert tags["hardy.weights_sha256"] == file_sha256(file)

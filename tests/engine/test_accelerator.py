@@ -1,4 +1,4 @@
-"""Every method on a GPU: near the CPU's numbers, and the same bits twice. Needs one that is there."""
+"""Every method on a GPU that is there: near the CPU's numbers, and the same bits twice."""
 
 import pytest
 import torch

@@ -19,17 +19,17 @@ CLASSIFY, DENSE = build_task(ClassifySpec(), tuple("abcdef")), test_dense.TASK
 MAKERS = {"classify": test_task.TestClassify(), "dense": test_dense.TestDense()}
 
 
-def unit(name: str, task, skill: float) -> StoredUnit:
+def unit(name: str, task, skill: float, main: str = "memo") -> StoredUnit:
     experiment = Experiment.model_validate(
         {
             "name": name,
             "data": {"dataset": "imagenet-sample"},
             "model": {"kind": "timm", "name": "resnet50"},
-            "method": {"kind": "memo"},
+            "method": {"kind": main},
         }
     )
-    frame = MAKERS[task.kind].frame(source=0.1, memo=skill)
-    metrics = summarise(task, frame, "memo", "source")
+    frame = MAKERS[task.kind].frame(source=0.1, **{main: skill})
+    metrics = summarise(task, frame, main, "source")
     planned = SimpleNamespace(unit=SimpleNamespace(experiment=experiment))
     made = StoredUnit(None, PastRun(name, name, finished=True, metrics=metrics), planned)
     made.frame, made.task = frame, task
@@ -92,3 +92,10 @@ def test_several_tasks_have_no_mean_and_reports_apart(suite, units) -> None:
     dense = found["report/gains-dense.csv"].splitlines()
     assert [line.partition(",")[0] for line in dense] == ["run", "c", "b"]
     assert all(line.endswith(",") for line in dense[1:])  # no McNemar
+
+
+def test_units_of_two_methods_have_no_mean(units, suite) -> None:
+    alike, other = [units[0], units[3]], unit("e", CLASSIFY, 0.5, main="view_ensemble")
+    means = [name for name in parent_metrics(suite, alike) if name.startswith("mean/")]
+    assert {"mean/accuracy", "mean/source/accuracy"} <= set(means)
+    assert parent_metrics(suite, [units[0], other]) == {"units": 2, "units/reused": 0}

@@ -64,9 +64,7 @@ class ViewEnsemble(Adapts):
             yield
             return
         layer = target_layer(self.model, subject.views[:1]).module
-        random = torch_generator(
-            subject.seed, subject.id, "dropout", device=subject.views.device.type
-        )
+        random = torch_generator(subject.seed, subject.id, "dropout")
         keep = 1 - self.spec.dropout
 
         def mask(_: nn.Module, __: object, maps: Tensor) -> Tensor:
@@ -74,7 +72,8 @@ class ViewEnsemble(Adapts):
                 message = f"dropout: the last feature layer gives {maps.dim()}-D maps, not 4-D"
                 hint = "Use a convolutional network, or set method.dropout to 0."
                 raise MethodError(message, hint=hint)
-            drawn = torch.rand(maps.shape, generator=random, device=maps.device)
+            # On the CPU: a GPU's generator draws other numbers from the same seed.
+            drawn = torch.rand(maps.shape, generator=random).to(maps.device)
             return maps * (drawn < keep) / keep
 
         handle = layer.register_forward_hook(mask)
