@@ -84,8 +84,8 @@ def ready(model: Model, device: torch.device | str) -> Model:
 def _same_numbers_each_time() -> None:
     """Let cuDNN compute in the precision that was asked for, by algorithms that repeat.
 
-    Its convolutions round 32-bit numbers to TensorFloat-32 (10 bits) unless told otherwise, and some
-    of its gradients add up in any order.
+    Its convolutions round 32-bit numbers to TensorFloat-32 (10 bits) unless told otherwise, and
+    some of its gradients add up in any order.
     """
     torch.backends.cudnn.allow_tf32 = False
     torch.backends.cudnn.benchmark = False

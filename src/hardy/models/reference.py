@@ -25,97 +25,92 @@ from pydantic_core import CoreSchema, PydanticKnownError, core_schema
 from hardy.core.spec import Spec
 
 
-class Random(Spec):
-    """Drawn from the experiment's seed."""
+class _Source(Spec):
+    """Where weights come from.
 
-    TEXT: ClassVar[str] = r"random"
-    FORM: ClassVar[str] = "random"
-    kind: Literal["random"] = "random"
+    `TEXT` is the pattern of its texts, whose groups are its fields; `WRITTEN` gives the text back;
+    `FORM` says it in words.
+    """
+
+    TEXT: ClassVar[str]
+    WRITTEN: ClassVar[str]
+    FORM: ClassVar[str]
 
     def __str__(self) -> str:
         """Return the text of a spec."""
-        return "random"
+        return self.WRITTEN.format_map(dict(self))
 
 
-class Library(Spec):
+class Random(_Source):
+    """Drawn from the experiment's seed."""
+
+    TEXT: ClassVar[str] = r"random"
+    WRITTEN: ClassVar[str] = "random"
+    FORM: ClassVar[str] = "random"
+    kind: Literal["random"] = "random"
+
+
+class Library(_Source):
     """The library's own, from its hub: `pretrained`, or a tag that it knows."""
 
     TEXT: ClassVar[str] = r"(?P<tag>[A-Za-z0-9][A-Za-z0-9_]*)"
+    WRITTEN: ClassVar[str] = "{tag}"
     FORM: ClassVar[str] = "a tag"
     kind: Literal["library"] = "library"
     tag: str
 
-    def __str__(self) -> str:
-        """Return the text of a spec."""
-        return self.tag
 
-
-class Package(Spec):
+class Package(_Source):
     """Shipped by a Python package."""
 
     TEXT: ClassVar[str] = r"package:(?P<name>\S.*)"
+    WRITTEN: ClassVar[str] = "package:{name}"
     FORM: ClassVar[str] = "package:NAME"
     kind: Literal["package"] = "package"
     name: str
 
-    def __str__(self) -> str:
-        """Return the text of a spec."""
-        return f"package:{self.name}"
 
-
-class File(Spec):
+class File(_Source):
     """A file of tensors; its path may hold variables such as `${HARDY_DATA}`."""
 
     TEXT: ClassVar[str] = r"file:(?P<path>\S.*)"
+    WRITTEN: ClassVar[str] = "file:{path}"
     FORM: ClassVar[str] = "file:PATH"
     kind: Literal["file"] = "file"
     path: str
 
-    def __str__(self) -> str:
-        """Return the text of a spec."""
-        return f"file:{self.path}"
 
-
-class OfExperiment(Spec):
+class OfExperiment(_Source):
     """Yielded by the run of another experiment, which comes first if there is none."""
 
     TEXT: ClassVar[str] = r"experiment:(?P<name>\S+)"
+    WRITTEN: ClassVar[str] = "experiment:{name}"
     FORM: ClassVar[str] = "experiment:NAME"
     kind: Literal["experiment"] = "experiment"
     name: str
 
-    def __str__(self) -> str:
-        """Return the text of a spec."""
-        return f"experiment:{self.name}"
 
-
-class RunFile(Spec):
+class RunFile(_Source):
     """An artifact of a run."""
 
     TEXT: ClassVar[str] = r"runs:/(?P<run_id>[A-Za-z0-9]+)/(?P<path>\S+)"
+    WRITTEN: ClassVar[str] = "runs:/{run_id}/{path}"
     FORM: ClassVar[str] = "runs:/ID/PATH"
     kind: Literal["run"] = "run"
     run_id: str
     path: str
 
-    def __str__(self) -> str:
-        """Return the text of a spec."""
-        return f"runs:/{self.run_id}/{self.path}"
 
-
-class Version(Spec):
+class Version(_Source):
     """A version of a registered model: `@` stands before an alias, `/` before a number."""
 
     TEXT: ClassVar[str] = r"models:/(?P<name>[^/@\s]+)(?P<sign>[/@])(?P<which>[^/@\s]+)"
+    WRITTEN: ClassVar[str] = "models:/{name}{sign}{which}"
     FORM: ClassVar[str] = "models:/NAME@ALIAS or models:/NAME/VERSION"
     kind: Literal["version"] = "version"
     name: str
     sign: Literal["/", "@"]
     which: str
-
-    def __str__(self) -> str:
-        """Return the text of a spec."""
-        return f"models:/{self.name}{self.sign}{self.which}"
 
 
 Source = Random | Package | File | OfExperiment | RunFile | Version | Library
