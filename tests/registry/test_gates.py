@@ -3,8 +3,9 @@ import pandas as pd
 import pytest
 from scipy.stats import binom, norm
 
-from hardy.registry.gates import Evidence, GateResult, judge
+from hardy.registry.gates import judge
 from hardy.registry.spec import Policy
+from hardy.registry.verdict import Evidence, GateResult
 from tests.contracts.records import CLASSIFY, answer_columns
 
 
@@ -19,7 +20,7 @@ def evidence(version: str, right: list[int], **columns: object) -> Evidence:
 
 
 def policy(*gates: dict, metric: str | None = None) -> Policy:
-    parts = {"model": "m", "candidates": {"experiments": ["*"], "dataset": "d"}}
+    parts = {"model": "m", "candidates": {"experiments": ["*"], "dataset": "d"}, "min_samples": 1}
     named = {"metric": {"name": metric}} if metric else {}
     return Policy.model_validate(parts | named | {"gates": list(gates)})
 
@@ -210,3 +211,97 @@ def test_the_order_of_rows_makes_no_equal_the_better():
         frame = old.frame.sample(frac=1, random_state=seed)
         new = Evidence("2", "own", frame, CLASSIFY)
         assert not by_metric(new, old, "nll").passed
+
+
+def judged(gate: dict, new: Evidence, *, metric: str | None = None, **holders: Evidence):
+    return judge(policy(gate, metric=metric), new, holders).gates[0]
+
+
+def test_few_samples_prove_nothing_whatever_the_gates():
+    rules = policy({"metric": "accuracy", "at_least": 0.5}).model_copy(update={"min_samples": 30})
+    few = judge(rules, evidence("1", [1] * 29), {})
+    assert not few.passed
+    assert few.gates[0].gate == "at least 30 samples (min_samples)"
+    assert few.gates[0].reason == "it was measured on 29"
+    assert judge(rules, evidence("1", [1] * 30), {}).passed
+
+
+def test_a_policy_wants_30_samples_unless_it_says_otherwise():
+    parts = {"model": "m", "candidates": {"experiments": ["*"], "dataset": "d"}}
+    assert Policy.model_validate(parts).min_samples == 30
+
+
+@pytest.mark.parametrize(("count", "passed"), [(12, False), (1200, True)])
+def test_a_gate_by_the_interval_wants_its_worse_end_within(count, passed):
+    right = [1] * (count * 3 // 4) + [0] * (count // 4)
+    gate = {"metric": "accuracy", "at_least": 0.7}
+    assert judged(gate, evidence("1", right)).passed
+    result = judged(gate | {"by": "interval"}, evidence("1", right))
+    # Wilson's lower end, from its formula.
+    z, p = norm.ppf(0.975), 0.75
+    half = z * np.sqrt(p * (1 - p) / count + z**2 / (4 * count**2))
+    low = (p + z**2 / (2 * count) - half) / (1 + z**2 / count)
+    assert (low >= 0.7) == passed == result.passed
+    assert result.gate == "accuracy at least 0.7, by its interval"
+
+
+def test_a_gate_by_the_interval_draws_it_where_none_is_recorded():
+    # All are answered with 0.8: 0.2 is the calibration error of each draw of right ones.
+    gate = {"metric": "ece", "at_most": 0.201, "by": "interval"}
+    assert judged(gate, evidence("1", [1] * 40)).passed
+    mixed = evidence("1", [1] * 32 + [0] * 8)
+    assert judged({"metric": "ece", "at_most": 0.01}, mixed).passed  # 0.8 right of 0.8
+    result = judged({"metric": "ece", "at_most": 0.01, "by": "interval"}, mixed)
+    assert not result.passed
+    assert "95 % interval" in result.reason
+
+
+def test_a_metric_without_an_interval_passes_no_gate_by_it():
+    result = judged({"metric": "samples", "at_least": 1, "by": "interval"}, evidence("1", [1]))
+    assert (result.passed, result.reason) == (False, "samples has no interval")
+
+
+def confident(version: str, right: list[int], share: float) -> Evidence:
+    """Evidence whose right class has a probability of `share` where it is right, 1 - it else."""
+    made = evidence(version, right)
+    log_p = np.array([[share, 1 - share][1 - hit] for hit in right])
+    columns = [answer_columns("own", np.log([1 - p, p]), 1) for p in log_p]
+    return Evidence(version, "own", made.frame.assign(**pd.DataFrame(columns)), CLASSIFY)
+
+
+def test_the_gate_against_the_holder_goes_by_the_policys_metric():
+    """Equally right, less sure: by accuracy no better, by its likelihood better."""
+    right = [1] * 30 + [0] * 20
+    old, new = confident("1", right, 0.99), confident("2", right, 0.7)
+    gate = {"better_than": "champion", "test": "paired_bootstrap"}
+    assert not judged(gate, new, champion=old).passed
+    result = judged(gate, new, metric="nll", champion=old)
+    assert result.passed
+    assert result.gate == "better than champion (by nll, paired_bootstrap, one-sided, 95%)"
+    mean = np.mean([-np.log(0.99 if hit else 0.01) + np.log(0.7 if hit else 0.3) for hit in right])
+    assert f"nll better by {mean:+.4g} on 50 samples" in result.reason
+    back = judged(gate, Evidence("3", "own", old.frame, CLASSIFY), metric="nll", champion=new)
+    assert not back.passed
+
+
+def test_a_metric_is_compared_in_pairs():
+    """A small gain on every sample is certain in pairs, and none between unpaired draws."""
+    rng = np.random.default_rng(0)
+    base = rng.uniform(0.05, 0.9, 60)
+
+    def made(version, gain):
+        frame = evidence(version, [1] * 60).frame
+        columns = [answer_columns("own", np.log([1 - p - gain, p + gain]), 1) for p in base]
+        return Evidence(version, "own", frame.assign(**pd.DataFrame(columns)), CLASSIFY)
+
+    gate = {"better_than": "champion", "test": "paired_bootstrap"}
+    assert judged(gate, made("2", 0.001), metric="nll", champion=made("1", 0)).passed
+
+
+def test_mcnemar_goes_with_the_metric_of_right_and_wrong_alone():
+    gate = {"better_than": "champion", "test": "mcnemar"}
+    old, new = evidence("1", [0] * 40), evidence("2", [1] * 40)
+    assert judged(gate, new, champion=old).passed
+    result = judged(gate, new, metric="nll", champion=old)
+    assert not result.passed
+    assert result.reason.startswith("mcnemar counts right and wrong, not nll")

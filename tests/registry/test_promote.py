@@ -228,3 +228,35 @@ def test_a_model_that_a_policy_names_says_who_registers_it(store, tmp_path, monk
     with pytest.raises(RegistryError, match="no registered model 'small'") as caught:
         find(connect(), "small")
     assert caught.value.hint == "A run of train/* registers it: start one with `hardy run`."
+
+
+def test_a_version_that_the_policy_does_not_take_may_not_compete(shelf):
+    shelf.add(20)
+    taken = POLICY.candidates
+    for wrong, said in (
+        ({"experiments": ("other/*",)}, "version 1 may not compete: experiment 'try/one' is no"),
+        ({"dataset": "folder"}, "was measured on imagenet-sample, 'tiny' compares on folder"),
+    ):
+        rules = POLICY.model_copy(update={"candidates": taken.model_copy(update=wrong)})
+        before = state(shelf)
+        with pytest.raises(RegistryError, match=said):
+            promote(rules)
+        with pytest.raises(RegistryError, match=said):
+            promote(rules, dry_run=True)
+        assert state(shelf) == before
+    assert promote(POLICY).promoted
+
+
+def test_a_broken_policy_of_another_model_is_no_hindrance(shelf, tmp_path, monkeypatch):
+    (tmp_path / "MLproject").touch()
+    (tmp_path / "experiments").mkdir()
+    (tmp_path / "registry").mkdir()
+    (tmp_path / "registry" / "broken.yaml").write_text("model: [\n")
+    text = "model: absent\ncandidates: {experiments: [try/it], dataset: imagenet-sample}\n"
+    (tmp_path / "registry" / "zoo.yaml").write_text(text)
+    monkeypatch.chdir(tmp_path)
+    shelf.add(20)
+    assert promote(POLICY).promoted
+    with pytest.raises(RegistryError) as caught:
+        promote(POLICY.model_copy(update={"model": "absent"}))
+    assert caught.value.hint.startswith("A run of try/it registers it")

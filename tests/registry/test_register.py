@@ -10,7 +10,6 @@ from hardy.methods.base_spec import HeldOut
 from hardy.methods.source.spec import SourceSpec
 from hardy.registry.register import (
     _built_and_registered,
-    _check_fitted_once,
     _fitted,
     _weights,
     join_evidence,
@@ -67,7 +66,7 @@ def test_the_order_of_units_does_not_matter(shelf):
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"name": "other/one"}, "is not a candidate for 'tiny'"),
+        ({"name": "other/one"}, "is no candidate of 'tiny'"),
         ({"data": DataSpec(dataset="folder")}, "was measured on folder"),
     ],
 )
@@ -75,17 +74,6 @@ def test_who_may_not_compete_is_told_why(shelf, changes, reason):
     with pytest.raises(RegistryError, match=reason):
         shelf.add(10, exp=experiment(**changes))
     assert shelf.client.search_registered_models() == []
-
-
-def test_a_unit_of_a_matrix_is_a_candidate_by_its_experiments_name():
-    from hardy.registry.register import _check_candidate
-
-    exact = POLICY.model_copy(
-        update={"candidates": POLICY.candidates.model_copy(update={"experiments": ("quick",)})}
-    )
-    _check_candidate(experiment("quick/contrast"), exact)
-    with pytest.raises(RegistryError, match="not a candidate"):
-        _check_candidate(experiment("quicker/contrast"), exact)
 
 
 def test_one_version_is_one_method(shelf):
@@ -135,9 +123,8 @@ class Trained(SourceSpec):
 def test_several_trainings_are_no_one_version():
     exp = experiment(method=Trained(), data=HALF)
     units = [result(records(5), "a", exp), result(records(6), "b", exp)]
-    _check_fitted_once(units[:1])
     with pytest.raises(RegistryError, match="2 runs trained 2 models"):
-        _check_fitted_once(units)
+        _built_and_registered(POLICY, units, "r")
 
 
 def test_a_version_of_a_training_holds_what_its_run_left(tmp_path):

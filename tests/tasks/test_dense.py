@@ -7,9 +7,10 @@ import torch
 
 from hardy.data.item import Targets
 from hardy.measure.bootstrap import resampled
-from hardy.registry.gates import Evidence, judge
+from hardy.registry.gates import judge
 from hardy.registry.package import signature
 from hardy.registry.spec import Policy
+from hardy.registry.verdict import Evidence
 from hardy.tasks.summary import bounds, summarise
 from tests.contracts.dense import Dense, DenseSpec
 from tests.contracts.task import TaskContract
@@ -71,7 +72,8 @@ def evidence(version: str, **skills: float) -> Evidence:
 
 
 def verdict(new: Evidence, old: Evidence, *gates: dict, metric: str | None = None):
-    parts = {"model": "m", "candidates": {"experiments": ["*"], "dataset": "d"}, "gates": gates}
+    candidates = {"experiments": ["*"], "dataset": "d"}
+    parts = {"model": "m", "candidates": candidates, "gates": gates, "min_samples": 1}
     named = {"metric": {"name": metric}} if metric else {}
     return judge(Policy.model_validate(parts | named), new, {"champion": old})
 

@@ -14,7 +14,7 @@ from hardy.engine.model_cost import model_cost
 from hardy.plan.costs import Costs, UnitCost, order, price
 from hardy.plan.units import OWN_WEIGHTS, Plan, PlannedUnit, make_plan
 from hardy.registry.stores import default_stores
-from hardy.spec import resolve
+from hardy.spec import Diagnostics, Resolved, check_policies, resolve
 from hardy.tracking import default_finder
 
 _UNKNOWN = "?"
@@ -43,13 +43,25 @@ def command(spec: str, overrides: tuple[str, ...], again: bool, as_json: bool) -
     finder = default_finder()
     plan = make_plan(resolved, default_stores(), finder, again=again, absent_ok=True)
     costs = price(plan, model_cost, finder)
+    refused = _refused(resolved)
     if as_json:
-        click.echo(json.dumps(_as_json(plan, costs), indent=1, ensure_ascii=False))
+        click.echo(
+            json.dumps({**_as_json(plan, costs), "refused": refused}, indent=1, ensure_ascii=False)
+        )
     else:
         console = Console()
         console.print(_tree(plan, costs), highlight=False)
-        for line in _summary(plan, costs):
+        for line in [*_summary(plan, costs), *(f"`hardy run` refuses: {each}" for each in refused)]:
             console.print(line, highlight=False, soft_wrap=True, markup=False)
+
+
+def _refused(resolved: Resolved) -> list[str]:
+    """Say why `hardy run` would not begin, though there is a plan: what no policy would take."""
+    try:
+        check_policies(resolved)
+    except Diagnostics as error:
+        return [f"{f.file}:{f.line}: {f.path}: {f.message}" for f in error.faults]
+    return []
 
 
 def _tree(plan: Plan, costs: Costs) -> Tree:

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from hardy.cli.complete import complete_override, complete_spec
 from hardy.registry.spec import Policy
-from hardy.spec import Resolved, load_policy, resolve
+from hardy.spec import Resolved, check_policies, load_policy, resolve
 
 if TYPE_CHECKING:
     from hardy.plan.tracker import Tracker
@@ -47,8 +47,7 @@ def command(spec: str, overrides: tuple[str, ...], again: bool, smoke: bool) -> 
     Example: hardy run quickstart --set compute.workers=2
     """
     resolved = resolve(spec, overrides)  # a bad spec fails here, before torch is imported
-    for experiment in resolved.experiments:
-        _policy(experiment)
+    check_policies(resolved)
     from hardy.engine.smoke import smoke as cut_down
     from hardy.plan.units import make_plan
     from hardy.registry.stores import default_stores

@@ -7,7 +7,7 @@ import click
 
 from hardy.cli.main import report
 from hardy.core.errors import SpecError
-from hardy.spec import Diagnostics, Resolved, resolve
+from hardy.spec import Diagnostics, Resolved, check_policies, resolve
 
 
 @click.command(name="validate")
@@ -38,7 +38,9 @@ def command(specs: tuple[str, ...], overrides: tuple[str, ...], form: str) -> No
 
 def _outcome(spec: str, overrides: tuple[str, ...]) -> Resolved | SpecError:
     try:
-        return resolve(spec, overrides)
+        resolved = resolve(spec, overrides)
+        check_policies(resolved)
+        return resolved
     except SpecError as error:
         return error
 

@@ -1,17 +1,17 @@
 """Does a version pass a policy's gates? Pure: records in, a verdict in words out."""
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
+from hardy.measure.bootstrap import resampled
 from hardy.measure.paired import flips, mcnemar, paired_bootstrap
 from hardy.registry.spec import BetterThan, Policy, Threshold
+from hardy.registry.verdict import Evidence, GateResult, Verdict
 from hardy.tasks.base import Task
 from hardy.tasks.names import METRICS
-from hardy.tasks.summary import summarise
 
 KEY = ["dataset", "shift", "sample"]
 DATA = "data_digest"
@@ -19,97 +19,12 @@ _SEED = 0
 _WISHES = {True: "higher is better", False: "lower is better", None: "neither way is better"}
 
 
-@dataclass(frozen=True)
-class Evidence:
-    """The records that a version is judged by.
-
-    Attributes:
-        version: Number of the version, as text.
-        main: The answer of the records that counts.
-        frame: Per-sample records of all its runs, with the column `data_digest`.
-        task: What its answers are.
-    """
-
-    version: str
-    main: str
-    frame: pd.DataFrame
-    task: Task
-
-    def metrics(self) -> dict[str, float]:
-        """Return all metrics over all records."""
-        return summarise(self.task, self.frame, self.main)
-
-
-@dataclass(frozen=True)
-class GateResult:
-    """One gate's answer: the gate in words, whether it holds, and why."""
-
-    gate: str
-    passed: bool
-    reason: str
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What the gates say of a version.
-
-    Attributes:
-        model: Name of the registered model.
-        version: The candidate.
-        alias: The alias it competes for.
-        holder: Version that holds the alias now, if any.
-        gates: One result a gate.
-        metric: The policy's metric, in words, of both.
-        promoted: Whether the alias was moved (never where this was a dry run).
-    """
-
-    model: str
-    version: str
-    alias: str
-    holder: str | None
-    gates: tuple[GateResult, ...]
-    metric: str = ""
-    promoted: bool = False
-
-    @property
-    def is_holder(self) -> bool:
-        """Whether the version holds the alias already."""
-        return self.version == self.holder
-
-    @property
-    def passed(self) -> bool:
-        """Whether every gate holds."""
-        return all(gate.passed for gate in self.gates)
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the verdict as a JSON value, for a tag."""
-        return asdict(self) | {"passed": self.passed}
-
-    def lines(self) -> list[str]:
-        """Return the verdict as lines of text, gate by gate."""
-        return [
-            f"{self.model} version {self.version}, candidate for {self.alias} "
-            f"(held by {f'version {self.holder}' if self.holder else 'nobody'})",
-            *([f"  {self.metric}"] if self.metric else []),
-            *(f"  {'pass' if g.passed else 'FAIL'}  {g.gate}: {g.reason}" for g in self.gates),
-            f"  {self._outcome()}",
-        ]
-
-    def _outcome(self) -> str:
-        if self.is_holder:
-            return f"version {self.version} is already {self.alias}"
-        if self.promoted:
-            return f"version {self.version} is now {self.alias}"
-        if self.passed:
-            return f"every gate holds: version {self.version} may become {self.alias}"
-        return f"not promoted: {sum(not g.passed for g in self.gates)} gate(s) failed"
-
-
 def judge(policy: Policy, candidate: Evidence, holders: Mapping[str, Evidence]) -> Verdict:
     """Judge a candidate by a policy's gates, and against the holder of the policy's alias.
 
     Where no gate compares with that holder, the policy's metric does: the candidate must be
-    strictly better by it, on the same samples.
+    strictly better by it, on the same samples. In any case it needs the policy's least number of
+    records.
 
     Args:
         policy: The gates.
@@ -121,11 +36,12 @@ def judge(policy: Policy, candidate: Evidence, holders: Mapping[str, Evidence]) 
     results: tuple[GateResult, ...] = ()
     if holder is None or holder.version != candidate.version:
         results = tuple(
-            _better(gate, candidate, holders.get(gate.better_than))
+            _better(gate, policy, candidate, holders.get(gate.better_than))
             if isinstance(gate, BetterThan)
-            else _threshold(gate, found)
+            else _threshold(gate, candidate, found)
             for gate in policy.gates
         )
+        results = (*_enough(policy, candidate), *results)
         if not any(_decides(gate, policy) for gate in policy.gates):
             results += (_better_by_metric(policy, candidate, holder),)
     return Verdict(
@@ -182,23 +98,54 @@ def _metric(
     return f"{own}{against} ({_WISHES[higher]}, {found['samples']:.0f} samples)"
 
 
-def _threshold(gate: Threshold, found: Mapping[str, float]) -> GateResult:
+def _enough(policy: Policy, candidate: Evidence) -> Iterator[GateResult]:
+    """Yield a gate that fails where there are too few records; it goes without saying else."""
+    count = len(candidate.frame)
+    if count < policy.min_samples:
+        text = f"at least {policy.min_samples} samples (min_samples)"
+        yield GateResult(text, False, f"it was measured on {count}")
+
+
+def _threshold(gate: Threshold, candidate: Evidence, found: Mapping[str, float]) -> GateResult:
     bounds = [("at least", gate.at_least), ("at most", gate.at_most)]
     text = f"{gate.metric} " + " and ".join(f"{w} {b:g}" for w, b in bounds if b is not None)
     if gate.metric not in found:
         return GateResult(text, False, f"{gate.metric} is not among the metrics of this version")
     value = found[gate.metric]
-    passed = (gate.at_least is None or value >= gate.at_least) and (
-        gate.at_most is None or value <= gate.at_most
+    ends = _interval(candidate, gate.metric, found, drawn=gate.by == "interval")
+    interval = f" (95 % interval {ends[0]:.4g} to {ends[1]:.4g})" if ends else ""
+    reason = f"{value:.6g}{interval} on {found['samples']:.0f} samples"
+    low, high = value, value
+    if gate.by == "interval":
+        text += ", by its interval"
+        if ends is None:
+            return GateResult(text, False, f"{gate.metric} has no interval")
+        low, high = ends
+    passed = (gate.at_least is None or low >= gate.at_least) and (
+        gate.at_most is None or high <= gate.at_most
     )
-    low, high = (found.get(f"{gate.metric}.{end}") for end in ("low", "high"))
-    known = low is not None and high is not None
-    interval = f" (95 % interval {low:.4g} to {high:.4g})" if known else ""
-    return GateResult(text, passed, f"{value:.6g}{interval} on {found['samples']:.0f} samples")
+    return GateResult(text, passed, reason)
 
 
-def _better(gate: BetterThan, candidate: Evidence, holder: Evidence | None) -> GateResult:
-    text = f"better than {gate.better_than} ({gate.test}, one-sided, {gate.confidence:.0%})"
+def _interval(
+    candidate: Evidence, metric: str, found: Mapping[str, float], *, drawn: bool
+) -> tuple[float, float] | None:
+    """Return a metric's 95 % interval: as measured or, if asked for, by samples drawn anew."""
+    low, high = (found.get(f"{metric}.{end}") for end in ("low", "high"))
+    if low is not None and high is not None:
+        return low, high
+    if drawn and metric in candidate.task.spec.metrics:
+        return candidate.task.interval(candidate.frame, candidate.main, metric)
+    return None
+
+
+def _better(
+    gate: BetterThan, policy: Policy, candidate: Evidence, holder: Evidence | None
+) -> GateResult:
+    name, higher = _deciding(policy, candidate)
+    plain = name == candidate.task.headline
+    by = "" if plain else f"by {name}, "
+    text = f"better than {gate.better_than} ({by}{gate.test}, one-sided, {gate.confidence:.0%})"
     if holder is None:
         return GateResult(text, True, f"nobody is {gate.better_than} yet")
     if holder.version == candidate.version:
@@ -206,12 +153,19 @@ def _better(gate: BetterThan, candidate: Evidence, holder: Evidence | None) -> G
     fault = _unlike(candidate, holder, gate.better_than)
     if fault:
         return GateResult(text, False, fault)
-    ours = _keyed(candidate)
-    theirs = _keyed(holder).loc[ours.index]
-    new = candidate.task.score(ours, candidate.main)
-    old = candidate.task.score(theirs, holder.main)
-    compare = _bootstrap if gate.test == "paired_bootstrap" else _mcnemar
-    passed, reason = compare(candidate.task, new, old, gate.confidence)
+    if plain:
+        ours = _keyed(candidate)
+        theirs = _keyed(holder).loc[ours.index]
+        new = candidate.task.score(ours, candidate.main)
+        old = candidate.task.score(theirs, holder.main)
+        compare = _bootstrap if gate.test == "paired_bootstrap" else _mcnemar
+        passed, reason = compare(candidate.task, new, old, gate.confidence)
+    elif higher is None or name not in candidate.task.spec.metrics:
+        passed, reason = False, f"{name} cannot decide between answers"
+    elif gate.test == "mcnemar":
+        passed, reason = False, f"mcnemar counts right and wrong, not {name}: paired_bootstrap"
+    else:
+        passed, reason = _metric_bootstrap(name, higher, candidate, holder, gate.confidence)
     return GateResult(text, passed, f"{reason} against version {holder.version}")
 
 
@@ -257,6 +211,29 @@ def _bootstrap(task: Task, new: np.ndarray, old: np.ndarray, confidence: float) 
         f"lower bound {low} (must be above 0)"
     )
     return result.low > 0, reason
+
+
+def _metric_bootstrap(
+    name: str, higher: bool, candidate: Evidence, holder: Evidence, confidence: float
+) -> tuple[bool, str]:
+    """Draw samples anew, the same for both: by how much is the candidate's metric the better?"""
+    keyed = _keyed(candidate)
+    ours = candidate.task.columns_of(keyed, candidate.main)
+    theirs = holder.task.columns_of(_keyed(holder).loc[keyed.index], holder.main)
+    sign = 1 if higher else -1
+
+    def gain(drawn: pd.DataFrame) -> float:
+        places = drawn["place"].to_numpy()
+        new = candidate.task.metrics(ours.iloc[places], candidate.main)[name]
+        return sign * (new - holder.task.metrics(theirs.iloc[places], holder.main)[name])
+
+    table = pd.DataFrame({"place": np.arange(len(keyed))})
+    low, _ = resampled(gain, table, confidence=2 * confidence - 1)
+    reason = (
+        f"{name} better by {gain(table):+.4g} on {len(keyed)} samples, "
+        f"lower bound {low:+.4g} (must be above 0)"
+    )
+    return low > 0, reason
 
 
 def _mcnemar(task: Task, new: np.ndarray, old: np.ndarray, confidence: float) -> tuple[bool, str]:

@@ -15,12 +15,13 @@ from mlflow.entities.model_registry import ModelVersion
 
 from hardy.core.errors import RegistryError
 from hardy.core.hashing import canonical_json
-from hardy.registry.gates import Evidence, Verdict, judge
-from hardy.registry.spec import BetterThan, Policy
-from hardy.registry.versions import aliases, evidence, find, lock, versions
+from hardy.registry.gates import judge
+from hardy.registry.spec import CHALLENGER, BetterThan, Policy
+from hardy.registry.verdict import Evidence, Verdict
+from hardy.registry.versions import EXPERIMENT_TAG, aliases, evidence, find, lock, versions
+from hardy.spec.policies import not_taken
 from hardy.tracking.store import connect, translated
 
-CHALLENGER = "challenger"
 REPLACED_TAG = "hardy.replaced"
 VERDICT_TAG = "hardy.verdict"
 DEMOTED_TAG = "hardy.demoted"
@@ -41,7 +42,8 @@ def promote(policy: Policy, version: str | None = None, *, dry_run: bool = False
         dry_run: Judge only; change nothing.
 
     Raises:
-        RegistryError: If there is no such version, or the alias would not hold still.
+        RegistryError: If there is no such version, it is no candidate, or the alias would not hold
+            still.
         TrackingError: If the store fails; nothing is then changed.
     """
     client = connect()
@@ -118,6 +120,7 @@ def _judge(
     seen = aliases(client, policy.model)
     wanted = {policy.alias} | {g.better_than for g in policy.gates if isinstance(g, BetterThan)}
     ours = evidence(client, candidate)
+    _check_candidate(policy, candidate, ours)
     holders: dict[str, Evidence] = {}
     for alias in sorted(wanted & seen.keys()):
         number = seen[alias]
@@ -125,6 +128,17 @@ def _judge(
             ours if number == ours.version else evidence(client, find(client, policy.model, number))
         )
     return judge(policy, ours, holders), seen
+
+
+def _check_candidate(policy: Policy, candidate: ModelVersion, ours: Evidence) -> None:
+    """Raise a RegistryError where the policy does not take what a version was made of."""
+    experiment = candidate.tags.get(EXPERIMENT_TAG, "")
+    for dataset in ours.frame["dataset"].unique():
+        refused = not_taken(policy, experiment, str(dataset))
+        if refused is not None:
+            message, expected = refused
+            message = f"version {ours.version} may not compete: {message}"
+            raise RegistryError(message, hint=f"It wants {expected}.")
 
 
 def _apply(client: MlflowClient, policy: Policy, verdict: Verdict) -> Verdict:

@@ -4,7 +4,6 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from pathlib import Path
 
 import pandas as pd
@@ -26,9 +25,16 @@ from hardy.registry.gates import DATA, KEY
 from hardy.registry.package import save_pyfunc
 from hardy.registry.promote import promote, prune
 from hardy.registry.spec import Policy
-from hardy.registry.versions import FINGERPRINT_TAG, WEIGHTS_TAG, lock, versions
+from hardy.registry.versions import (
+    EXPERIMENT_TAG,
+    FINGERPRINT_TAG,
+    WEIGHTS_TAG,
+    lock,
+    versions,
+)
 from hardy.results.stored import StoredUnit
 from hardy.spec.experiment import Experiment
+from hardy.spec.policies import refusal
 from hardy.tasks.base import Task
 from hardy.tasks.build import task_on
 from hardy.tasks.names import GENERAL
@@ -82,7 +88,6 @@ def known(units: Sequence[StoredUnit], policy: Policy) -> Registered | None:
 
 
 def _built_and_registered(policy: Policy, units: Sequence[StoredUnit], run_id: str) -> Registered:
-    _check_fitted_once(units)  # before all else: several trainings differ in more than that
     experiment = _only_experiment(units, policy)
     first = units[0]
     if first.planned is None:
@@ -95,15 +100,6 @@ def _built_and_registered(policy: Policy, units: Sequence[StoredUnit], run_id: s
         experiment.model, _weights(first, first.planned), dataset, task, seed=experiment.seed
     )
     return register(units, model, task, policy, run_id=run_id, fitted=_fitted(first))
-
-
-def _check_fitted_once(units: Sequence[StoredUnit]) -> None:
-    """Raise a RegistryError where several runs each trained or fitted something of their own."""
-    several = len(units) > 1 and any("fit" in u.experiment.method.roles() for u in units)
-    if several:
-        did = "trained" if units[0].experiment.method.yields_weights else "fitted"
-        message = f"{len(units)} runs {did} {len(units)} models: a version is one model"
-        raise RegistryError(message, hint="Narrow the matrix to one run with --set.")
 
 
 def _weights(unit: StoredUnit, planned: PlannedUnit) -> Located:
@@ -199,37 +195,16 @@ def join_evidence(units: Sequence[StoredUnit]) -> pd.DataFrame:
 
 
 def _only_experiment(units: Sequence[StoredUnit], policy: Policy) -> Experiment:
-    """Return the experiment that stands for all units, once each is known to be a candidate."""
+    """Return the experiment that stands for all units, once they may compete as one version."""
     if not units:
         message = f"there is no run to register as {policy.model!r}"
         raise RegistryError(message, hint="Run the experiment first.")
     experiments = [unit.experiment for unit in units]
-    for experiment in experiments:
-        _check_candidate(experiment, policy)
-    first = experiments[0]
-    for part in ("model", "method", "task", "seed", "precision"):
-        if any(getattr(e, part) != getattr(first, part) for e in experiments):
-            message = f"the runs differ in {part}: a version is one model with one method"
-            raise RegistryError(message, hint=f"Run one {part} at a time; see --set.")
-    return first
-
-
-def _check_candidate(experiment: Experiment, policy: Policy) -> None:
-    globs = policy.candidates.experiments
-    # A unit of a matrix is named after its experiment: `quickstart/contrast`.
-    names = (experiment.name, experiment.name.rpartition("/")[0])
-    if not any(fnmatchcase(name, glob) for name in names for glob in globs):
-        message = (
-            f"experiment {experiment.name!r} is not a candidate for {policy.model!r}, which takes "
-            f"{', '.join(globs)}"
-        )
-        raise RegistryError(message, hint="Add it to candidates.experiments of the policy.")
-    if experiment.data.dataset != policy.candidates.dataset:
-        message = (
-            f"experiment {experiment.name!r} was measured on {experiment.data.dataset}, the policy "
-            f"of {policy.model!r} compares on {policy.candidates.dataset}"
-        )
-        raise RegistryError(message, hint="Compare on the same dataset, or use another policy.")
+    refused = refusal(policy, experiments)
+    if refused is not None:
+        message, expected = refused
+        raise RegistryError(message, hint=f"It wants {expected}.")
+    return experiments[0]
 
 
 def _known(client: MlflowClient, model: str, mark: str) -> Registered | None:
@@ -243,7 +218,7 @@ def _tags(card: Card, metrics: dict[str, float]) -> dict[str, str]:
     return {
         FINGERPRINT_TAG: card.fingerprint,
         WEIGHTS_TAG: card.weights_sha256,
-        "hardy.experiment": card.experiment,
+        EXPERIMENT_TAG: card.experiment,
         "hardy.data_digest": card.data_digest,
         "hardy.method": card.method.kind,
         "hardy.model": card.model.name,

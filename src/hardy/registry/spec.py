@@ -7,11 +7,16 @@ from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 
 from hardy.core.spec import Spec
 
+CHALLENGER = "challenger"
+"""Alias of the newest version that competed for another alias and did not get it."""
+
+RESERVED = re.compile(r"latest|v\d+")
+
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
 
 
 def _unreserved(alias: str) -> str:
-    if re.fullmatch(r"latest|v\d+", alias):
+    if RESERVED.fullmatch(alias):
         message = f"MLflow reserves the alias {alias!r}"
         raise ValueError(message)
     return alias
@@ -46,11 +51,22 @@ class Threshold(Spec):
     metric: Annotated[str, Field(description="Metric to look at.")]
     at_least: Annotated[float | None, Field(description="Smallest value that passes.")] = None
     at_most: Annotated[float | None, Field(description="Largest value that passes.")] = None
+    by: Annotated[
+        Literal["value", "interval"],
+        Field(
+            description="What must lie within: the value measured, or the whole of its 95 % "
+            "interval, which few samples make wide."
+        ),
+    ] = "value"
 
     @model_validator(mode="after")
     def _one_bound(self) -> Self:
         if self.at_least is None and self.at_most is None:
             message = "a gate on a metric needs `at_least`, `at_most` or both"
+            raise ValueError(message)
+        low, high = self.at_least, self.at_most
+        if low is not None and high is not None and low > high:
+            message = f"no version can pass: nothing is at least {low:g} and at most {high:g}"
             raise ValueError(message)
         return self
 
@@ -95,6 +111,10 @@ class Policy(Spec):
     candidates: Candidates
     metric: MetricSpec = MetricSpec()
     gates: Annotated[tuple[Gate, ...], Field(description="All must hold.")] = ()
+    min_samples: Annotated[
+        int,
+        Field(ge=1, description="Records that a version needs to be judged; few prove nothing."),
+    ] = 30
     alias: Alias = "champion"
     keep: Annotated[
         int, Field(ge=1, description="Versions without an alias to keep; older ones are deleted.")

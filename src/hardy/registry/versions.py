@@ -12,15 +12,16 @@ from mlflow.artifacts import download_artifacts
 from mlflow.entities.model_registry import ModelVersion
 
 from hardy.core.catalog import did_you_mean
-from hardy.core.errors import RegistryError
+from hardy.core.errors import RegistryError, SpecError
 from hardy.core.paths import safe_name, state_dir
 from hardy.measure.records import read_parquet
 from hardy.registry.bundle import CARD, EVIDENCE, Card, read_card
-from hardy.registry.gates import Evidence
+from hardy.registry.verdict import Evidence
 from hardy.spec import load_policy
-from hardy.spec.names import policy_names
+from hardy.spec.policies import policy_names
 from hardy.tracking.store import translated
 
+EXPERIMENT_TAG = "hardy.experiment"
 FINGERPRINT_TAG = "hardy.fingerprint"
 WEIGHTS_TAG = "hardy.weights_sha256"
 
@@ -86,7 +87,10 @@ def _unknown_model(client: MlflowClient, model: str) -> RegistryError:
 def _maker(model: str) -> str:
     """Say which experiments register a model, if a policy of the project does."""
     for name in policy_names():
-        policy = load_policy(name)
+        try:
+            policy = load_policy(name)
+        except SpecError:
+            continue  # another model's fault is no reason to say nothing of this one
         if policy.model == model:
             makers = ", ".join(policy.candidates.experiments)
             return f"A run of {makers} registers it: start one with `hardy run`."

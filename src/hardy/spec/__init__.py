@@ -4,7 +4,8 @@ from hardy.spec.diagnostics import Diagnostic, Diagnostics
 from hardy.spec.dump import dump
 from hardy.spec.experiment import Experiment
 from hardy.spec.find import find_spec, named_experiments, named_suites
-from hardy.spec.resolve import load_policy, resolve
+from hardy.spec.policies import check_policies, load_policy
+from hardy.spec.resolve import resolve
 from hardy.spec.resolved import Resolved, Setting, Unit
 from hardy.spec.schema import json_schema
 
@@ -15,6 +16,7 @@ __all__ = [
     "Resolved",
     "Setting",
     "Unit",
+    "check_policies",
     "dump",
     "find_spec",
     "json_schema",

@@ -4,9 +4,7 @@ from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
-from hardy.core.paths import policies_dir
 from hardy.core.variables import ALLOWED, VARIABLE
-from hardy.data.cards import DATASETS
 from hardy.methods import METHODS
 from hardy.models.reference import File, OfExperiment
 from hardy.spec.check import texts
@@ -14,7 +12,8 @@ from hardy.spec.diagnostics import Diagnostic
 from hardy.spec.find import lookup, names
 from hardy.spec.model_names import model_faults, source_of, text_at, unknown, weights_path
 from hardy.spec.node import KeyPath, Node
-from hardy.tasks.names import DIRECTED, METRICS, expectable
+from hardy.spec.policies import policy_names
+from hardy.tasks.names import expectable
 
 NAMED = "a path, or a name that `hardy list` shows"
 
@@ -45,44 +44,6 @@ def _answers() -> tuple[str, ...]:
         required: Any = {n: () for n, field in method.model_fields.items() if field.is_required()}
         names += method.model_construct(**required).answer_names()[:-1]
     return tuple(dict.fromkeys(names))
-
-
-def policy_faults(tree: Node) -> Iterator[Diagnostic]:
-    """Yield the unknown names of a policy's tree."""
-    yield from _metric_faults(tree)
-    yield from unknown(tree, ("candidates", "dataset"), "dataset", DATASETS)
-    gates = tree.child("gates")
-    for index, _ in enumerate(gates.value if gates and isinstance(gates.value, list) else ()):
-        yield from unknown(tree, ("gates", index, "metric"), "metric", METRICS)
-
-
-def _metric_faults(tree: Node) -> Iterator[Diagnostic]:
-    """Yield why a policy's metric cannot decide: it is none, has no direction, or the other one."""
-    named, stated = text_at(tree, ("metric", "name")), tree.at(("metric", "higher_is_better"))
-    path: KeyPath = ("metric", "name")
-    metric = METRICS.get(named[1]) if named else None
-    if named and metric is not None and metric.higher_is_better is None:
-        message = f"neither more nor less of {named[1]} is better, so it cannot decide"
-        yield Diagnostic.at(named[0].origin, path, message, expected=", ".join(DIRECTED))
-        return
-    if named and metric is None:
-        yield from unknown(tree, path, "metric", DIRECTED)
-    if stated is None or not isinstance(stated.value, bool):
-        return
-    path = ("metric", "higher_is_better")
-    if not named:
-        message = "a direction is stated, and no metric that it is the direction of"
-        yield Diagnostic.at(stated.place, path, message, expected="a `name` beside it")
-    elif metric is not None and stated.value != metric.higher_is_better:
-        word = "higher" if metric.higher_is_better else "lower"
-        message = f"{named[1]} is better where it is {word}"
-        expected = f"{str(metric.higher_is_better).lower()}, or no such key"
-        yield Diagnostic.at(stated.origin, path, message, expected=expected)
-
-
-def policy_names() -> list[str]:
-    """Return the names of the policies under registry/, sorted."""
-    return sorted(file.stem for file in policies_dir().glob("*.yaml"))
 
 
 def _member_names(tree: Node) -> list[str]:

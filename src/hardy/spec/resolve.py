@@ -4,16 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from hardy.core.catalog import did_you_mean
-from hardy.core.errors import SpecError
-from hardy.core.paths import policies_dir
-from hardy.registry.spec import Policy
 from hardy.spec.check import check
 from hardy.spec.diagnostics import Diagnostic, Diagnostics
 from hardy.spec.expand import expand
-from hardy.spec.find import SUFFIX, find_spec, lookup, names
+from hardy.spec.find import find_spec, lookup, names
 from hardy.spec.merge import Loader
-from hardy.spec.names import NAMED, policy_faults, policy_names
+from hardy.spec.names import NAMED
 from hardy.spec.needs import Needs
 from hardy.spec.node import Node
 from hardy.spec.overrides import Override, read_overrides
@@ -163,26 +159,3 @@ class _Resolver:
                 expected = "`name: LABEL`, which is appended to the experiment's name"
                 self._fault(place, f"a second unit is named {name!r}", expected=expected)
             seen |= own
-
-
-def load_policy(name: str) -> Policy:
-    """Read and validate registry/NAME.yaml.
-
-    Raises:
-        Diagnostics: Every fault, with its place.
-        SpecError: If there is no such policy; the hint names near ones.
-    """
-    known = policy_names()
-    if name not in known:
-        message = f"there is no policy {name!r} under registry/"
-        hint = did_you_mean(name, known) or f"Known policies: {', '.join(known) or 'none'}."
-        raise SpecError(message, hint=hint)
-    loader = Loader()
-    tree = loader.load((policies_dir() / f"{name}{SUFFIX}").resolve())
-    policy = None
-    if tree is not None:
-        loader.faults.extend(policy_faults(tree))
-        policy = check(Policy, tree, loader.faults)
-    if policy is None or loader.faults:
-        raise Diagnostics(loader.faults)
-    return policy

@@ -14,10 +14,12 @@ class Metric:
     Attributes:
         meaning: What it is, with unit and range.
         higher_is_better: Its direction; None where neither way is better.
+        range: Its least and its greatest value; None where there is none.
     """
 
     meaning: str
     higher_is_better: bool | None
+    range: tuple[float | None, float | None] = (None, None)
 
 
 class TaskBase(Spec):

@@ -6,8 +6,8 @@ from hardy.tasks import TASKS
 from hardy.tasks.base_spec import Metric
 
 GENERAL: Mapping[str, Metric] = {
-    "seconds_per_sample": Metric("mean time that a sample took, in seconds", False),
-    "samples": Metric("number of samples", None),
+    "seconds_per_sample": Metric("mean time that a sample took, in seconds", False, (0, None)),
+    "samples": Metric("number of samples", None, (0, None)),
 }
 """What every run has, whatever its task."""
 

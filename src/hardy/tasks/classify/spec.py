@@ -10,13 +10,19 @@ class ClassifySpec(TaskBase):
     """Say which one of some classes an image shows."""
 
     metrics: ClassVar[Mapping[str, Metric]] = {
-        "accuracy": Metric("share of samples whose most probable class is right, 0 to 1", True),
-        "error": Metric("share of samples whose most probable class is wrong, 0 to 1", False),
-        "top5": Metric("share of samples whose class is among the five most probable", True),
-        "nll": Metric("mean negative log-likelihood of the right class, in nats", False),
-        "ece": Metric("expected calibration error, 0 to 1", False),
-        "entropy": Metric("mean entropy of the prediction, in nats", None),
-        "confidence": Metric("mean probability of the predicted class, 0 to 1", None),
+        "accuracy": Metric(
+            "share of samples whose most probable class is right, 0 to 1", True, (0, 1)
+        ),
+        "error": Metric(
+            "share of samples whose most probable class is wrong, 0 to 1", False, (0, 1)
+        ),
+        "top5": Metric(
+            "share of samples whose class is among the five most probable", True, (0, 1)
+        ),
+        "nll": Metric("mean negative log-likelihood of the right class, in nats", False, (0, None)),
+        "ece": Metric("expected calibration error, 0 to 1", False, (0, 1)),
+        "entropy": Metric("mean entropy of the prediction, in nats", None, (0, None)),
+        "confidence": Metric("mean probability of the predicted class, 0 to 1", None, (0, 1)),
     }
     joint: ClassVar[tuple[str, ...]] = (
         "mean/accuracy",
