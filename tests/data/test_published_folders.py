@@ -75,6 +75,12 @@ def test_the_name_of_the_dataset_comes_before_the_published_one(root):
     assert dataset_root(DataSpec(dataset="imagenetv2")) == inner
 
 
+def test_what_is_there_by_its_published_name_is_not_fetched(root, monkeypatch):
+    monkeypatch.setattr("hardy.data.open.fetch_all", lambda *_: pytest.fail("fetched"))
+    lay_out(root / FORMAT_VAL["imagenetv2"], NUMBERS, "0.jpeg")
+    assert len(open_dataset(DataSpec(dataset="imagenetv2", download=True)).samples) == 1000
+
+
 def test_an_absent_set_names_both_places(root):
     spec = DataSpec(dataset="imagenetv2")
     assert dataset_if_there(spec) is None
