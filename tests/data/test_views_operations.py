@@ -1,6 +1,7 @@
 """MEMO_PLUS's and albumentations' operations: by independent formulas, and as views."""
 
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,6 +19,17 @@ from hardy.data.views.operations import OPERATIONS, operate
 SIZE = 224
 STILL = {"horizontal_flip", "vertical_flip", "greyscale", "inverse", "box_blur", "fixed_affine"}
 STILL |= {"equalize_grey", "gaussian_blur", "equalize", "normalize"}
+README = Path(__file__).parents[2] / "src" / "hardy" / "methods" / "memo_plus" / "README.md"
+# As the projects list them in their code, in its order.
+PUBLISHED_19 = (
+    "Rotation, Zoom, Horizontal flip, Vertical flip, Greyscale, Inverse, Blur, Crop, Affine, "
+    "Change gamma, Translation, Elastic transform, Brightness, Histogram equalization, "
+    "Salt and pepper, Gaussian blur, Poisson noise, Speckle noise, Contrast"
+)
+PUBLISHED_14 = (
+    "equalize, normalize, color_jitter, gaussian_blur, channel_dropout, sharpen, flip, elastic, "
+    "grid_distortion, random_crop, perspective, piecewise_affine, coarse_dropout, affine"
+)
 
 
 def photo(size=SIZE, seed=0):
@@ -260,3 +272,20 @@ def test_views_of_operations_are_prefix_nested(count, seed):
         )
         assert few.names == many.names[:count]
         assert torch.equal(few.pixels, many.pixels[:count])
+
+
+def test_each_published_name_of_an_operation_is_mapped_to_ours():
+    rows = [
+        tuple(cell.strip() for cell in line.strip("|").split("|"))
+        for line in README.read_text(encoding="utf-8")
+        .partition("## The published operations")[2]
+        .partition("\n## ")[0]
+        .splitlines()
+        if line.startswith("| ") and "`" in line
+    ]
+    published = [row[0] for row in rows]
+    assert published == f"{PUBLISHED_19}, {PUBLISHED_14}".split(", ")
+    ours = [row[1].strip("`") for row in rows]
+    assert ours[:19] == list(GROUPS["memo_plus"])
+    assert ours[19:25] == list(GROUPS["pixel"])
+    assert sorted(ours[25:]) == sorted(GROUPS["spatial"])

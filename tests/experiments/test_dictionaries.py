@@ -78,6 +78,32 @@ ENSEMBLES: dict[str, dict[str, Any]] = {
         "names": ["MEMO-RN50", "MEMO-RNXT", "TPT"],
     },
 }
+# What its notebook changed in two of them before it ran them. In all four the batch-norm prior
+# acted only where a member answered alone, not in the joint steps nor in the simple ensemble.
+NOTEBOOK: dict[str, dict[str, Any]] = {
+    "ensemble-imagenetv2-rn50-rnxt": {"top": 0.2},
+    "ensemble-imagenet-a-rn50-tpt": {"top": 0.2},
+}
+# Its tables, in %: each number by the experiment whose setting it was measured with.
+ENSEMBLE_TABLE: dict[str, dict[str, float]] = {
+    "ensemble-imagenet-a-rn50-rnxt": {"memo-rn50": 27.28, "memo-rnxt": 27.03},
+    "ensemble-imagenet-a-rn50-rnxt-as-run": {"": 28.48, "simple_ensemble": 31.4},
+    "ensemble-imagenetv2-rn50-rnxt": {},
+    "ensemble-imagenetv2-rn50-rnxt-as-run": {"": 69.63, "simple_ensemble": 70.96},
+    "member-memo-imagenetv2": {"": 68.48},
+    "member-memo-rnxt-imagenetv2": {"": 69.88},
+    "ensemble-imagenet-a-rn50-tpt": {},
+    "ensemble-imagenet-a-rn50-tpt-as-run": {"": 30.49, "simple_ensemble": 34.97, "tpt": 27.99},
+    "member-memo-imagenet-a": {"": 27.33},
+    "ensemble-imagenet-a-rn50-rnxt-tpt": {"memo-rn50": 27.1, "memo-rnxt": 27.17, "tpt": 28.37},
+    "ensemble-imagenet-a-rn50-rnxt-tpt-as-run": {"": 27.74, "simple_ensemble": 36.23},
+}
+# The members that were measured alone with the notebook's share: their ensemble, and their place.
+ALONE = {
+    "member-memo-imagenet-a": ("ensemble-imagenet-a-rn50-tpt", 0),
+    "member-memo-imagenetv2": ("ensemble-imagenetv2-rn50-rnxt", 0),
+    "member-memo-rnxt-imagenetv2": ("ensemble-imagenetv2-rn50-rnxt", 1),
+}
 # The arguments of its MEMO tests, written as keywords there.
 MEMO = ("prior_strength", "lr", "weight_decay", "opt", "niter", "top", "ensemble")
 MEMO += ("imageNetA", "naug", "aug_type", "drop", "weights")
@@ -186,6 +212,15 @@ def member(
     return {"name": label, "model": model, "method": method}
 
 
+def as_run(name: str) -> dict[str, Any]:
+    """Return an ensemble as the notebook ran it: its share of the views, no batch-norm prior."""
+    expected = ensemble_experiment(ENSEMBLES[name] | NOTEBOOK.get(name, {}))
+    for one in expected["method"]["members"]:
+        if one["method"]["kind"] == "memo":
+            one["method"]["bn_prior"] = None
+    return expected
+
+
 def ensemble_experiment(test: Mapping[str, Any]) -> dict[str, Any]:
     """Return what an ensemble's dictionary determines of an experiment."""
     assert test["simple_ensemble"], "hardy always has this answer"
@@ -238,6 +273,34 @@ def test_a_dictionary_of_tpt_is_a_shipped_experiment(test: dict[str, Any]) -> No
 def test_a_dictionary_of_the_ensemble_is_a_shipped_experiment(name: str) -> None:
     expected = ensemble_experiment(ENSEMBLES[name])
     assert list(differences(expected, shipped(f"{FOLDER}/{name}"))) == []
+
+
+@pytest.mark.parametrize("name", ENSEMBLES)
+def test_an_ensemble_has_a_twin_as_it_was_run(name: str) -> None:
+    assert list(differences(as_run(name), shipped(f"{FOLDER}/{name}-as-run"))) == []
+    assert list(differences(as_run(name), shipped(f"{FOLDER}/{name}"))) != []
+
+
+@pytest.mark.parametrize("name", ALONE)
+def test_a_member_alone_is_as_its_ensemble_had_it(name: str) -> None:
+    ensemble, place = ALONE[name]
+    whole = ensemble_experiment(ENSEMBLES[ensemble] | NOTEBOOK[ensemble])
+    one = whole["method"]["members"][place]
+    expected = {"data": whole["data"], "model": one["model"] or whole["model"]}
+    got = shipped(f"{FOLDER}/{name}")
+    assert list(differences({**expected, "method": one["method"]}, got)) == []
+
+
+def test_each_number_of_the_ensembles_hangs_on_its_own_setting() -> None:
+    suite = resolve(f"suites/{FOLDER}/ensemble").units
+    found = {
+        unit.experiment.name.removeprefix(f"{FOLDER}/"): {
+            expect.metric.removesuffix("accuracy").rstrip("/"): round(100 * expect.value, 2)
+            for expect in unit.experiment.expect
+        }
+        for unit in suite
+    }
+    assert found == ENSEMBLE_TABLE
 
 
 @pytest.mark.parametrize(("key", "value", "where"), TPT_CHANGES)

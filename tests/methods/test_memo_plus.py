@@ -17,6 +17,7 @@ from hardy.methods.memo.spec import MemoSpec
 from hardy.methods.memo_plus.method import MemoPlus, on_canvas
 from hardy.methods.memo_plus.spec import MaskPolicy, MemoPlusSpec, Sam, Superpixels
 from hardy.methods.optim_spec import AdamW, Sgd
+from hardy.spec import resolve
 from tests.contracts.method import (
     PLAIN,
     MethodContract,
@@ -103,6 +104,36 @@ def test_the_step_is_memos_on_the_same_batch(settings, batch):
         plain + index for index in outcome.details["selected_masks"]
     ]
     assert chosen == expected.details["selected_views"]
+
+
+def test_the_published_twin_steps_as_its_notebook_does():
+    """AdamW by hand: weight decay, the entropy of the mean logit, moments that are never reset."""
+    (unit,) = resolve("memo-plus/memo-plus-as-published").units
+    published = unit.experiment.method
+    small = {"views": FEW, "segmenter": SLIC, "policy": SMALL}
+    large = published.optimizer.model_copy(update={"lr": 0.05})  # so that the decay shows
+    spec = published.model_copy(update=small | {"optimizer": large})
+    method, model = MemoPlus(small_model(), spec, quarters), small_model()
+    tuned = [each.requires_grad_() for each in model.parameters()]
+    source = [each.detach().clone() for each in tuned]
+    means, squares = ([torch.zeros_like(each) for each in source] for _ in range(2))
+    for step, seed in enumerate((1, 2, 3), start=1):
+        subject = with_canvas(canvas(seed=seed), seed)
+        batch = method.batch(subject, method.regions(subject))
+        got = method.predict(subject).answers["memo_plus"]
+        method.reset()
+        logs = model(batch).mean(0).log_softmax(0)
+        slopes = torch.autograd.grad(-(logs.exp() * logs).sum(), tuned)
+        with torch.no_grad():
+            for each, slope, mean, square in zip(tuned, slopes, means, squares, strict=True):
+                mean.mul_(0.9).add_(0.1 * slope)
+                square.mul_(0.999).add_(0.001 * slope**2)
+                ahead = mean / (1 - 0.9**step) / ((square / (1 - 0.999**step)).sqrt() + 1e-8)
+                each.copy_(each * (1 - 0.05 * 0.01) - 0.05 * ahead)
+            expected = model(subject.views[:1])[0].log_softmax(0)
+            for each, before in zip(tuned, source, strict=True):
+                each.copy_(before)
+        torch.testing.assert_close(got, expected, rtol=1e-5, atol=1e-6)
 
 
 def test_the_batch_is_the_views_then_the_masked_images():

@@ -21,6 +21,8 @@ class DatasetCard:
         packaged: Python package whose data the dataset is; empty if it lies in a folder.
         generated: Whether it is drawn from random numbers, so that there is nothing to fetch.
         folder: Folder that the published archive holds, below the root; empty if none.
+        folder_tells: Whether that folder's name tells what it holds, so that it is also found
+            directly under HARDY_DATA; `val` could be anything's.
         splits: Parts that the dataset has, the default first; none where it is one whole.
         corrupted: Whether its parts are stored corruptions, named KIND/SEVERITY.
         source: Where to get it and what to do, in one line.
@@ -33,6 +35,7 @@ class DatasetCard:
     packaged: str = ""
     generated: bool = False
     folder: str = ""
+    folder_tells: bool = False
     splits: tuple[str, ...] = ()
     corrupted: bool = False
     source: str = ""
@@ -41,6 +44,11 @@ class DatasetCard:
 
 _IMAGENET = "hardy.data.imagenet_sets"
 _COOP = "hardy.data.coop"
+_IMAGENETV2 = (
+    ("", "matched-frequency", "10,000 new photographs, matched frequency (arXiv:1902.10811)"),
+    ("-threshold0.7", "threshold0.7", "ImageNetV2 of photographs that at least 70 % chose"),
+    ("-top-images", "top-images", "ImageNetV2 of the photographs that most chose"),
+)
 _PARTS = ("test", "train", "val")
 _SPLITS = "github.com/KaiyangZhou/CoOp, DATASETS.md: the photographs' archive and CoOp's "
 
@@ -101,16 +109,20 @@ DATASETS: Catalog[DatasetCard] = Catalog(
                 downloads=DOWNLOADS["imagenet-sketch"],
             ),
         ),
-        (
-            "imagenetv2",
-            DatasetCard(
-                title="10,000 new photographs, matched frequency (arXiv:1902.10811)",
-                classes=1000,
-                module=_IMAGENET,
-                folder="imagenetv2-matched-frequency-format-val",
-                source="github.com/modestyachts/ImageNetV2",
-                downloads=DOWNLOADS["imagenetv2"],
-            ),
+        *(
+            (
+                f"imagenetv2{rest}",
+                DatasetCard(
+                    title=title,
+                    classes=1000,
+                    module=_IMAGENET,
+                    folder=f"imagenetv2-{published}-format-val",
+                    folder_tells=True,
+                    source="github.com/modestyachts/ImageNetV2",
+                    downloads=DOWNLOADS[f"imagenetv2{rest}"],
+                ),
+            )
+            for rest, published, title in _IMAGENETV2
         ),
         (
             "imagenet-c",
@@ -141,6 +153,7 @@ DATASETS: Catalog[DatasetCard] = Catalog(
                 classes=10,
                 module="hardy.data.cifar",
                 folder="CIFAR-10-C",
+                folder_tells=True,
                 corrupted=True,
                 source="zenodo.org/records/2535967",
                 downloads=DOWNLOADS["cifar10-c"],
@@ -247,6 +260,7 @@ DATASETS: Catalog[DatasetCard] = Catalog(
                 classes=101,
                 module=_COOP,
                 folder="food-101",
+                folder_tells=True,
                 splits=_PARTS,
                 source=_SPLITS + "split_zhou_Food101.json beside images/",
             ),
@@ -278,6 +292,7 @@ DATASETS: Catalog[DatasetCard] = Catalog(
                 classes=100,
                 module=_COOP,
                 folder="fgvc-aircraft-2013b/data",
+                folder_tells=True,
                 splits=_PARTS,
                 source="www.robots.ox.ac.uk/~vgg/data/fgvc-aircraft: fgvc-aircraft-2013b.tar.gz",
             ),

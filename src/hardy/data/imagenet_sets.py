@@ -3,7 +3,8 @@
     imagenet-val     ROOT/WNID/*.JPEG, 1,000 classes
     imagenet-a, -r   ROOT/WNID/*.jpg, 200 classes; logits are restricted to them before the softmax
     imagenet-sketch  ROOT/WNID/*.JPEG, 1,000 classes
-    imagenetv2       ROOT/0 ... ROOT/999, folders named by the index of a model's output
+    imagenetv2       ROOT/0 ... ROOT/999, folders named by the index of a model's output; its
+                     two other sets, -threshold0.7 and -top-images, alike
     imagenet-c       ROOT/CORRUPTION/SEVERITY/WNID/*.JPEG, 1,000 classes
 
 Every class must be there: with classes missing, accuracies are not those of the protocol. A part
@@ -59,7 +60,7 @@ def _folders(name: str, root: Path, indices: tuple[int, ...] | None) -> list[Pat
 
 
 def _expected(name: str, indices: tuple[int, ...] | None) -> list[str]:
-    if name == "imagenetv2":
+    if name.startswith("imagenetv2"):
         return [str(index) for index in range(len(imagenet_classes()))]
     synsets = imagenet_synsets()
     return [synsets[index] for index in indices] if indices else list(synsets)

@@ -55,7 +55,7 @@ def open_undivided(spec: DataSpec) -> Dataset:
     fetch(spec)
     root = dataset_root(spec)
     if not (card.generated or root.exists()):
-        raise _absent(spec.dataset, card, root)
+        raise _absent(spec, card)
     whole: Dataset = import_module(card.module).open_dataset(root, spec)
     return parts.of_classes(whole, spec.classes) if spec.classes else whole
 
@@ -102,22 +102,34 @@ def data_digest(spec: DataSpec) -> str | None:
 def dataset_root(spec: DataSpec) -> Path:
     """Return the folder that a spec's dataset lies in, whether it is there or not.
 
-    The folder that the published archive holds is stepped into, where it is there.
+    The folder that the published archive holds is stepped into, where it is there. Unpacked
+    directly under HARDY_DATA it is found too, if its name tells what it is; HARDY_DATA/NAME comes
+    first, so that nothing put beside it changes what runs have read.
 
     Raises:
         SpecError: If the spec's root cannot be right.
         DataError: If the Python package that carries the dataset is not installed.
     """
     card = DATASETS[spec.dataset]
-    base = _base(spec, card)
+    base, *others = _places(spec, card)
+    if not base.exists():
+        return next((place for place in others if place.is_dir()), base)
     return base / card.folder if card.folder and (base / card.folder).is_dir() else base
 
 
-def _absent(name: str, card: DatasetCard, root: Path) -> DataError:
-    message = f"{name}: {root} does not exist"
-    where = f"Get it from {card.source}" if name != "folder" else "Check data.root"
+def _places(spec: DataSpec, card: DatasetCard) -> list[Path]:
+    """Return where a dataset is looked for, the first place first."""
+    by_folder = card.folder_tells and spec.root is None
+    return [_base(spec, card), *([data_dir() / card.folder] if by_folder else [])]
+
+
+def _absent(spec: DataSpec, card: DatasetCard) -> DataError:
+    name, (base, *others) = spec.dataset, _places(spec, card)
+    where = f"neither {base} nor {others[0]} exists" if others else f"{base} does not exist"
+    message = f"{name}: {where}"
+    source = f"Get it from {card.source}" if name != "folder" else "Check data.root"
     also = ", or set data.download: true" if card.downloads else ""
-    return DataError(message, hint=f"{where}, put it there or set data.root{also}.")
+    return DataError(message, hint=f"{source}, put it there or set data.root{also}.")
 
 
 def _base(spec: DataSpec, card: DatasetCard) -> Path:

@@ -36,6 +36,23 @@ _IMAGENET_C = {
     "digital": ("89157860d7b10d5797849337ca2e5c03", 7757510705),
     "extra": ("d492dfba5fc162d8ec2c3cd8ee672984", 15789490144),
 }
+_IMAGENETV2 = {
+    "imagenetv2": (
+        "imagenetv2-matched-frequency",
+        "f0c37fdf925916b19ea1323cd9a2208cdb6959ba2c32eef2a7fc393835c9ca7c",
+        1264079360,
+    ),
+    "imagenetv2-threshold0.7": (
+        "imagenetv2-threshold0.7",
+        "32142bfe998f9cfa4141be691f6a80eeb1e27b24bd532a668eb08c26d98897a2",
+        1249906176,
+    ),
+    "imagenetv2-top-images": (
+        "imagenetv2-top-images",
+        "85e4ace30f3f0d660152062254b8759dda66267b27f7ec0fd8d5768f1073a04b",
+        1245927936,
+    ),
+}
 _CIFAR10_1 = {
     "v6_data": ("2997188e5816f5bd545dc77771b6227828c28146049fcecf3fa10775474cacc6", 6144128),
     "v6_labels": ("ae40beda001693674edc94d925ee8268cfe68905f8f9aff800c8dcdfcd6c9448", 8128),
@@ -65,14 +82,16 @@ DOWNLOADS: dict[str, tuple[Download, ...]] = {
             7593573012,
         ),
     ),
-    "imagenetv2": (
-        Download(
-            "https://huggingface.co/datasets/vaishaal/ImageNetV2/resolve/main/"
-            "imagenetv2-matched-frequency.tar.gz",
-            "sha256:f0c37fdf925916b19ea1323cd9a2208cdb6959ba2c32eef2a7fc393835c9ca7c",
-            1264079360,
-        ),
-    ),
+    **{
+        dataset: (
+            Download(
+                f"https://huggingface.co/datasets/vaishaal/ImageNetV2/resolve/main/{name}.tar.gz",
+                f"sha256:{sha256}",
+                size,
+            ),
+        )
+        for dataset, (name, sha256, size) in _IMAGENETV2.items()
+    },
     "imagenet-c": tuple(
         Download(f"https://zenodo.org/records/2235448/files/{name}.tar", f"md5:{md5}", size)
         for name, (md5, size) in _IMAGENET_C.items()

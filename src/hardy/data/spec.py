@@ -123,7 +123,8 @@ class DataSpec(Spec):
         str | None,
         Field(
             description="Folder of the dataset, relative to the project; none means "
-            "HARDY_DATA/NAME. ${HARDY_DATA}, ${HARDY_HOME} and ${HOME} are replaced."
+            "HARDY_DATA/NAME, or else the folder there that its archive unpacks to, if that "
+            "folder's name tells what it is. ${HARDY_DATA}, ${HARDY_HOME} and ${HOME} are replaced."
         ),
     ] = None
     split: Annotated[
