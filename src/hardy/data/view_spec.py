@@ -76,6 +76,11 @@ class _Counted(Spec):
         return False
 
     @property
+    def needs_square(self) -> bool:
+        """Whether views are made for inputs of equal sides alone."""
+        return False
+
+    @property
     def rows(self) -> int:
         """Images that are made per sample: the views, and the original where it is not one."""
         return self.count + (not self.include_original)
@@ -138,6 +143,11 @@ class AugMix(AugMixStep, _Counted):
             message = "backend tensor has no variant torchvision; use backend pil"
             raise ValueError(message)
         return self
+
+    @property
+    def needs_square(self) -> bool:
+        """Whether views are made for inputs of equal sides alone."""
+        return self.backend == "tensor"
 
 
 class OperationsStep(Spec):

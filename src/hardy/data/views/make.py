@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from hardy.core.seeding import generator
+from hardy.data.preprocess import Preprocess
 from hardy.data.view_spec import (
     AugMix,
     AugMixStep,
@@ -35,7 +36,7 @@ class Views:
     """The views of one image.
 
     Attributes:
-        pixels: (V, 3, S, S) in [0, 255]; uint8, or float32 where views are mixtures.
+        pixels: (V, 3, H, W) in [0, 255]; uint8, or float32 where views are mixtures.
         names: For each view, the operations it went through, in the order they were drawn;
             none for view 0.
     """
@@ -50,13 +51,13 @@ class Scene:
 
     Attributes:
         canvas: What crops are cut from, RGB, any size.
-        plain: The image as the network would see it without views, RGB (S, S).
+        plain: The image as the network would see it without views, RGB (W, H).
         seed: The experiment's seed.
         sample_id: The image's stable name.
         index: The view's place, from 1.
         point: What matters most in `plain`, (x, y) as shares of its sides; None where unknown.
         stage: The step of a composition that comes next.
-        out: Where the view ends, (3, S, S); a maker may make it there and save a copy.
+        out: Where the view ends, (3, H, W); a maker may make it there and save a copy.
     """
 
     canvas: Image.Image
@@ -69,15 +70,15 @@ class Scene:
     out: NDArray[Any] | None = None
 
     @property
-    def size(self) -> int:
-        """Side of a view, in pixels."""
-        return self.plain.width
+    def size(self) -> tuple[int, int]:
+        """Width and height of a view, in pixels."""
+        return self.plain.size
 
 
 def make_views(
     image: Image.Image,
     spec: ViewSpec,
-    size: int,
+    preprocess: Preprocess,
     seed: int,
     sample_id: str,
     plain: Image.Image,
@@ -90,10 +91,10 @@ def make_views(
     Args:
         image: The canvas that views are cut from, RGB, any size.
         spec: Which augmentation, and how many views.
-        size: Side of a view, in pixels.
+        preprocess: How an image comes to the size of a view.
         seed: The experiment's seed.
         sample_id: Stable name of the image, from which its random numbers are derived.
-        plain: View 0: the image as the network would see it without views, RGB (size, size).
+        plain: View 0: the image as the network would see it without views, RGB.
         point: Where Grad-CAM of `plain` is highest, (x, y) as shares of its sides; needed by
             operations that crop there.
         device: Where views of `backend: tensor` are made; the others are made on the CPU.
@@ -103,7 +104,8 @@ def make_views(
     """
     if isinstance(spec, AugMix) and spec.backend == "tensor":
         return _by_tensors(image, spec, seed, sample_id, plain, device)
-    made = torch.empty((spec.rows, 3, size, size), dtype=_dtype(spec))
+    shape = spec.rows, 3, preprocess.height, preprocess.width
+    made = torch.empty(shape, dtype=_dtype(spec))
     pixels = made.numpy()
     pixels[0] = np.asarray(plain).transpose(2, 0, 1)
     names: list[list[str]] = [[]]
@@ -152,7 +154,7 @@ def _augmix(scene: Scene, spec: AugMixStep, rng: np.random.Generator) -> View:
         from hardy.data.views.torchvision_augmix import torchvision_augmix
 
         return torchvision_augmix(scene.canvas, scene.size, rng), ["augmix"]
-    base = _shift_and_flip if shifts_crops(spec, scene.size) else _crop_and_flip
+    base = _shift_and_flip if shifts_crops(spec, min(scene.size)) else _crop_and_flip
     image, names = base(scene, rng)
     fill = BLACK if spec.variant == "tpt" else FILL
     out = scene.out if scene.out is not None and scene.out.dtype == np.float32 else None
@@ -161,7 +163,7 @@ def _augmix(scene: Scene, spec: AugMixStep, rng: np.random.Generator) -> View:
 
 
 def shifts_crops(spec: AugMixStep, size: int) -> bool:
-    """Return whether AugMix crops as for CIFAR."""
+    """Return whether AugMix crops as for CIFAR; the size is the shorter side of a view."""
     return spec.variant == "memo-cifar" or (spec.variant == "memo" and size <= SMALL)
 
 
