@@ -148,6 +148,16 @@ def test_adapting_crops_at_the_grad_cam_point_where_the_views_say_so(bundle, ima
     assert confidence("gradcam") == confidence("gradcam") != confidence("centre")
 
 
+def test_adapting_acts_on_the_native_image_where_the_views_say_so(bundle, images):
+    def confidence(act_on):
+        views = Operations(names=("translation",), act_on=act_on, count=2)
+        method = METHOD.model_copy(update={"views": views})
+        table = load_predictor(bundle(method=method)).predict(images[1:2], adapt=True)
+        return table["confidence"][0]
+
+    assert confidence("native") == confidence("native") != confidence("input")
+
+
 def test_an_answer_that_is_a_map_goes_back_to_the_images_size(bundle, images):
     predictor = load_predictor(bundle())
     predictor.task = Dense(DenseSpec(), ("grass", "sky", "tree"), void=9)

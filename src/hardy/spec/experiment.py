@@ -156,6 +156,18 @@ class Experiment(Spec):
         return self
 
     @model_validator(mode="after")
+    def _views_of_the_native_image_are_unshifted(self) -> Self:
+        for method, _ in self.method.pairs(self.model):
+            views = views_of(method)
+            if views is not None and views.on_native and self.data.shift is not None:
+                message = (
+                    "the method's views act_on native images, but data.shift is put on the "
+                    "network's input: set act_on to input, or leave shift out"
+                )
+                raise ValueError(message)
+        return self
+
+    @model_validator(mode="after")
     def _held_out_and_registered(self) -> Self:
         for held_out in filter(None, self.method.roles().values()):
             if fault := held_out.fault(self.data):

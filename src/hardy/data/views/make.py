@@ -19,6 +19,7 @@ from hardy.data.view_spec import (
     Identity,
     OperationsStep,
     ViewSpec,
+    acts_on_native,
 )
 from hardy.data.views.augmix import BLACK, FILL, Array, augmix
 from hardy.data.views.crop import crop_box, cut, draw_flip, shifted_box
@@ -50,8 +51,10 @@ class Scene:
     """What one view is made of.
 
     Attributes:
-        canvas: What crops are cut from, RGB, any size.
+        canvas: What crops are cut from, RGB, any size; the image as it was read, unless something
+            was done to it.
         plain: The image as the network would see it without views, RGB (W, H).
+        preprocess: How the canvas comes to the size of `plain`.
         seed: The experiment's seed.
         sample_id: The image's stable name.
         index: The view's place, from 1.
@@ -62,6 +65,7 @@ class Scene:
 
     canvas: Image.Image
     plain: Image.Image
+    preprocess: Preprocess
     seed: int
     sample_id: str
     index: int
@@ -111,7 +115,7 @@ def make_views(
     names: list[list[str]] = [[]]
     for index in range(1, spec.rows):
         rng = generator(seed, sample_id, "view", index)
-        scene = Scene(image, plain, seed, sample_id, index, point, out=pixels[index])
+        scene = Scene(image, plain, preprocess, seed, sample_id, index, point, out=pixels[index])
         view, drawn = _MAKERS[spec.kind](scene, spec, rng)
         _write(view, pixels[index])
         names.append(drawn)
@@ -168,23 +172,50 @@ def shifts_crops(spec: AugMixStep, size: int) -> bool:
 
 
 def _operations(scene: Scene, spec: OperationsStep, rng: np.random.Generator) -> View:
+    levels, names = _operated(scene, spec, rng)
+    return scene.preprocess.levels(levels) if spec.on_native else levels, names
+
+
+def _operated(scene: Scene, spec: OperationsStep, rng: np.random.Generator) -> View:
+    """Apply an operation to what it acts on, whose size the result has."""
     from hardy.data.views.operations import operate  # scipy: a worker would start more slowly
 
     where = (scene.sample_id, scene.stage)
     name = drawn_name(spec, scene.seed, where, scene.index, rng)
-    return operate(name, scene.plain, rng, spec.crop, scene.point), [name]
+    if not spec.on_native:
+        return operate(name, scene.plain, rng, spec.crop, scene.point), [name]
+    return operate(name, scene.canvas, rng, spec.crop, _on_canvas(scene), native=True), [name]
+
+
+def _on_canvas(scene: Scene) -> Point | None:
+    """Return the point as shares of the canvas's sides."""
+    if scene.point is None:
+        return None
+    (across, down), (width, height) = scene.point, scene.canvas.size
+    x, y = scene.preprocess.origin(across * scene.size[0], down * scene.size[1], width, height)
+    return min(max(x / width, 0.0), 1.0), min(max(y / height, 0.0), 1.0)
 
 
 def _compose(scene: Scene, spec: Compose, rng: np.random.Generator) -> View:
     view: Array = np.asarray(scene.plain)
     names: list[str] = []
     for place, step in enumerate(spec.steps):
-        if place:
-            image = Image.fromarray(np.rint(np.clip(view, 0, 255)).astype(np.uint8))
-            scene = replace(scene, canvas=image, plain=image, point=None, stage=place)
-        view, drawn = _MAKERS[step.kind](scene, step, rng)
+        scene, native = replace(scene, stage=place), acts_on_native(step)
+        if isinstance(step, OperationsStep):
+            made, drawn = _operated(scene, step, rng)
+        else:
+            made, drawn = _MAKERS[step.kind](scene, step, rng)
+        view = scene.preprocess.levels(made) if native else made
         names += drawn
+        if place + 1 < len(spec.steps):
+            plain = _image(view)
+            canvas = _image(made) if native else plain
+            scene = replace(scene, canvas=canvas, plain=plain, point=None)
     return view, names
+
+
+def _image(levels: Array) -> Image.Image:
+    return Image.fromarray(np.rint(np.clip(levels, 0, 255)).astype(np.uint8))
 
 
 def _dtype(spec: Any) -> torch.dtype:  # noqa: ANN401 - a spec or a step
