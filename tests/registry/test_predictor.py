@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -127,6 +129,16 @@ def test_a_card_of_another_layout_is_refused(bundle):
     card.unlink()
     with pytest.raises(RegistryError, match="cannot be read"):
         load_predictor(folder)
+
+
+def test_a_card_from_before_fit_and_input_is_read(bundle, images):
+    folder = bundle()
+    expected = load_predictor(folder).predict(images)
+    card = json.loads((folder / "model.json").read_text())
+    assert [card["preprocess"].pop(name) for name in ("fit", "fill")] == ["shorter_side", 0]
+    assert card["model"].pop("input") is None
+    (folder / "model.json").write_text(json.dumps(card))
+    assert load_predictor(folder).predict(images).equals(expected)
 
 
 def test_weights_that_do_not_fit_are_refused(bundle, model):
