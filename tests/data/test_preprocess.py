@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms import v2 as tv
 
@@ -81,3 +81,90 @@ def test_what_was_not_seen_is_void_or_the_edge():
     assert classes.tolist() == [[255, 255, 1, 1, 1, 1, 255, 255]] * 4
     levels = preprocess.back(np.tile(np.arange(4.0), (4, 1)), 8, 4)
     assert levels[0].tolist() == [0, 0, 0, 1, 2, 3, 3, 3]
+
+
+OBLONG = [(32, 32), (24, 40), (40, 24)]
+
+
+def fitted(size, fit, resize=None, *, fill=0, interpolation="bilinear"):
+    return Preprocess(size, resize, interpolation, (0.5,) * 3, (0.5,) * 3, fit, fill)
+
+
+@pytest.mark.parametrize("size", OBLONG)
+@pytest.mark.parametrize(("width", "height"), SIZES)
+def test_an_oblong_crop_is_torchvisions(width, height, size):
+    image = noise(width, height)
+    reference = tv.Compose([tv.Resize(48, MODES["bilinear"]), tv.CenterCrop(size)])
+    result = fitted(size, "shorter_side", 48).geometry(image)
+    assert np.array_equal(np.asarray(result), np.asarray(reference(image)))
+
+
+@pytest.mark.parametrize("interpolation", MODES)
+@pytest.mark.parametrize("size", OBLONG)
+@pytest.mark.parametrize(("width", "height"), SIZES)
+def test_squeeze_is_torchvisions_resize_to_two_sides(width, height, size, interpolation):
+    image = noise(width, height)
+    reference = tv.Resize(size, MODES[interpolation])(image)
+    result = fitted(size, "squeeze", interpolation=interpolation).geometry(image)
+    assert result is not image
+    assert np.array_equal(np.asarray(result), np.asarray(reference))
+
+
+@pytest.mark.parametrize("size", OBLONG)
+@pytest.mark.parametrize(("width", "height"), [(31, 33), (97, 300), (301, 98), (3, 200), (24, 40)])
+def test_pad_keeps_the_ratio_and_fills_the_rest(width, height, size):
+    high, wide = size
+    image = noise(width, height)
+    result = np.asarray(fitted(size, "pad", fill=114).geometry(image)).astype(int)
+    scale = min(wide / width, high / height)
+    inner = [max(1, round(scale * side)) for side in (width, height)]
+    left, top = (wide - inner[0]) // 2, (high - inner[1]) // 2
+    expected = np.full((high, wide, 3), 114)
+    small = image.resize(inner, Image.Resampling.BILINEAR)
+    expected[top : top + inner[1], left : left + inner[0]] = np.asarray(small)
+    assert np.array_equal(result, expected)
+    pillows = ImageOps.pad(image, (wide, high), Image.Resampling.BILINEAR, (114,) * 3)
+    assert np.abs(result - np.asarray(pillows)).mean() < 6 or min(inner) < 3  # it rounds otherwise
+
+
+WAYS = [fitted((24, 40), "squeeze"), fitted(32, "squeeze"), fitted((24, 40), "pad", fill=0)]
+WAYS += [fitted(32, "pad"), fitted((24, 40), "shorter_side", 44)]
+
+
+@pytest.mark.parametrize("way", WAYS, ids=str)
+@pytest.mark.parametrize(("width", "height"), [(80, 40), (33, 71), (10, 14), (40, 24)])
+def test_every_fit_moves_masks_as_images_and_has_a_way_back(way, width, height):
+    """A mask of places is moved as the picture of places is, and brought back to the places."""
+    near = fitted(way.size, way.fit, way.resize, interpolation="nearest")
+    ys, xs = np.mgrid[:height, :width].astype(np.uint8)
+    picture = Image.fromarray(np.stack([xs, ys, np.full_like(xs, 9)], -1))
+    there = np.asarray(near.geometry(picture))
+    for plane, values in enumerate((xs, ys)):
+        mask = np.asarray(way.mask(Image.fromarray(values), fill=255))
+        padded = there[..., 2] == 0
+        assert mask.shape == (way.height, way.width)
+        assert np.array_equal(mask[~padded], there[..., plane][~padded])
+        assert (mask[padded] == 255).all()
+        back = way.back(there[..., plane].astype(int), width, height, outside=-1)
+        seen = back >= 0
+        assert back.shape == (height, width)
+        assert seen.all() == (way.fit != "shorter_side")
+        step = max(1.0, width / way.width, height / way.height, max(width, height) / way.side)
+        assert np.abs(back - values)[seen].max() <= step
+    for x, y in ((0.5, 0.5), (way.width / 2, way.height / 2), (way.width - 0.5, 3.5)):
+        across, down = way.origin(x, y, width, height)
+        if 0 <= across < width and 0 <= down < height:
+            pixel = there[int(y), int(x)]
+            step = max(1.0, width / way.width, height / way.height)
+            assert abs(pixel[0] + 0.5 - across) <= step
+            assert abs(pixel[1] + 0.5 - down) <= step
+
+
+@pytest.mark.parametrize("way", WAYS, ids=str)
+def test_levels_of_real_numbers_move_as_whole_ones(way):
+    image = np.asarray(noise(50, 47))
+    whole, real = way.levels(image), way.levels(image.astype(np.float32) / 2)
+    assert whole.dtype == np.uint8
+    assert real.dtype == np.float32
+    assert np.array_equal(whole, np.asarray(way.geometry(Image.fromarray(image))))
+    assert np.abs(real - whole / 2).max() <= 0.6  # the whole ones are rounded twice

@@ -10,6 +10,7 @@ from hardy.core.seeding import generator
 from hardy.data.view_spec import AugMix, Cut, Identity
 from hardy.data.views import crop_box, make_views
 from hardy.data.views.augmix import augmix
+from tests.data.square import square
 
 SIZE = 72
 SPECS = [Identity, Cut, AugMix]
@@ -27,7 +28,7 @@ def centre(image, size=SIZE):
 
 def views_of(spec, image=None, *, seed=0, sample="a", size=SIZE):
     image = image or photo()
-    return make_views(image, spec, size, seed, sample, centre(image, size))
+    return make_views(image, spec, square(size), seed, sample, centre(image, size))
 
 
 @pytest.mark.parametrize("kind", SPECS)

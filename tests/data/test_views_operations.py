@@ -15,6 +15,7 @@ from hardy.core.errors import SpecError
 from hardy.data.view_spec import GROUPS, AugMixStep, Compose, CutStep, Operations, OperationsStep
 from hardy.data.views import make_views
 from hardy.data.views.operations import OPERATIONS, operate
+from tests.data.square import square
 
 SIZE = 224
 STILL = {"horizontal_flip", "vertical_flip", "greyscale", "inverse", "box_blur", "fixed_affine"}
@@ -172,9 +173,9 @@ def test_crop_is_centred_and_clamped(where, point, corner):
 def test_crop_at_an_unknown_point_says_what_to_do():
     spec = Operations(names=("crop",), crop="gradcam", count=2)
     with pytest.raises(SpecError, match="this method computes none") as caught:
-        make_views(photo(), spec, SIZE, 0, "a", photo())
+        make_views(photo(), spec, square(SIZE), 0, "a", photo())
     assert "centre or random" in caught.value.hint
-    made = make_views(photo(), spec, SIZE, 0, "a", photo(), point=(0.1, 0.9))
+    made = make_views(photo(), spec, square(SIZE), 0, "a", photo(), point=(0.1, 0.9))
     assert made.names == [[], ["crop"]]
 
 
@@ -224,7 +225,7 @@ def test_sharpen_leaves_flat_pictures_brighter_by_its_lightness():
 
 def test_without_repetition_every_name_comes_once_a_round():
     spec = Operations(names=("memo_plus",), count=39)
-    made = make_views(photo(32), spec, 32, 0, "a", photo(32))
+    made = make_views(photo(32), spec, square(32), 0, "a", photo(32))
     first = [name for (name,) in made.names[1:20]]
     second = [name for (name,) in made.names[20:]]
     assert sorted(first) == sorted(second) == sorted(GROUPS["memo_plus"])
@@ -235,7 +236,7 @@ def test_weights_are_frequencies():
     spec = Operations(
         names=("flip", "inverse", "greyscale"), weights=(1, 0, 3), repeat=True, count=801
     )
-    made = make_views(photo(16), spec, 16, 0, "a", photo(16))
+    made = make_views(photo(16), spec, square(16), 0, "a", photo(16))
     counts = Counter(name for (name,) in made.names[1:])
     assert counts["inverse"] == 0
     assert chisquare([counts["flip"], counts["greyscale"]], [200, 600]).pvalue > 0.001
@@ -244,7 +245,7 @@ def test_weights_are_frequencies():
 def test_a_composition_is_one_step_after_the_other():
     flips = OperationsStep(names=("horizontal_flip",))
     spec = Compose(steps=(flips, OperationsStep(names=("inverse",))), count=3)
-    made = make_views(photo(48), spec, 48, 0, "a", photo(48))
+    made = make_views(photo(48), spec, square(48), 0, "a", photo(48))
     assert made.names == [[], *[["horizontal_flip", "inverse"]] * 2]
     plain = torch.from_numpy(np.array(photo(48))).permute(2, 0, 1)
     assert made.pixels.dtype == torch.uint8
@@ -253,10 +254,12 @@ def test_a_composition_is_one_step_after_the_other():
 
 def test_steps_of_a_composition_draw_apart():
     step = OperationsStep(names=("spatial",))
-    made = make_views(photo(32), Compose(steps=(step, step), count=9), 32, 0, "a", photo(32))
+    made = make_views(
+        photo(32), Compose(steps=(step, step), count=9), square(32), 0, "a", photo(32)
+    )
     assert any(first != second for first, second in made.names[1:])
     mixed = Compose(steps=(CutStep(), AugMixStep()), count=3)
-    assert make_views(photo(90), mixed, 72, 0, "a", photo(72)).pixels.dtype == torch.float32
+    assert make_views(photo(90), mixed, square(72), 0, "a", photo(72)).pixels.dtype == torch.float32
 
 
 @given(count=st.integers(1, 30), seed=st.integers(0, 3))
@@ -266,7 +269,12 @@ def test_views_of_operations_are_prefix_nested(count, seed):
     for repeat in (False, True):
         few, many = (
             make_views(
-                photo(16), Operations(names=names, repeat=repeat, count=n), 16, seed, "a", photo(16)
+                photo(16),
+                Operations(names=names, repeat=repeat, count=n),
+                square(16),
+                seed,
+                "a",
+                photo(16),
             )
             for n in (count, 30)
         )

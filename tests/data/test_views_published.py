@@ -39,7 +39,7 @@ def test_a_view_is_the_published_codes_within_a_level(variant, crop, size, sides
     preprocess = Preprocess(size, size, "bicubic", MEAN, STD)
     image = photo(*sides, seed)
     spec = AugMix(count=17, variant=variant)
-    made = make_views(image, spec, size, seed, "a", preprocess.geometry(image))
+    made = make_views(image, spec, preprocess, seed, "a", preprocess.geometry(image))
     for index in range(1, 17):
         rng = generator(seed, "a", "view", index)
         expected = published_view(image, rng, size, MEAN, STD, crop)

@@ -15,6 +15,7 @@ from hardy.data.view_spec import AugMix
 from hardy.data.views import make_views
 from hardy.data.views.augmix import FILL, NAMES, PARAMETERS, run
 from hardy.data.views.tensor import operate, tensor_augmix
+from tests.data.square import square
 from tests.data.test_views_published import photo
 
 SIZE = 224
@@ -43,7 +44,7 @@ def test_the_distance_of_each_operation(name):
 def test_views_are_near_the_exact_ones_and_named_alike(size, variant):
     image, plain = photo(300, 260), photo(size, size, 1)
     exact, near = (
-        make_views(image, AugMix(count=33, variant=variant, backend=b), size, 3, "a", plain)
+        make_views(image, AugMix(count=33, variant=variant, backend=b), square(size), 3, "a", plain)
         for b in ("pil", "tensor")
     )
     assert exact.names == near.names
@@ -56,7 +57,7 @@ def test_views_are_near_the_exact_ones_and_named_alike(size, variant):
 def test_one_view_is_the_plain_image():
     image = photo(90, 80)
     plain = image.crop((0, 0, 72, 72))
-    made = make_views(image, AugMix(count=1, backend="tensor"), 72, 0, "a", plain)
+    made = make_views(image, AugMix(count=1, backend="tensor"), square(72), 0, "a", plain)
     assert torch.equal(made.pixels[0], as_tensor(plain))
     assert made.names == [[]]
 

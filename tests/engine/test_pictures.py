@@ -1,5 +1,7 @@
 """The pictures of MEMO_PLUS: masks, and Grad-CAM before, after MEMO and after MEMO_PLUS."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -89,3 +91,15 @@ def test_the_canvas_reaches_the_method(experiment):
     assert points.max() >= 16
     assert (points < (40, 30)).all()
     assert (frame["masks"] >= 1).all()
+
+
+@pytest.mark.parametrize("shown", ["box", "crop"])
+def test_an_oblong_input_goes_the_whole_way(experiment, shown):
+    policy = experiment.method.policy.model_copy(update={"show": shown})
+    method = experiment.method.model_copy(update={"policy": policy})
+    setup = make_setup(experiment.model_copy(update={"method": method}))
+    setup.model.preprocess = replace(setup.model.preprocess, size=(12, 20), fit="pad", resize=None)
+    assert (records(setup)["masks"] >= 1).all()
+    pictures = dict(draw(setup, records(setup)))
+    assert sum(path.startswith("gradcam/") for path in pictures) == 2
+    assert sum(path.startswith("masks/") for path in pictures) == 2

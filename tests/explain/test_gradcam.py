@@ -204,3 +204,18 @@ def test_tokens_keep_their_places() -> None:
         model(dark), model(lit)
     moved = (maps(seen[1]) - maps(seen[0])).abs().sum(dim=1)[0] > 1e-6
     assert moved.nonzero().tolist() == [[1, 3]]
+
+
+@pytest.mark.parametrize("sides", [(32, 64), (96, 32)])
+def test_an_oblong_input_has_an_oblong_map(sides: tuple[int, int]) -> None:
+    oblong = torch.randn(1, 3, *sides, generator=torch.Generator().manual_seed(1))
+    assert heat_map(wrapped(convnet()), oblong, 3).shape == sides
+    vit = timm.create_model("test_vit", img_size=sides)
+    assert heat_map(wrapped(vit), oblong, 3).shape == sides
+
+
+def test_maps_that_are_told_by_equal_sides_need_them() -> None:
+    network = convnet()
+    network.output_fmt = "NHWC"  # type: ignore[assignment]
+    with pytest.raises(MethodError, match="equal sides"):
+        heat_map(wrapped(network), torch.zeros(1, 3, 32, 64), 3)

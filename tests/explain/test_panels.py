@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hardy.explain.drawing import ACCENT, GAP, RIGHT, WRONG, fit, font, wrap
+from hardy.explain.drawing import ACCENT, GAP, GROUND, RIGHT, WRONG, fit, font, tile, wrap
 from hardy.explain.panels import Heat, gradcam_panel, overlay, view_grid
 
 S = 32
@@ -101,3 +101,17 @@ def test_wrap_breaks_at_blanks_and_cuts_the_rest() -> None:
     assert all(face.getlength(line) <= 110 for line in lines)
     assert wrap("one", face, 110, 2) == ["one"]
     assert wrap("", face, 110, 2) == []
+
+
+def test_an_oblong_sample_keeps_its_ratio_on_a_ground() -> None:
+    black, cam = np.zeros((S // 2, S, 3), np.uint8), np.zeros((S // 2, S), np.float32)
+    cam[:, S // 2 :] = 1
+    for picture in (tile(black, 64), overlay(black, cam, 64)):
+        pixels = np.asarray(picture)
+        assert pixels.shape == (64, 64, 3)
+        ground = (pixels == GROUND).all(-1)
+        assert ground[:16].all()
+        assert ground[48:].all()
+        assert not ground[16:48].any()
+    left, right = np.asarray(overlay(black, cam, 64))[16:48].reshape(32, 2, 32, 3).mean((0, 2, 3))
+    assert right > left + 20

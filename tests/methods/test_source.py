@@ -1,4 +1,4 @@
-from hardy.methods.build import views_of
+from hardy.methods.base_spec import views_of
 from hardy.methods.source.spec import SourceSpec
 from tests.contracts.method import MethodContract, build_method
 

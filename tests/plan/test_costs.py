@@ -7,7 +7,7 @@ from hardy.core.errors import MethodError
 from hardy.plan.costs import order, price
 from hardy.plan.measured import ModelCost, measured_as, recall, remember, work_label
 from hardy.spec import Unit
-from tests.plan.helpers import Asked, Shelf, experiment, finished, resolved
+from tests.plan.helpers import PLAIN, Asked, Shelf, experiment, finished, resolved
 
 MODEL = ModelCost("here", 224, 100, 200, 0.01, 0.02, 1_000_000, 1_000)
 # Four views and one step: before, four views, after; four views backward.
@@ -60,6 +60,7 @@ def test_finished_runs_like_it_say_the_time():
         {"method": {"kind": "memo", "views": {"kind": "cut", "count": 5}}},
         {"method": {"kind": "memo", "views": {"kind": "cut", "count": 4}, "steps": 2}},
         {"model": {"kind": "timm", "name": "resnet18"}},
+        {"model": {**PLAIN["model"], "input": {"size": 96, "fit": "squeeze"}}},
         {"precision": "bf16-mixed"},
     ],
 )
@@ -125,6 +126,10 @@ def test_measurements_are_kept():
     assert recall(experiment()) == MODEL
     assert recall(experiment(seed=4, name="other")) == MODEL
     assert recall(experiment(precision="bf16-mixed")) is None
+    small = {**PLAIN["model"], "input": {"size": [96, 128], "fit": "squeeze"}}
+    assert recall(experiment(model=small)) is None
+    wide = {**PLAIN["model"], "input": {"fit": "squeeze", "mean": [0.5] * 3}}
+    assert recall(experiment(model=wide)) == MODEL
 
 
 def test_a_damaged_measurement_is_made_again(isolated_home):

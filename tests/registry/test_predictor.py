@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -129,6 +131,16 @@ def test_a_card_of_another_layout_is_refused(bundle):
         load_predictor(folder)
 
 
+def test_a_card_from_before_fit_and_input_is_read(bundle, images):
+    folder = bundle()
+    expected = load_predictor(folder).predict(images)
+    card = json.loads((folder / "model.json").read_text())
+    assert [card["preprocess"].pop(name) for name in ("fit", "fill")] == ["shorter_side", 0]
+    assert card["model"].pop("input") is None
+    (folder / "model.json").write_text(json.dumps(card))
+    assert load_predictor(folder).predict(images).equals(expected)
+
+
 def test_weights_that_do_not_fit_are_refused(bundle, model):
     folder = bundle(model=MODEL.model_copy(update={"name": "test_resnet.r160_in1k"}))
     with pytest.raises(WeightsError, match="does not fit"):
@@ -146,6 +158,16 @@ def test_adapting_crops_at_the_grad_cam_point_where_the_views_say_so(bundle, ima
         return table["confidence"][0]
 
     assert confidence("gradcam") == confidence("gradcam") != confidence("centre")
+
+
+def test_adapting_acts_on_the_native_image_where_the_views_say_so(bundle, images):
+    def confidence(act_on):
+        views = Operations(names=("translation",), act_on=act_on, count=2)
+        method = METHOD.model_copy(update={"views": views})
+        table = load_predictor(bundle(method=method)).predict(images[1:2], adapt=True)
+        return table["confidence"][0]
+
+    assert confidence("native") == confidence("native") != confidence("input")
 
 
 def test_an_answer_that_is_a_map_goes_back_to_the_images_size(bundle, images):

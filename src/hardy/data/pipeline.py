@@ -34,7 +34,7 @@ class ViewSet:
     Attributes:
         preprocess: Geometry of that network's input.
         views: Augmentation that makes them.
-        point: Finds what matters most in the unchanged image (S, S), (x, y) as shares of its
+        point: Finds what matters most in the unchanged image (W, H), (x, y) as shares of its
             sides, for views that are cut there; several threads may call it at once.
     """
 
@@ -52,7 +52,7 @@ class Prepared:
         id: Its name in the manifest.
         targets: Its truth, of one sample (1, ...): its class and caption where the dataset has
             any, and what was asked for beside them.
-        pixels: Views (V, 3, S, S) in [0, 255], uint8 or float32; view 0 is the unchanged image.
+        pixels: Views (V, 3, H, W) in [0, 255], uint8 or float32; view 0 is the unchanged image.
         names: For each view, the operations it went through; none for view 0.
         ms: Time that decoding, shift and views took, in milliseconds.
         canvas: The image that views are cut from, (h, w, 3) of uint8, where it was asked for and
@@ -184,7 +184,7 @@ class SamplePipeline:
         views = make_views(
             canvas,
             asked.views,
-            asked.preprocess.size,
+            asked.preprocess,
             self.seed,
             sample.id,
             plain,
@@ -216,8 +216,8 @@ class SamplePipeline:
         from hardy.data.shifts.plain import sigma_in_levels
 
         rng = generator(self.seed, sample.id, "shift", late.label)
-        size = preprocess.size
-        noise = torch.from_numpy(rng.standard_normal((3, size, size), np.float32))
+        shape = 3, preprocess.height, preprocess.width
+        noise = torch.from_numpy(rng.standard_normal(shape, np.float32))
         sigma = torch.from_numpy(sigma_in_levels(late.sigma, preprocess.std))
         return pixels.float() + noise * sigma.view(3, 1, 1)
 

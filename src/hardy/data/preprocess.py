@@ -1,6 +1,6 @@
-"""From a decoded image to a network's input, as the weights' own record says."""
+"""From a decoded image to a network's input."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from PIL import Image
@@ -18,63 +18,107 @@ _FILTERS = {
 
 @dataclass(frozen=True)
 class Preprocess:
-    """Resize, centre crop and normalisation of a set of weights.
+    """How an image becomes a network's input: geometry and normalisation.
 
     Attributes:
-        size: Side of the square input, in pixels.
-        resize: Length of the shorter side before the crop, in pixels.
+        size: Side of the square input, or (height, width), in pixels.
+        resize: Length of the shorter side before the crop, in pixels; None unless `fit` crops.
         interpolation: Filter of the resize.
         mean: Channel means, in [0, 1].
         std: Channel standard deviations, in [0, 1].
+        fit: `shorter_side` is resized and the centre cropped; `squeeze` resizes both sides to the
+            size, whatever the image's ratio; `pad` resizes until the whole image is in the size,
+            and pads the rest.
+        fill: Level of the padding, in [0, 255].
     """
 
-    size: int
-    resize: int
+    size: int | tuple[int, int]
+    resize: int | None
     interpolation: Literal["nearest", "bilinear", "bicubic"]
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
+    fit: Literal["shorter_side", "squeeze", "pad"] = "shorter_side"
+    fill: int = 0
+
+    @property
+    def height(self) -> int:
+        """Height of the input, in pixels."""
+        return self.size if isinstance(self.size, int) else self.size[0]
+
+    @property
+    def width(self) -> int:
+        """Width of the input, in pixels."""
+        return self.size if isinstance(self.size, int) else self.size[1]
+
+    @property
+    def side(self) -> int:
+        """Longer side of the input, in pixels."""
+        return max(self.height, self.width)
 
     def geometry(self, image: Image.Image) -> Image.Image:
-        """Resize the shorter side and crop the centre: torchvision's Resize and CenterCrop.
+        """Bring an image to the input's size; by default torchvision's Resize and CenterCrop.
 
-        The crop is padded with black where the resized image is smaller than it.
+        What the resized image does not cover has the level `fill`.
+
+        Args:
+            image: RGB, or of one channel of real numbers (mode F).
 
         Returns:
-            RGB image of (size, size) pixels, never the image that was given.
+            An image of (width, height) pixels, never the one that was given.
         """
         resized = image.resize(self._resized(*image.size), _FILTERS[self.interpolation])
-        return resized.crop(self._box(resized))
+        return self._placed(resized, self.fill)
 
     def mask(self, mask: Image.Image, *, fill: int) -> Image.Image:
         """Move a mask (mode L) as `geometry` moves its image, each pixel from its nearest.
 
         Args:
             mask: Of the image's size.
-            fill: Stands where the crop is padded.
+            fill: Stands where the image is padded.
 
         Returns:
-            A mask of (size, size) pixels.
+            A mask of (width, height) pixels.
         """
-        resized = mask.resize(self._resized(*mask.size), Image.Resampling.NEAREST)
-        left, top, _, _ = self._box(resized)
-        moved = Image.new("L", (self.size, self.size), fill)
-        moved.paste(resized, (-left, -top))
-        return moved
+        return self._placed(mask.resize(self._resized(*mask.size), Image.Resampling.NEAREST), fill)
 
-    def _box(self, resized: Image.Image) -> tuple[int, int, int, int]:
-        """Return the crop's left, upper, right and lower side in the resized image."""
-        left, top = (_crop_start(length, self.size) for length in resized.size)
-        return left, top, left + self.size, top + self.size
+    def levels(self, levels: "np.ndarray") -> "np.ndarray":
+        """Bring levels (h, w, 3), uint8 or real numbers, to the input's size as `geometry` does."""
+        import numpy as np
+
+        if levels.dtype == np.uint8:
+            return np.asarray(self.geometry(Image.fromarray(levels)))
+        planes = [
+            Image.fromarray(np.ascontiguousarray(levels[..., c], np.float32)) for c in range(3)
+        ]
+        return np.stack([np.asarray(self.geometry(plane)) for plane in planes], axis=-1)
+
+    def _placed(self, resized: Image.Image, fill: int) -> Image.Image:
+        """Cut the centre out of a resized image, or pad about it."""
+        left, top = self._corner(resized.size)
+        colour = (fill,) * 3 if resized.mode == "RGB" else fill
+        placed = Image.new(resized.mode, (self.width, self.height), colour)
+        placed.paste(resized, (-left, -top))
+        return placed
+
+    def _corner(self, resized: tuple[int, int]) -> tuple[int, int]:
+        """Return where the input's left and upper side lie in the resized image."""
+        return _crop_start(resized[0], self.width), _crop_start(resized[1], self.height)
 
     def same_geometry(self, other: "Preprocess") -> bool:
         """Whether `geometry` gives the same pixels for both; the normalisation plays no part."""
-        own = (self.size, self.resize, self.interpolation)
-        return own == (other.size, other.resize, other.interpolation)
+        return replace(other, mean=self.mean, std=self.std) == self
+
+    def __str__(self) -> str:
+        """Say in words where the pixels come from."""
+        size = f"{self.height} x {self.width}"
+        if self.fit == "shorter_side":
+            return f"shorter side to {self.resize}, centre crop of {size}"
+        return f"{self.fit} to {size}"
 
     def origin(self, x: float, y: float, width: int, height: int) -> tuple[float, float]:
         """Return where a place in the network's input lies in the image that it came from.
 
-        The inverse of `geometry`; places in the padding of a small image lie outside the image.
+        The inverse of `geometry`; places in the padding lie outside the image.
 
         Args:
             x: Distance from the input's left edge, in pixels; a pixel's centre is at a half.
@@ -83,7 +127,7 @@ class Preprocess:
             height: Height of the image.
         """
         resized = self._resized(width, height)
-        left, top = (_crop_start(length, self.size) for length in resized)
+        left, top = self._corner(resized)
         return (x + left) * width / resized[0], (y + top) * height / resized[1]
 
     def back(
@@ -107,24 +151,38 @@ class Preprocess:
         import numpy as np
 
         resized = self._resized(width, height)
+        sides = self.width, self.height
         places = [
-            np.floor((np.arange(length) + 0.5) * new / length - _crop_start(new, self.size))
-            for length, new in zip((width, height), resized, strict=True)
+            np.floor((np.arange(length) + 0.5) * new / length - start)
+            for length, new, start in zip(
+                (width, height), resized, self._corner(resized), strict=True
+            )
         ]
-        columns, rows = (place.astype(int).clip(0, self.size - 1) for place in places)
+        columns, rows = (
+            place.astype(int).clip(0, side - 1) for place, side in zip(places, sides, strict=True)
+        )
         down, across = plane.shape
         found: np.ndarray = plane[
-            rows[:, None] * down // self.size, columns[None, :] * across // self.size
+            rows[:, None] * down // self.height, columns[None, :] * across // self.width
         ]
         if np.issubdtype(plane.dtype, np.integer):
-            seen_x, seen_y = ((place >= 0) & (place < self.size) for place in places)
+            seen_x, seen_y = (
+                (place >= 0) & (place < side) for place, side in zip(places, sides, strict=True)
+            )
             found[~(seen_y[:, None] & seen_x[None, :])] = outside
         return found
 
     def _resized(self, width: int, height: int) -> tuple[int, int]:
+        """Return the size (width, height) that an image is resized to, before crop or padding."""
+        if self.fit == "squeeze":
+            return self.width, self.height
+        if self.fit == "pad":
+            scale = min(self.width / width, self.height / height)
+            return max(1, round(width * scale)), max(1, round(height * scale))
+        shorter = self.resize or self.side
         # The longer side is cut down to a whole number, not rounded: so do published protocols.
-        longer = int(self.resize * max(width, height) / min(width, height))
-        return (self.resize, longer) if width <= height else (longer, self.resize)
+        longer = int(shorter * max(width, height) / min(width, height))
+        return (shorter, longer) if width <= height else (longer, shorter)
 
     def normalise(self, pixels: "torch.Tensor") -> "torch.Tensor":
         """Map pixels (B, 3, H, W) in [0, 255], any dtype, to normalised float32, same device."""

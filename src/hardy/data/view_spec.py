@@ -1,6 +1,6 @@
 """What a spec may say about views: which augmentation makes them and how many there are."""
 
-from typing import Annotated, Literal, Self, TypeVar, get_args
+from typing import Annotated, Any, Literal, Self, TypeVar, get_args
 
 from pydantic import Field, model_validator
 
@@ -76,6 +76,16 @@ class _Counted(Spec):
         return False
 
     @property
+    def on_native(self) -> bool:
+        """Whether views are made of the image as it was read, with lengths in its pixels."""
+        return False
+
+    @property
+    def needs_square(self) -> bool:
+        """Whether views are made for inputs of equal sides alone."""
+        return False
+
+    @property
     def rows(self) -> int:
         """Images that are made per sample: the views, and the original where it is not one."""
         return self.count + (not self.include_original)
@@ -139,6 +149,11 @@ class AugMix(AugMixStep, _Counted):
             raise ValueError(message)
         return self
 
+    @property
+    def needs_square(self) -> bool:
+        """Whether views are made for inputs of equal sides alone."""
+        return self.backend == "tensor"
+
 
 class OperationsStep(Spec):
     """One operation a view, drawn from a list of names."""
@@ -170,6 +185,19 @@ class OperationsStep(Spec):
             "finds most important, at the centre, or anywhere."
         ),
     ] = "centre"
+    act_on: Annotated[
+        Literal["input", "native"],
+        Field(
+            description="What is operated on. `input`: the network's input, lengths being 224ths "
+            "of its shorter side. `native`: the image as it was read, lengths being its own "
+            "pixels; the result then comes to the input's size as the image does."
+        ),
+    ] = "input"
+
+    def identity(self) -> dict[str, Any]:
+        """Return values and versions; acting on the input is older than the choice."""
+        found = super().identity()
+        return {k: v for k, v in found.items() if (k, v) != ("act_on", "input")}
 
     @model_validator(mode="after")
     def _weights_fit(self) -> Self:
@@ -196,6 +224,11 @@ class OperationsStep(Spec):
     def at_point(self) -> bool:
         """Whether views are cut where Grad-CAM of the unchanged image is highest."""
         return self.crop == "gradcam" and "crop" in self.expanded
+
+    @property
+    def on_native(self) -> bool:
+        """Whether views are made of the image as it was read."""
+        return self.act_on == "native"
 
 
 class Operations(OperationsStep, _Counted):
@@ -224,10 +257,28 @@ class Compose(_Counted):
             raise ValueError(message)
         return self
 
+    @model_validator(mode="after")
+    def _native_comes_first(self) -> Self:
+        native = [acts_on_native(step) for step in self.steps]
+        if native != sorted(native, reverse=True):
+            message = "those of steps that act_on native come first: another's result is not native"
+            raise ValueError(message)
+        return self
+
+    @property
+    def on_native(self) -> bool:
+        """Whether views are made of the image as it was read."""
+        return acts_on_native(self.steps[0])
+
     @property
     def at_point(self) -> bool:
         """Whether views are cut where Grad-CAM of the unchanged image is highest."""
         return _at_point(self.steps[0])
+
+
+def acts_on_native(step: Step) -> bool:
+    """Whether a step changes the image as it was read."""
+    return isinstance(step, OperationsStep) and step.on_native
 
 
 def _at_point(step: Step) -> bool:

@@ -84,7 +84,7 @@ def _jobs(
     setup: Setup, fitted: Path | None, places: Sequence[int]
 ) -> tuple[list[Job[None]], Executor]:
     """Return who answers for which samples: this process, or one a core where that is faster."""
-    size, device = setup.model.preprocess.size, setup.fabric.device.type
+    size, device = setup.model.preprocess.side, setup.fabric.device.type
     cores = spread(setup.experiment, size, device)
     count = cores.processes
     if count == 1 or len(places) <= count:

@@ -36,10 +36,10 @@ def probe(experiment: Experiment) -> dict[str, Any]:
     network, preprocess = build_network(experiment.model, texts=_TEXTS, download=False)
     ready(Model(network, preprocess), fabric.device)
     network.to(memory_format=torch.channels_last)  # as `set_up` lays it out
-    size = preprocess.size
+    shape = 3, preprocess.height, preprocess.width
 
     def images(count: int) -> Tensor:
-        return torch.zeros(count, 3, size, size, device=fabric.device)
+        return torch.zeros(count, *shape, device=fabric.device)
 
     def backward(count: int) -> None:
         with fabric.autocast():
@@ -56,7 +56,7 @@ def probe(experiment: Experiment) -> dict[str, Any]:
     one_way = _seconds(partial(forward, _LARGE), fabric.device) / _LARGE
     both_ways = _seconds(partial(backward, _LARGE), fabric.device) / _LARGE
     return {
-        "size": size,
+        "size": preprocess.side,
         "forward_flops": flops[0],
         "backward_flops": flops[1] - flops[0],
         "forward_seconds": one_way,

@@ -46,7 +46,7 @@ def spread(experiment: Experiment, size: int, device: str) -> Cores:
 
     Args:
         experiment: What it states wins.
-        size: Side of the network's input, in pixels.
+        size: Longer side of the network's input, in pixels.
         device: Type of the device, such as `cpu`.
     """
     cores = os.cpu_count() or 1

@@ -110,7 +110,7 @@ class _Work:
 
     @property
     def _workers(self) -> int:
-        size, device = self._setup.model.preprocess.size, self.device.type
+        size, device = self._setup.model.preprocess.side, self.device.type
         return spread(self._setup.experiment, size, device).workers
 
     def data(self, role: Role) -> Dataset:

@@ -14,8 +14,8 @@ from hardy.data.view_spec import ViewSpec
 from hardy.engine.device import make_fabric, spread, use_threads
 from hardy.explain.point import SourcePoint
 from hardy.methods.base import Method, Subject
-from hardy.methods.base_spec import Role
-from hardy.methods.build import build_method, views_of
+from hardy.methods.base_spec import Role, views_of
+from hardy.methods.build import build_method
 from hardy.models.build import build_model, ready
 from hardy.models.model import Model
 from hardy.models.spec import ModelSpec
@@ -112,7 +112,7 @@ def set_up(
     for model in models:
         model.to(memory_format=torch.channels_last)  # convolutions' faster layout
     # Operations round by the number of threads, so the texts are read by as many as all else.
-    if use_threads(spread(experiment, models[0].preprocess.size, fabric.device.type)):
+    if use_threads(spread(experiment, models[0].preprocess.side, fabric.device.type)):
         for model in models:
             ready(model, fabric.device)
     method = build_method(experiment.method, models, task)
@@ -164,7 +164,7 @@ def model_on(
 
 
 def _check_outputs(spec: ModelSpec, model: Model, task: Task, dataset: Dataset) -> None:
-    outputs, kept = model.outputs(), model.model_indices
+    outputs, kept = _outputs(spec, model), model.model_indices
     needed = max(kept) + 1 if kept else task.outputs
     fits = outputs >= needed if kept else outputs == needed
     if not fits:
@@ -175,3 +175,20 @@ def _check_outputs(spec: ModelSpec, model: Model, task: Task, dataset: Dataset) 
         if task.target == "label":
             hint += " Or name an ImageNet model's classes by folders of WordNet ids; or use CLIP."
         raise SpecError(message, hint=hint)
+
+
+def _outputs(spec: ModelSpec, model: Model) -> int:
+    """Count a network's outputs, on an image of its input's size.
+
+    Raises:
+        SpecError: If it does not take the size that the spec states.
+    """
+    try:
+        return model.outputs()
+    except (AssertionError, RuntimeError, ValueError) as error:
+        if spec.input is None or spec.input.size is None:
+            raise
+        reason = (str(error).strip().splitlines() or [repr(error)])[0]
+        message = f"model.input.size: {spec.name} does not take {spec.input.size}: {reason}"
+        hint = "Transformers have position embeddings for one size: state that, or leave size out."
+        raise SpecError(message, hint=hint) from error

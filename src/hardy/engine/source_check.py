@@ -82,8 +82,8 @@ def _outside(setup: Setup, expected: SourceAccuracy, found: float, count: int) -
     outputs = f"texts such as {texts[0]!r}" if texts else outputs
     hint = (
         "Likely causes: the normalisation "
-        f"(mean {preprocess.mean}, std {preprocess.std}), the size (resize {preprocess.resize}, "
-        f"crop {preprocess.size}), the class map ({outputs}), or other weights "
+        f"(mean {preprocess.mean}, std {preprocess.std}), the size ({preprocess}), "
+        f"the class map ({outputs}), or other weights "
         f"({spec.model.weights}). Check with: hardy data preview {spec.data.dataset}"
     )
     return DataError(message, hint=hint)

@@ -12,6 +12,7 @@ WHITE, INK, GREY = (255, 255, 255), (33, 37, 41), (108, 117, 125)
 # colour-blind, and never the only sign (a tick or a cross stands beside them).
 RIGHT, WRONG = (0, 121, 88), (190, 72, 0)
 ACCENT = (0, 114, 178)
+GROUND = (236, 238, 240)
 GAP = 16
 
 
@@ -52,7 +53,24 @@ def canvas(width: int, height: int) -> tuple[Image.Image, ImageDraw.ImageDraw]:
 
 
 def tile(pixels: np.ndarray, side: int) -> Image.Image:
-    """Scale an image (S, S, 3) of uint8 to (side, side); small ones keep their square pixels."""
-    small = pixels.shape[0] * 4 <= side
+    """Scale an image (H, W, 3) of uint8 into a square; small ones keep their square pixels."""
+    small = max(pixels.shape[:2]) * 4 <= side
     filter_ = Image.Resampling.NEAREST if small else Image.Resampling.LANCZOS
-    return Image.fromarray(pixels).resize((side, side), filter_)
+    scaled = Image.fromarray(pixels).resize(within(pixels, side), filter_)
+    return framed(scaled, side)
+
+
+def within(pixels: np.ndarray, side: int) -> tuple[int, int]:
+    """Return the largest width and height of an image's shape that a square has room for."""
+    height, width = pixels.shape[:2]
+    longest = max(height, width)
+    return max(1, round(side * width / longest)), max(1, round(side * height / longest))
+
+
+def framed(picture: Image.Image, side: int) -> Image.Image:
+    """Lay a picture in the middle of a square; one that fills it stays as it is."""
+    if picture.size == (side, side):
+        return picture
+    square = Image.new("RGB", (side, side), GROUND)
+    square.paste(picture, ((side - picture.width) // 2, (side - picture.height) // 2))
+    return square

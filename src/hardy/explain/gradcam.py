@@ -98,7 +98,7 @@ def target_layer(model: Model, image: Tensor, target: int = 0) -> Layer:
     found: Layer | None = None
     for call in calls:
         if len(call.shape) == 4:
-            channels_last = _channels_last(model.network, call.shape)
+            channels_last = _channels_last(model.network, call.shape, image)
             grid = call.shape[1:3] if channels_last else call.shape[2:4]
             found = Layer(call.name, call.module, _from_nhwc if channels_last else _copied)
         elif grid is not None and call.shape[1] >= grid[0] * grid[1]:
@@ -138,10 +138,13 @@ def _has_positions(call: _Call) -> bool:
     return len(call.shape) == 3 and is_token_layer and call.shape[0] == 1
 
 
-def _channels_last(network: nn.Module, shape: tuple[int, ...]) -> bool:
+def _channels_last(network: nn.Module, shape: tuple[int, ...], image: Tensor) -> bool:
     # timm says so of itself; a (B, C, h, w) map of such a network (its patch embedding before
     # the permutation) is told by its square positions.
     stated = getattr(network, "output_fmt", "NCHW") == "NHWC"
+    if stated and image.shape[2] != image.shape[3]:
+        message = f"Grad-CAM of a {type(network).__name__} needs an input of equal sides"
+        raise MethodError(message, hint="Set `explain: {gradcam: null}`, or model.input.size.")
     return stated and shape[1] == shape[2]
 
 

@@ -6,7 +6,7 @@ import math
 import numpy as np
 from PIL import Image, ImageDraw
 
-from hardy.explain.drawing import GAP, INK, WHITE, canvas, fit, font, tile
+from hardy.explain.drawing import GAP, INK, WHITE, canvas, fit, font, framed, tile, within
 
 _SIDE, _COLUMNS = 288, 4
 _TOP, _LINE = 48, 30
@@ -55,16 +55,13 @@ def outlined(
     image: np.ndarray, masks: np.ndarray, point: tuple[int, int] | None, side: int
 ) -> Image.Image:
     """Fit an image (h, w, 3) into a square of `side`, with outlines of masks (K, h, w)."""
-    height, width = image.shape[:2]
-    scale = side / max(height, width)
-    size = max(1, round(width * scale)), max(1, round(height * scale))
+    scale, size = side / max(image.shape[:2]), within(image, side)
     pixels = np.array(Image.fromarray(image).resize(size, Image.Resampling.LANCZOS))
     for number, mask in enumerate(masks):
         small = np.asarray(Image.fromarray(mask).resize(size, Image.Resampling.NEAREST), bool)
         pixels[_edge(small)] = _colour(number)
-    square = Image.new("RGB", (side, side), (236, 238, 240))
+    square = framed(Image.fromarray(pixels), side)
     corner = (side - size[0]) // 2, (side - size[1]) // 2
-    square.paste(Image.fromarray(pixels), corner)
     if point is not None:
         centre = [corner[axis] + (point[axis] + 0.5) * scale for axis in (0, 1)]
         _cross(ImageDraw.Draw(square), *centre)

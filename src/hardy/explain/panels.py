@@ -19,7 +19,9 @@ from hardy.explain.drawing import (
     canvas,
     fit,
     font,
+    framed,
     tile,
+    within,
     wrap,
 )
 
@@ -34,7 +36,7 @@ class Heat:
     """One model's answer for a sample and where its evidence lies.
 
     Attributes:
-        map: Grad-CAM of the predicted class (S, S), in [0, 1].
+        map: Grad-CAM of the predicted class (H, W), in [0, 1].
         name: Name of the predicted class.
         confidence: Its probability, in [0, 1].
         correct: Whether it is the sample's class; names alone do not tell (ImageNet has two
@@ -48,15 +50,17 @@ class Heat:
 
 
 def overlay(pixels: np.ndarray, heat: np.ndarray, side: int) -> Image.Image:
-    """Lay a heat map (h, w) in [0, 1] over an image (S, S, 3) of uint8, scaled to (side, side)."""
+    """Lay a heat map (h, w) in [0, 1] over an image (H, W, 3) of uint8, scaled into a square."""
+    size = within(pixels, side)
     # Grey below, so that every colour comes from the map.
     grey = np.asarray(tile(pixels, side).convert("L"), np.float32)[..., None] / 255
-    large = Image.fromarray(heat.astype(np.float32)).resize((side, side), Image.Resampling.BILINEAR)
+    large = Image.fromarray(heat.astype(np.float32)).resize(size, Image.Resampling.BILINEAR)
     strength = np.clip(np.asarray(large), 0, 1)
     colour = mpl.colormaps[_COLOURS](strength)[..., :3]
     share = 0.35 + 0.3 * strength[..., None]
-    mixed = (1 - share) * grey + share * colour
-    return Image.fromarray((255 * mixed).round().astype(np.uint8))
+    left, top = (side - size[0]) // 2, (side - size[1]) // 2
+    mixed = (1 - share) * grey[top : top + size[1], left : left + size[0]] + share * colour
+    return framed(Image.fromarray((255 * mixed).round().astype(np.uint8)), side)
 
 
 def gradcam_panel(
@@ -65,7 +69,7 @@ def gradcam_panel(
     """Draw a sample, and its Grad-CAM before and after adaptations, side by side.
 
     Args:
-        image: What the network saw, not normalised: (S, S, 3) of uint8.
+        image: What the network saw, not normalised: (H, W, 3) of uint8.
         heats: The answers of the source model and of adapted ones, in order, by their captions.
         truth: Name of the sample's class.
         title: Headline, such as the sample's id and the shift.
@@ -114,7 +118,7 @@ def view_grid(views: np.ndarray, names: Sequence[str], selected: AbstractSet[int
     """Draw the views of one sample with the operations that made them; selected ones are framed.
 
     Args:
-        views: (V, S, S, 3) of uint8; view 0 is the unchanged image.
+        views: (V, H, W, 3) of uint8; view 0 is the unchanged image.
         names: The operations drawn for each view, V of them; the first is not shown.
         selected: Indices of the views that entered the loss.
 

@@ -2,10 +2,11 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal, Self
+from typing import ClassVar, Literal, Self, cast
 
 from hardy.core.spec import Spec
 from hardy.data.held_out_spec import HeldOut
+from hardy.data.view_spec import ViewSpec
 from hardy.models.spec import ModelSpec
 
 Role = Literal["fit", "validate", "answer"]
@@ -85,3 +86,8 @@ class MethodBase(Spec):
     def shortest(self) -> Self:
         """Return the same cut down to where it still goes the whole way, for a smoke test."""
         return self
+
+
+def views_of(spec: MethodBase) -> ViewSpec | None:
+    """Return the views that a method asks for; None means the unchanged image alone."""
+    return cast("ViewSpec | None", getattr(spec, "views", None))

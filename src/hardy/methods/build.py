@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import cast
 
-from hardy.data.view_spec import ViewSpec
 from hardy.methods.base import Method
 from hardy.methods.base_spec import MethodBase
 from hardy.models.model import Model
@@ -24,8 +23,3 @@ def build_method(spec: MethodBase, models: Sequence[Model], task: Task) -> Metho
     """
     folder = type(spec).__module__.rpartition(".")[0]
     return cast("Method", import_module(f"{folder}.method").build(spec, models, task))
-
-
-def views_of(spec: MethodBase) -> ViewSpec | None:
-    """Return the views that a method asks for; None means the unchanged image alone."""
-    return cast("ViewSpec | None", getattr(spec, "views", None))

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from hardy.core.errors import WeightsError
 from hardy.core.seeding import derive
 from hardy.data.preprocess import Preprocess
+from hardy.models.input_spec import InputSpec
 from hardy.models.model import Model
 from hardy.models.reference import Library
 from hardy.models.spec import HardyModel, ModelSpec, OpenClipModel, TimmModel, TorchvisionModel
@@ -98,14 +99,24 @@ def build_network(
     """Build an architecture and say how its input is prepared.
 
     Args:
-        spec: Architecture; its weights matter only for the transform.
+        spec: Architecture; its weights matter only for the transform, and its `input` wins there.
         texts: What an image-text model compares images with; it reads them in `ready`.
         seed: Seed of the initial weights.
         download: Whether the library may fetch the weights that the spec names.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive(seed, "weights") & (2**63 - 1))
-        return _BUILDERS[spec.kind].network(spec, texts, download)
+        network, record = _BUILDERS[spec.kind].network(spec, texts, download)
+    return network, _with(record, spec.input)
+
+
+def _with(record: Preprocess, stated: InputSpec | None) -> Preprocess:
+    """Return the weights' own record with what a spec states in its place."""
+    if stated is None:
+        return record
+    values = {name: getattr(stated, name) for name in InputSpec.model_fields}
+    changed = replace(record, **{name: v for name, v in values.items() if v is not None})
+    return changed if changed.fit == "shorter_side" else replace(changed, resize=None)
 
 
 def _own(spec: HardyModel, texts: Texts, download: bool) -> Built:

@@ -47,7 +47,7 @@ class Model(nn.Module):
 
         Asked of the network, with a grey image: libraries keep the number under different names.
         """
-        size = self.preprocess.size
-        device = next(self.parameters()).device
-        logits: Tensor = self.network(torch.zeros(1, 3, size, size, device=device))
+        shape, device = self.preprocess, next(self.parameters()).device
+        grey = torch.zeros(1, 3, shape.height, shape.width, device=device)
+        logits: Tensor = self.network(grey)
         return logits.shape[1]

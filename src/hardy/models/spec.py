@@ -6,6 +6,7 @@ from pydantic import AfterValidator, Field
 
 from hardy.core.spec import Spec
 from hardy.models.files import content_identity
+from hardy.models.input_spec import Input
 from hardy.models.reference import (
     File,
     From,
@@ -67,6 +68,7 @@ class TimmModel(ModelBase):
     kind: Literal["timm"] = "timm"
     name: Annotated[str, Field(min_length=1, description="timm's model name, tag included.")]
     weights: LibraryWeights = WeightsRef.of("pretrained")
+    input: Input = None
 
 
 class TorchvisionModel(ModelBase):
@@ -75,6 +77,7 @@ class TorchvisionModel(ModelBase):
     kind: Literal["torchvision"] = "torchvision"
     name: Annotated[str, Field(min_length=1, description="torchvision's model name.")]
     weights: LibraryWeights = WeightsRef.of("pretrained")
+    input: Input = None
 
 
 class HardyModel(ModelBase):
@@ -93,6 +96,7 @@ class HardyModel(ModelBase):
             "`runs:/ID/PATH` or `models:/NAME@ALIAS`.",
         ),
     ] = WeightsRef.of("random")
+    input: Input = None
     classes: Annotated[int, Field(ge=2, le=100_000, description="Number of outputs.")] = 10
 
 
@@ -130,6 +134,7 @@ class OpenClipModel(ModelBase):
             examples=["random", "openai", "file:PATH", "models:/NAME@champion"],
         ),
     ] = WeightsRef.of("openai")
+    input: Input = None
     quick_gelu: Annotated[
         bool | None,
         Field(

@@ -20,7 +20,7 @@ class ModelCost:
 
     Attributes:
         machine: Where it was measured.
-        size: Side of the square input, in pixels.
+        size: Longer side of the input, in pixels.
         forward_flops: Floating-point operations of a forward pass, two a multiplication and
             addition, as `torch.utils.flop_counter` counts them.
         backward_flops: Those of a backward pass.
@@ -41,7 +41,7 @@ class ModelCost:
 
 
 def measured_as(experiment: Experiment) -> dict[str, str | int]:
-    """Return what a measurement depends on: the model, the precision, and the machine."""
+    """Return what a measurement depends on: the model, its input, the precision, the machine."""
     model = experiment.model
     # torchvision's input size belongs to the weights' tag; timm's to the model's name.
     tagged = model.kind == "torchvision" and isinstance(model.weights.source, Random | Library)
@@ -52,6 +52,7 @@ def measured_as(experiment: Experiment) -> dict[str, str | int]:
         "tag": str(model.weights) if tagged else "",
         "precision": experiment.precision,
         "machine": machine(experiment.compute.device),
+        **({"input": str(model.input.size)} if model.input and model.input.size else {}),
     }
 
 
@@ -60,7 +61,8 @@ def work_label(experiment: Experiment) -> str:
     passes, model = experiment.method.cost(), experiment.model
     work = f"{passes.forward} forward {passes.backward} backward"
     where = f"{experiment.precision} on {machine(experiment.compute.device)}"
-    return f"{experiment.method.kind} {model.kind}/{model.name}: {work}, {where}"
+    size = f" at {model.input.size}" if model.input and model.input.size else ""
+    return f"{experiment.method.kind} {model.kind}/{model.name}{size}: {work}, {where}"
 
 
 def recall(experiment: Experiment) -> ModelCost | None:

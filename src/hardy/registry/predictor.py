@@ -23,8 +23,8 @@ from hardy.core.hashing import file_sha256
 from hardy.data.views import make_views
 from hardy.explain.point import point_as_shares
 from hardy.methods.base import Method, Subject, outcome_of
-from hardy.methods.base_spec import MethodBase
-from hardy.methods.build import build_method, views_of
+from hardy.methods.base_spec import MethodBase, views_of
+from hardy.methods.build import build_method
 from hardy.methods.fitting import Fits
 from hardy.models.build import build_network, ready
 from hardy.models.model import Model
@@ -180,10 +180,10 @@ class Predictor:
         method, asked = self._method(spec), views_of(spec)
         pixels, name = self._pixels(image)[None], content_id(image)
         if asked is not None:
-            plain = self.card.preprocess.geometry(image)
-            size = self.card.preprocess.size
+            preprocess = self.card.preprocess
+            plain = preprocess.geometry(image)
             point = point_as_shares(self.model, plain) if asked.at_point else None
-            pixels = make_views(image, asked, size, seed, name, plain, point=point).pixels
+            pixels = make_views(image, asked, preprocess, seed, name, plain, point=point).pixels
         subject = Subject(self._normalised(pixels), name, seed, np.asarray(image))
         with torch.enable_grad(), self._autocast():
             return outcome_of(method, subject).answers[self.card.main]

@@ -8,6 +8,7 @@ from hardy.core.spec import Spec
 from hardy.data.spec import DataSpec
 from hardy.explain.spec import ExplainSpec
 from hardy.methods import MethodSpec
+from hardy.methods.base_spec import views_of
 from hardy.models.reference import WeightsRef
 from hardy.models.spec import ModelSpec
 from hardy.tasks import PLAIN_TASK, TaskSpec
@@ -138,6 +139,30 @@ class Experiment(Spec):
                 message = (
                     f"method {method.kind} needs a model of images and texts, which model.kind "
                     f"{model.kind} is not; set model.kind to open_clip"
+                )
+                raise ValueError(message)
+        return self
+
+    @model_validator(mode="after")
+    def _views_fit_the_input(self) -> Self:
+        for method, model in self.method.pairs(self.model):
+            views, size = views_of(method), model.input and model.input.size
+            if isinstance(size, tuple) and views is not None and views.needs_square:
+                message = (
+                    f"model.input.size is {list(size)}, but {views.kind} as set here makes square "
+                    "views; give one number, or other views"
+                )
+                raise ValueError(message)
+        return self
+
+    @model_validator(mode="after")
+    def _views_of_the_native_image_are_unshifted(self) -> Self:
+        for method, _ in self.method.pairs(self.model):
+            views = views_of(method)
+            if views is not None and views.on_native and self.data.shift is not None:
+                message = (
+                    "the method's views act_on native images, but data.shift is put on the "
+                    "network's input: set act_on to input, or leave shift out"
                 )
                 raise ValueError(message)
         return self

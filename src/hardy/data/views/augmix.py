@@ -53,7 +53,7 @@ class Recipe:
 
 
 def draw(side: int, rng: np.random.Generator) -> Recipe:
-    """Draw a recipe for a square image; its side, in pixels, scales the translations."""
+    """Draw a recipe for an image; its shorter side, in pixels, scales the translations."""
     weights = rng.dirichlet(np.ones(WIDTH)).astype(np.float32)
     share = np.float32(rng.beta(1.0, 1.0))
     return Recipe(share, weights, [_draw_chain(side, rng) for _ in range(WIDTH)])
@@ -73,7 +73,7 @@ def augmix(
     """Mix an image with three chains of operations on it.
 
     Args:
-        image: RGB, square.
+        image: RGB.
         rng: Source of every draw.
         fill: Colour of the gaps that rotations, shears and translations leave.
         out: Where to make the mixture, (3, H, W); none for new memory.
@@ -81,7 +81,7 @@ def augmix(
     Returns:
         The mixture (H, W, 3), float32 in [0, 255], and the operations in the order of the draws.
     """
-    recipe = draw(image.width, rng)
+    recipe = draw(min(image.size), rng)
     return mix(image, recipe, fill, out), recipe.names
 
 
@@ -91,7 +91,7 @@ def mix(
     fill: Fill = FILL,
     out: NDArray[np.float32] | None = None,
 ) -> NDArray[np.float32]:
-    """Carry a recipe out on a square RGB image; return (H, W, 3), float32 in [0, 255]."""
+    """Carry a recipe out on an RGB image; return (H, W, 3), float32 in [0, 255]."""
     # Channel by channel: numpy's copy of a transposed picture takes longer than all the mixing.
     mixture = np.empty((3, image.height, image.width), np.float32) if out is None else out
     part = np.empty((image.height, image.width), np.float32)

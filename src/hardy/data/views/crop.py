@@ -10,6 +10,7 @@ _RATIO = (3 / 4, 4 / 3)
 _PADDING = 4
 
 Box = tuple[int, int, int, int]
+Size = tuple[int, int]
 
 
 def crop_box(width: int, height: int, rng: np.random.Generator) -> Box:
@@ -39,16 +40,16 @@ def _central_box(width: int, height: int) -> Box:
     return left, top, left + w, top + h
 
 
-def shifted_box(size: int, rng: np.random.Generator) -> Box:
-    """Draw the box of a square crop whose corner lies up to 4 pixels from the image's."""
+def shifted_box(size: Size, rng: np.random.Generator) -> Box:
+    """Draw the box of a crop of (width, height), its corner up to 4 pixels from the image's."""
     top, left = (int(start) - _PADDING for start in rng.integers(2 * _PADDING + 1, size=2))
-    return left, top, left + size, top + size
+    return left, top, left + size[0], top + size[1]
 
 
-def cut(image: Image.Image, box: Box, size: int, *, flip: bool) -> Image.Image:
-    """Crop, resize bilinearly to (size, size), and mirror if asked; beyond the image is black."""
+def cut(image: Image.Image, box: Box, size: Size, *, flip: bool) -> Image.Image:
+    """Crop, resize bilinearly to (width, height), mirror if asked; beyond the image is black."""
     # Not resize(box=...): that lets the filter see pixels beyond the crop.
-    cropped = image.crop(box).resize((size, size), Image.Resampling.BILINEAR)
+    cropped = image.crop(box).resize(size, Image.Resampling.BILINEAR)
     return cropped.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if flip else cropped
 
 

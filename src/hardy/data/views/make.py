@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from hardy.core.seeding import generator
+from hardy.data.preprocess import Preprocess
 from hardy.data.view_spec import (
     AugMix,
     AugMixStep,
@@ -18,6 +19,7 @@ from hardy.data.view_spec import (
     Identity,
     OperationsStep,
     ViewSpec,
+    acts_on_native,
 )
 from hardy.data.views.augmix import BLACK, FILL, Array, augmix
 from hardy.data.views.crop import crop_box, cut, draw_flip, shifted_box
@@ -35,7 +37,7 @@ class Views:
     """The views of one image.
 
     Attributes:
-        pixels: (V, 3, S, S) in [0, 255]; uint8, or float32 where views are mixtures.
+        pixels: (V, 3, H, W) in [0, 255]; uint8, or float32 where views are mixtures.
         names: For each view, the operations it went through, in the order they were drawn;
             none for view 0.
     """
@@ -49,18 +51,21 @@ class Scene:
     """What one view is made of.
 
     Attributes:
-        canvas: What crops are cut from, RGB, any size.
-        plain: The image as the network would see it without views, RGB (S, S).
+        canvas: What crops are cut from, RGB, any size; the image as it was read, unless something
+            was done to it.
+        plain: The image as the network would see it without views, RGB (W, H).
+        preprocess: How the canvas comes to the size of `plain`.
         seed: The experiment's seed.
         sample_id: The image's stable name.
         index: The view's place, from 1.
         point: What matters most in `plain`, (x, y) as shares of its sides; None where unknown.
         stage: The step of a composition that comes next.
-        out: Where the view ends, (3, S, S); a maker may make it there and save a copy.
+        out: Where the view ends, (3, H, W); a maker may make it there and save a copy.
     """
 
     canvas: Image.Image
     plain: Image.Image
+    preprocess: Preprocess
     seed: int
     sample_id: str
     index: int
@@ -69,15 +74,15 @@ class Scene:
     out: NDArray[Any] | None = None
 
     @property
-    def size(self) -> int:
-        """Side of a view, in pixels."""
-        return self.plain.width
+    def size(self) -> tuple[int, int]:
+        """Width and height of a view, in pixels."""
+        return self.plain.size
 
 
 def make_views(
     image: Image.Image,
     spec: ViewSpec,
-    size: int,
+    preprocess: Preprocess,
     seed: int,
     sample_id: str,
     plain: Image.Image,
@@ -90,10 +95,10 @@ def make_views(
     Args:
         image: The canvas that views are cut from, RGB, any size.
         spec: Which augmentation, and how many views.
-        size: Side of a view, in pixels.
+        preprocess: How an image comes to the size of a view.
         seed: The experiment's seed.
         sample_id: Stable name of the image, from which its random numbers are derived.
-        plain: View 0: the image as the network would see it without views, RGB (size, size).
+        plain: View 0: the image as the network would see it without views, RGB.
         point: Where Grad-CAM of `plain` is highest, (x, y) as shares of its sides; needed by
             operations that crop there.
         device: Where views of `backend: tensor` are made; the others are made on the CPU.
@@ -103,13 +108,14 @@ def make_views(
     """
     if isinstance(spec, AugMix) and spec.backend == "tensor":
         return _by_tensors(image, spec, seed, sample_id, plain, device)
-    made = torch.empty((spec.rows, 3, size, size), dtype=_dtype(spec))
+    shape = spec.rows, 3, preprocess.height, preprocess.width
+    made = torch.empty(shape, dtype=_dtype(spec))
     pixels = made.numpy()
     pixels[0] = np.asarray(plain).transpose(2, 0, 1)
     names: list[list[str]] = [[]]
     for index in range(1, spec.rows):
         rng = generator(seed, sample_id, "view", index)
-        scene = Scene(image, plain, seed, sample_id, index, point, out=pixels[index])
+        scene = Scene(image, plain, preprocess, seed, sample_id, index, point, out=pixels[index])
         view, drawn = _MAKERS[spec.kind](scene, spec, rng)
         _write(view, pixels[index])
         names.append(drawn)
@@ -152,7 +158,7 @@ def _augmix(scene: Scene, spec: AugMixStep, rng: np.random.Generator) -> View:
         from hardy.data.views.torchvision_augmix import torchvision_augmix
 
         return torchvision_augmix(scene.canvas, scene.size, rng), ["augmix"]
-    base = _shift_and_flip if shifts_crops(spec, scene.size) else _crop_and_flip
+    base = _shift_and_flip if shifts_crops(spec, min(scene.size)) else _crop_and_flip
     image, names = base(scene, rng)
     fill = BLACK if spec.variant == "tpt" else FILL
     out = scene.out if scene.out is not None and scene.out.dtype == np.float32 else None
@@ -161,28 +167,55 @@ def _augmix(scene: Scene, spec: AugMixStep, rng: np.random.Generator) -> View:
 
 
 def shifts_crops(spec: AugMixStep, size: int) -> bool:
-    """Return whether AugMix crops as for CIFAR."""
+    """Return whether AugMix crops as for CIFAR; the size is the shorter side of a view."""
     return spec.variant == "memo-cifar" or (spec.variant == "memo" and size <= SMALL)
 
 
 def _operations(scene: Scene, spec: OperationsStep, rng: np.random.Generator) -> View:
+    levels, names = _operated(scene, spec, rng)
+    return scene.preprocess.levels(levels) if spec.on_native else levels, names
+
+
+def _operated(scene: Scene, spec: OperationsStep, rng: np.random.Generator) -> View:
+    """Apply an operation to what it acts on, whose size the result has."""
     from hardy.data.views.operations import operate  # scipy: a worker would start more slowly
 
     where = (scene.sample_id, scene.stage)
     name = drawn_name(spec, scene.seed, where, scene.index, rng)
-    return operate(name, scene.plain, rng, spec.crop, scene.point), [name]
+    if not spec.on_native:
+        return operate(name, scene.plain, rng, spec.crop, scene.point), [name]
+    return operate(name, scene.canvas, rng, spec.crop, _on_canvas(scene), native=True), [name]
+
+
+def _on_canvas(scene: Scene) -> Point | None:
+    """Return the point as shares of the canvas's sides."""
+    if scene.point is None:
+        return None
+    (across, down), (width, height) = scene.point, scene.canvas.size
+    x, y = scene.preprocess.origin(across * scene.size[0], down * scene.size[1], width, height)
+    return min(max(x / width, 0.0), 1.0), min(max(y / height, 0.0), 1.0)
 
 
 def _compose(scene: Scene, spec: Compose, rng: np.random.Generator) -> View:
     view: Array = np.asarray(scene.plain)
     names: list[str] = []
     for place, step in enumerate(spec.steps):
-        if place:
-            image = Image.fromarray(np.rint(np.clip(view, 0, 255)).astype(np.uint8))
-            scene = replace(scene, canvas=image, plain=image, point=None, stage=place)
-        view, drawn = _MAKERS[step.kind](scene, step, rng)
+        scene, native = replace(scene, stage=place), acts_on_native(step)
+        if isinstance(step, OperationsStep):
+            made, drawn = _operated(scene, step, rng)
+        else:
+            made, drawn = _MAKERS[step.kind](scene, step, rng)
+        view = scene.preprocess.levels(made) if native else made
         names += drawn
+        if place + 1 < len(spec.steps):
+            plain = _image(view)
+            canvas = _image(made) if native else plain
+            scene = replace(scene, canvas=canvas, plain=plain, point=None)
     return view, names
+
+
+def _image(levels: Array) -> Image.Image:
+    return Image.fromarray(np.rint(np.clip(levels, 0, 255)).astype(np.uint8))
 
 
 def _dtype(spec: Any) -> torch.dtype:  # noqa: ANN401 - a spec or a step

@@ -1,7 +1,8 @@
 """The 19 operations of MEMO_PLUS; lengths are given for a side of 224 pixels and scale with it.
 
 Each takes an RGB image and a generator and returns an image of the same size. Gaps that geometry
-leaves are black. `crop` is beside them in `operations`, since it needs to know where.
+leaves are black. `crop` is beside them in `operations`, since it needs to know where. Those in
+`LENGTHS` also take `native`: whether the image is as it was read, and lengths are its own pixels.
 """
 
 import numpy as np
@@ -14,12 +15,18 @@ from hardy.data.shifts.elastic import elastic_transform
 from hardy.data.views.warp import about_centre, affine, through_points
 
 SIDE = 224
+LENGTHS = frozenset({"box_blur", "fixed_affine", "translation", "elastic", "gaussian_blur"})
 _BILINEAR = Image.Resampling.BILINEAR
 
 
-def pixels(image: Image.Image, length: float) -> float:
-    """Return what a length on an image of side 224 is on this one."""
-    return length * min(image.size) / SIDE
+def pixels(image: Image.Image, length: float, native: bool) -> float:
+    """Return what a length on an image of side 224 is on this one: on a native one, the same."""
+    return length if native else length * min(image.size) / SIDE
+
+
+def reference(image: Image.Image, native: bool) -> int:
+    """Return the shorter side for which lengths are given."""
+    return min(image.size) if native else SIDE
 
 
 def rotation(image: Image.Image, rng: np.random.Generator) -> Image.Image:
@@ -52,27 +59,33 @@ def inverse(image: Image.Image, rng: np.random.Generator) -> Image.Image:
     return ImageOps.invert(image)
 
 
-def box_blur(image: Image.Image, rng: np.random.Generator) -> Image.Image:
+def box_blur(image: Image.Image, rng: np.random.Generator, native: bool = False) -> Image.Image:
     """Average over 20 x 20 pixels."""
-    size = max(1, round(pixels(image, 20)))
+    size = max(1, round(pixels(image, 20, native)))
     blurred = uniform_filter(_floats(image), (size, size, 0), mode="mirror")
     return rounded(blurred)
 
 
-def crop(image: Image.Image, centre: tuple[float, float]) -> Image.Image:
-    """Cut 160 x 160 pixels about a point (shares of the sides), inside the image, and enlarge."""
-    side = max(1, round(pixels(image, 160)))
+def crop(image: Image.Image, centre: tuple[float, float], native: bool = False) -> Image.Image:
+    """Cut 160 x 160 pixels about a point (shares of the sides), inside the image, and enlarge.
+
+    What is cut from a native image, which may be smaller, stays as it is: the way to the input's
+    size is all that the published code has after it.
+    """
+    wanted = max(1, round(pixels(image, 160, native)))
+    width, height = (min(wanted, length) for length in image.size)
     left, top = (
         min(max(round(share * length - side / 2), 0), length - side)
-        for share, length in zip(centre, image.size, strict=True)
+        for share, length, side in zip(centre, image.size, (width, height), strict=True)
     )
-    return image.crop((left, top, left + side, top + side)).resize(image.size, _BILINEAR)
+    window = image.crop((left, top, left + width, top + height))
+    return window if native else window.resize(image.size, _BILINEAR)
 
 
-def fixed_affine(image: Image.Image, rng: np.random.Generator) -> Image.Image:
+def fixed_affine(image: Image.Image, rng: np.random.Generator, native: bool = False) -> Image.Image:
     """Move (50, 50), (200, 50), (50, 200) to (10, 100), (200, 50), (100, 250)."""
-    before = np.array([[50, 50], [200, 50], [50, 200]]) * pixels(image, 1)
-    after = np.array([[10, 100], [200, 50], [100, 250]]) * pixels(image, 1)
+    before = np.array([[50, 50], [200, 50], [50, 200]]) * pixels(image, 1, native)
+    after = np.array([[10, 100], [200, 50], [100, 250]]) * pixels(image, 1, native)
     return affine(image, through_points(before, after))
 
 
@@ -82,17 +95,18 @@ def gamma(image: Image.Image, rng: np.random.Generator) -> Image.Image:
     return image.point(table.astype(np.uint8).tolist() * 3)
 
 
-def translation(image: Image.Image, rng: np.random.Generator) -> Image.Image:
+def translation(image: Image.Image, rng: np.random.Generator, native: bool = False) -> Image.Image:
     """Move by -100 to 100 whole pixels along each axis."""
-    furthest = round(pixels(image, 100))
+    furthest = round(pixels(image, 100, native))
     across, down = (int(step) for step in rng.integers(-furthest, furthest + 1, size=2))
     matrix = (1, 0, -across, 0, 1, -down)
     return image.transform(image.size, Image.Transform.AFFINE, matrix, Image.Resampling.NEAREST)
 
 
-def elastic(image: Image.Image, rng: np.random.Generator) -> Image.Image:
+def elastic(image: Image.Image, rng: np.random.Generator, native: bool = False) -> Image.Image:
     """Move three anchors by up to 20 pixels, then all by 1000 times noise smoothed by 20."""
-    return elastic_transform(image, rng, 1000 / SIDE, 20 / SIDE, 20 / SIDE)
+    per = reference(image, native)
+    return elastic_transform(image, rng, 1000 / per, 20 / per, 20 / per)
 
 
 def brightness(image: Image.Image, rng: np.random.Generator) -> Image.Image:
@@ -111,9 +125,11 @@ def salt_and_pepper(image: Image.Image, rng: np.random.Generator) -> Image.Image
     return plain.salt_and_pepper(image, 0.01, rng)
 
 
-def gaussian_blur(image: Image.Image, rng: np.random.Generator) -> Image.Image:
+def gaussian_blur(
+    image: Image.Image, rng: np.random.Generator, native: bool = False
+) -> Image.Image:
     """Blur by a kernel of 25 x 25 pixels, with the sigma that OpenCV gives it."""
-    return blur(image, 2 * round(pixels(image, 12)) + 1)
+    return blur(image, 2 * round(pixels(image, 12, native)) + 1)
 
 
 def poisson(image: Image.Image, rng: np.random.Generator) -> Image.Image:

@@ -12,7 +12,7 @@ from hardy.core.errors import SpecError
 from hardy.data.view_spec import GROUPS
 from hardy.data.views import memo_plus, pixel, spatial
 
-Operation = Callable[[Image.Image, np.random.Generator], Image.Image | NDArray[np.float32]]
+Operation = Callable[..., Image.Image | NDArray[np.float32]]
 _ROOMS = {"memo_plus": memo_plus, "pixel": pixel, "spatial": spatial}
 
 OPERATIONS: Catalog[Operation] = Catalog(
@@ -26,6 +26,9 @@ OPERATIONS: Catalog[Operation] = Catalog(
 )
 """Function by name: (image, generator) -> an image, or float32 levels (H, W, 3). Without `crop`."""
 
+LENGTHS = memo_plus.LENGTHS | spatial.LENGTHS
+"""Names of those that also take `native`, since how strong they are is a length."""
+
 
 def operate(
     name: str,
@@ -33,22 +36,27 @@ def operate(
     rng: np.random.Generator,
     where: str = "centre",
     point: tuple[float, float] | None = None,
+    *,
+    native: bool = False,
 ) -> NDArray[Any]:
     """Apply an operation to an RGB image; return its levels (H, W, 3), uint8 or float32.
 
     Args:
         name: A name of `OPERATIONS`, or `crop`.
-        image: RGB, square.
+        image: RGB.
         rng: Source of every draw.
         where: Where `crop` puts its window: `gradcam`, `centre` or `random`.
         point: The Grad-CAM point, (x, y) as shares of the sides.
+        native: Whether the image is as it was read: lengths are then its own pixels, and what was
+            cut out of it is smaller than it.
 
     Raises:
         SpecError: If the name is unknown, or the Grad-CAM point is needed and absent.
     """
     if name == "crop":
-        return np.asarray(memo_plus.crop(image, _centre(where, point, rng)))
-    return np.asarray(OPERATIONS[name](image, rng))
+        return np.asarray(memo_plus.crop(image, _centre(where, point, rng), native))
+    lengths = {"native": native} if name in LENGTHS else {}
+    return np.asarray(OPERATIONS[name](image, rng, **lengths))
 
 
 def _centre(

@@ -1,7 +1,8 @@
 """The 8 spatial operations of P2b, albumentations' defaults, written anew.
 
 Each takes an RGB image and a generator and returns an image of the same size. The defaults are
-those of albumentations 1.x, quoted from memory; lengths are for 224 pixels and scale.
+those of albumentations 1.x, quoted from memory; lengths are for 224 pixels and scale, but for
+those in `LENGTHS` where `native` says that the image is as it was read.
 `piecewise_affine` is approximate: between the grid's points it interpolates bilinearly, not over
 triangles.
 """
@@ -13,8 +14,9 @@ from scipy.ndimage import zoom as enlarge
 
 from hardy.data.shifts.elastic import elastic_transform
 from hardy.data.views import warp
-from hardy.data.views.memo_plus import SIDE, pixels
+from hardy.data.views.memo_plus import SIDE, pixels, reference
 
+LENGTHS = frozenset({"slight_elastic", "random_crop", "coarse_dropout"})
 _CELLS = 5
 _FLIPS = (
     Image.Transpose.FLIP_TOP_BOTTOM,
@@ -28,9 +30,12 @@ def flip(image: Image.Image, rng: np.random.Generator) -> Image.Image:
     return image.transpose(_FLIPS[rng.integers(len(_FLIPS))])
 
 
-def slight_elastic(image: Image.Image, rng: np.random.Generator) -> Image.Image:
+def slight_elastic(
+    image: Image.Image, rng: np.random.Generator, native: bool = False
+) -> Image.Image:
     """Move each pixel by noise smoothed over 50 pixels, which is hardly at all."""
-    return elastic_transform(image, rng, 1 / SIDE, 50 / SIDE, 0.0)
+    per = reference(image, native)
+    return elastic_transform(image, rng, 1 / per, 50 / per, 0.0)
 
 
 def grid_distortion(image: Image.Image, rng: np.random.Generator) -> Image.Image:
@@ -48,12 +53,14 @@ def _stretched(length: int, rng: np.random.Generator) -> NDArray[np.float64]:
     return taken
 
 
-def random_crop(image: Image.Image, rng: np.random.Generator) -> Image.Image:
-    """Cut 120 x 120 pixels anywhere, and enlarge."""
-    side = max(1, round(pixels(image, 120)))
-    left, top = (int(rng.integers(length - side + 1)) for length in image.size)
-    box = (left, top, left + side, top + side)
-    return image.crop(box).resize(image.size, Image.Resampling.BILINEAR)
+def random_crop(image: Image.Image, rng: np.random.Generator, native: bool = False) -> Image.Image:
+    """Cut 120 x 120 pixels anywhere, and enlarge; from a native image to 224 x 224."""
+    wanted = max(1, round(pixels(image, 120, native)))
+    width, height = (min(wanted, length) for length in image.size)
+    left = int(rng.integers(image.width - width + 1))
+    top = int(rng.integers(image.height - height + 1))
+    window = image.crop((left, top, left + width, top + height))
+    return window.resize((SIDE, SIDE) if native else image.size, Image.Resampling.BILINEAR)
 
 
 def perspective(image: Image.Image, rng: np.random.Generator) -> Image.Image:
@@ -72,12 +79,15 @@ def piecewise_affine(image: Image.Image, rng: np.random.Generator) -> Image.Imag
     return warp.remap(image, rows + fields[0], columns + fields[1], mode="constant")
 
 
-def coarse_dropout(image: Image.Image, rng: np.random.Generator) -> Image.Image:
+def coarse_dropout(
+    image: Image.Image, rng: np.random.Generator, native: bool = False
+) -> Image.Image:
     """Blacken one or two boxes with sides of 40 to 120 pixels."""
     levels = np.array(image)
-    shortest, longest = round(pixels(image, 40)), round(pixels(image, 120))
+    shortest, longest = (round(pixels(image, length, native)) for length in (40, 120))
     for _ in range(int(rng.integers(1, 3))):
-        height, width = (int(side) for side in rng.integers(shortest, longest + 1, size=2))
+        drawn = rng.integers(shortest, longest + 1, size=2)
+        height, width = min(int(drawn[0]), image.height), min(int(drawn[1]), image.width)
         top = int(rng.integers(image.height - height + 1))
         left = int(rng.integers(image.width - width + 1))
         levels[top : top + height, left : left + width] = 0

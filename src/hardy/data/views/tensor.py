@@ -41,7 +41,7 @@ def tensor_augmix(
     """
     boxes, flips, recipes = [], [], []
     for rng in rngs:
-        boxes.append(shifted_box(size, rng) if shifted else crop_box(*image.size, rng))
+        boxes.append(shifted_box((size, size), rng) if shifted else crop_box(*image.size, rng))
         flips.append(draw_flip(rng))
         recipes.append(draw(size, rng))
     names = [

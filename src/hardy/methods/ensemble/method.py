@@ -20,7 +20,8 @@ from hardy.data.view_spec import Identity, ViewSpec
 from hardy.explain.point import SourcePoint
 from hardy.methods.adapter import Adapter, check_finite
 from hardy.methods.base import Adapts, Outcome, Subject, log_probabilities
-from hardy.methods.build import build_method, views_of
+from hardy.methods.base_spec import views_of
+from hardy.methods.build import build_method
 from hardy.methods.ensemble.frozen import Frozen
 from hardy.methods.ensemble.pool import (
     certainty_weights,

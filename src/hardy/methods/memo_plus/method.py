@@ -120,8 +120,7 @@ class MemoPlus(Memo):
             images = [_stretched(image, preprocess) for image in images]
         elif not placed:
             images = [_seen(image, preprocess) for image in images]
-        size = preprocess.size
-        empty: Pixels = np.zeros((0, size, size, 3), np.uint8)
+        empty: Pixels = np.zeros((0, preprocess.height, preprocess.width, 3), np.uint8)
         return Regions(canvas, masks, point, np.stack(images) if images else empty)
 
     def _levels(self, views: Tensor) -> Pixels:
@@ -160,7 +159,7 @@ def _seen(image: Pixels, preprocess: Preprocess) -> Pixels:
 def _stretched(image: Pixels, preprocess: Preprocess) -> Pixels:
     # As published, without regard to its sides' ratio: a centre crop would lose a long box's ends.
     filter_ = Image.Resampling[preprocess.interpolation.upper()]
-    return np.asarray(Image.fromarray(image).resize((preprocess.size, preprocess.size), filter_))
+    return np.asarray(Image.fromarray(image).resize((preprocess.width, preprocess.height), filter_))
 
 
 def build(spec: MemoPlusSpec, models: Sequence[Model], task: Task) -> MemoPlus:
