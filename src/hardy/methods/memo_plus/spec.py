@@ -136,7 +136,7 @@ class MemoPlusSpec(MemoSpec):
     warnings: ClassVar[Mapping[str, str]] = {
         "degenerate_masks": "have no masked image that hides anything, so that memo_plus is memo "
         "there; change method.segmenter (superpixels: more segments, a larger sigma; sam: lower "
-        "thresholds), or lower method.policy.min_area"
+        "thresholds), lower method.policy.min_area, or show black or blurred in place of a box"
     }
 
     kind: Literal["memo_plus"] = "memo_plus"  # type: ignore[assignment]
