@@ -239,6 +239,80 @@ def test_the_record_says_what_was_found():
     assert type(x) is type(y) is int
 
 
+ROWS, COLUMNS = 20, 20
+
+
+def part_of(*slices: tuple[slice, slice]) -> np.ndarray:
+    """A mask of a square canvas that holds some rectangles."""
+    mask = np.zeros((ROWS, COLUMNS), bool)
+    for where in slices:
+        mask[where] = True
+    return mask
+
+
+ALL = slice(None)
+ELL = part_of((ALL, slice(2)), (slice(2), ALL))  # its box is the whole
+MOST = part_of((slice(19), ALL))  # 95 %, no more
+NEARLY = part_of((slice(19), ALL), (ALL, slice(1)))  # 95.25 %; its box is the whole
+
+
+@pytest.mark.parametrize(
+    ("masks", "show", "degenerate"),
+    [
+        ([part_of((ALL, ALL))], "box", True),
+        ([part_of((ALL, ALL))], "blurred", True),
+        ([part_of((ALL, ALL)), part_of((slice(9), ALL))], "box", False),
+        ([ELL], "box", True),
+        ([ELL], "crop", True),
+        ([ELL], "black", False),
+        ([ELL], "blurred", False),
+        ([MOST], "box", False),
+        ([NEARLY], "black", True),
+        ([NEARLY, ELL], "black", False),
+        ([NEARLY, ELL], "box", True),
+        ([], "box", True),
+    ],
+)
+@pytest.mark.parametrize("segment", ["original", "every_view"])
+def test_a_sample_is_degenerate_where_no_masked_image_hides_anything(
+    monkeypatch, segment, masks, show, degenerate
+):
+    plain = replace(PLAIN, size=20, resize=20)
+    found = np.stack(masks) if masks else np.zeros((0, ROWS, COLUMNS), bool)
+    policy = MaskPolicy(segment=segment, keep="largest", show=show, min_area=4)
+    method = plus(lambda _: found, policy=policy)
+    monkeypatch.setattr(method.model, "preprocess", plain)
+    views = torch.stack([normalised(canvas(20, 20, seed)) for seed in range(6)])
+    for subject in (Subject(views), Subject(views, canvas=canvas(20, 20))):
+        assert method.predict(subject).details["degenerate_masks"] is degenerate
+        method.reset()
+
+
+def test_one_view_that_a_mask_hides_a_part_of_is_enough():
+    policy = MaskPolicy(segment="every_view", keep="largest", min_area=4)
+    method = plus(policy=policy)
+    calls = iter(range(6))
+    method.segmenter = lambda image: quarters(image)[: 1 if next(calls) == 4 else 0]
+    details = method.predict(some_subject()).details
+    assert (details["masks"], details["degenerate_masks"]) == (1, False)
+
+
+@pytest.mark.parametrize(
+    ("mask", "degenerate"), [(slice(8, 32), True), (slice(8, 30), False), (slice(40), True)]
+)
+def test_what_the_network_does_not_see_need_not_be_hidden(mask, degenerate):
+    """Of a canvas of 40 by 24 pixels the network sees the middle 24 columns."""
+    band = np.zeros((1, 24, 40), bool)
+    band[:, :, mask] = True
+    method = plus(lambda _: band, policy=MaskPolicy(min_area=4, keep="largest"))
+    subject = with_canvas(canvas())
+    regions = method.regions(subject)
+    assert regions.degenerate is degenerate
+    seen = np.asarray(PLAIN.geometry(Image.fromarray(canvas())))
+    inner = np.s_[:, 1:-1]  # the outermost columns are mixed with what lies beside them
+    assert (regions.images[0][inner] == seen[inner]).all() == degenerate
+
+
 def test_the_companion_is_memo_on_the_views_alone():
     spec = {"optimizer": Sgd(lr=0.1), "bn_prior": 16, "steps": 2, "select": 0.5}
     subject = with_canvas(canvas())

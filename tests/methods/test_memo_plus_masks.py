@@ -8,8 +8,12 @@ from PIL import Image, ImageFilter
 from skimage.segmentation import slic
 
 from hardy.core.cache import default_cache
+from hardy.data.open import open_dataset
+from hardy.data.pipeline import SamplePipeline
+from hardy.data.preprocess import Preprocess
+from hardy.data.spec import CORRUPTIONS, Corruption, DataSpec
 from hardy.methods.memo_plus.cache import MaskCache
-from hardy.methods.memo_plus.masks import bounding_box, centroid, kept, masked_images
+from hardy.methods.memo_plus.masks import bounding_box, centroid, kept, masked_images, shown
 from hardy.methods.memo_plus.segmenters import build_segmenter
 from hardy.methods.memo_plus.spec import MaskPolicy, Superpixels
 
@@ -118,6 +122,14 @@ def test_blurred_outside_the_mask():
     assert (got[~LETTER_L] == blurred[~LETTER_L]).all()
 
 
+def test_what_masked_images_show():
+    masks = np.stack([LETTER_L, SMALL])
+    box = box_mask(3, 2, 14, 15)
+    for show, first in (("black", LETTER_L), ("blurred", LETTER_L), ("box", box), ("crop", box)):
+        assert (shown(masks, show) == [first, SMALL]).all()
+    assert (masks == [LETTER_L, SMALL]).all()
+
+
 def test_the_image_is_not_written_to():
     image = photograph()
     image.setflags(write=False)
@@ -137,10 +149,40 @@ def test_superpixels_part_the_image_as_slic_does():
     masks = build_segmenter(spec, None)(scene())
     assert masks.dtype == bool
     assert (masks.sum(axis=0) == 1).all()
-    labels = slic(scene(), n_segments=8, compactness=5)
+    labels = slic(scene(), n_segments=8, compactness=5, sigma=4)
     expected = [labels == label for label in np.unique(labels)]
     assert {m.tobytes() for m in masks} == {m.tobytes() for m in expected}
     assert len(masks) == len(expected) > 1
+
+
+@pytest.fixture(scope="module")
+def photographs():
+    return open_dataset(DataSpec(dataset="imagenet-sample"))
+
+
+@pytest.mark.parametrize("severity", [3, 5])
+@pytest.mark.parametrize("kind", CORRUPTIONS[:15])
+def test_superpixels_part_a_photograph_under_every_corruption(photographs, kind, severity):
+    preprocess = Preprocess(224, 256, "bicubic", (0.5,) * 3, (0.5,) * 3)
+    shift = Corruption(kind=kind, severity=severity)
+    place = CORRUPTIONS.index(kind)
+    (sample,) = SamplePipeline(photographs, preprocess, shift=shift, indices=[place])
+    image = sample.pixels[0].permute(1, 2, 0).numpy()
+    areas = build_segmenter(Superpixels(segments=12), None)(image).mean(axis=(1, 2))
+    assert 5 <= len(areas) <= 12  # from a grid of 3 times 3
+    assert areas.max() < 0.5
+
+
+def test_under_noise_superpixels_keep_to_edges():
+    """Two halves, noise of three times their distance; of a plain grid, a third straddles both."""
+    halves = np.full((96, 96, 3), 100, np.int64)
+    halves[:, 48:] += 40
+    noise = np.random.default_rng(0).normal(0, 120, halves.shape)
+    noisy = np.clip(halves + noise, 0, 255).astype(np.uint8)
+    masks = build_segmenter(Superpixels(segments=9), None)(noisy)
+    left, right = (part.sum(axis=(1, 2)) for part in (masks[:, :, :48], masks[:, :, 48:]))
+    assert 6 <= len(masks) <= 12
+    assert np.maximum(left, right).sum() > 0.93 * 96 * 96  # 0.83 of a grid, 0.5 of one mask
 
 
 class Counting:

@@ -28,7 +28,7 @@ from hardy.engine.progress import Reporter
 from hardy.engine.setup import Setup, set_up
 from hardy.engine.signals import Stopped
 from hardy.engine.source_check import check_source
-from hardy.measure.records import write_parquet
+from hardy.measure.records import shares, write_parquet
 from hardy.methods.base_spec import Role
 from hardy.models.state import FITTED, state_sha256
 from hardy.models.weights import run_file
@@ -81,8 +81,7 @@ def run_unit(
         if parent is None:
             tracker.refer(past.run_id)
         reporter.say(f"{name}: reuses run {past.run_id} (same fingerprint {planned.fingerprint})")
-        reporter.unit_done()
-        return StoredUnit(tracker, past, planned, reused=True)
+        return _done(StoredUnit(tracker, past, planned, reused=True), reporter)
     run = tracker.start(
         name,
         tags={**_tags(planned), **tags},
@@ -95,8 +94,15 @@ def run_unit(
     for discard in (discard_journal, discard_fitted):
         discard(run.run_id)
     checkpoint.discard()
+    return _done(StoredUnit(tracker, tracker.get(run.run_id), planned), reporter)
+
+
+def _done(unit: StoredUnit, reporter: Reporter) -> StoredUnit:
+    """Say what a unit's method warns of, and that the unit is done."""
+    for line in unit.warnings:
+        reporter.say(line)
     reporter.unit_done()
-    return StoredUnit(tracker, tracker.get(run.run_id), planned)
+    return unit
 
 
 def _awaited(planned: PlannedUnit, tracker: Tracker, reporter: Reporter) -> PastRun | None:
@@ -181,6 +187,7 @@ def _judge(setup: Setup, frame: pd.DataFrame, run: Run) -> None:
     """Write the records, what is measured of them, and what is drawn."""
     method = setup.experiment.method
     metrics = summarise(setup.task, frame, method.kind, method.baseline)
+    metrics |= shares(frame, method.warnings)
     metrics["skipped"] = float(frame.attrs[SKIPPED])
     if method.yields_weights:  # its speed is that of the training
         metrics = {name: value for name, value in metrics.items() if "second" not in name}

@@ -27,6 +27,10 @@ WALL = f"{TIMING}wall"
 """Column of the milliseconds between one sample's end and the next one's."""
 
 
+SHARE = "share/"
+"""Prefix of the metrics that say of what share of the samples a detail is true."""
+
+
 def column(frame: pd.DataFrame, name: str) -> np.ndarray:
     """Return a column as an array (N,).
 
@@ -70,6 +74,15 @@ def as_frame(
     known = [c for c in (*BASE, *truth_fields, *groups) if c in present]
     rest = sorted(set(present) - set(known), key=lambda c: (c.startswith(TIMING), c))
     return frame[known + rest]
+
+
+def shares(frame: pd.DataFrame, details: Iterable[str]) -> dict[str, float]:
+    """Return of what share of the samples details are true, as metrics.
+
+    A detail that no record has is left out: an earlier version of hardy may have made them.
+    """
+    known = (name for name in details if name in frame)
+    return {f"{SHARE}{name}": float(frame[name].eq(True).mean()) for name in known}
 
 
 def write_parquet(frame: pd.DataFrame, path: Path) -> None:

@@ -51,6 +51,10 @@ class MethodBase(Spec):
     reads_texts: ClassVar[bool] = False
     """Whether the method needs a model of images and texts."""
 
+    warnings: ClassVar[Mapping[str, str]] = {}
+    """Details of a record that are true where the method could not do what it is for, by name; and
+    what to say of such samples. A run has their share as a metric, and warns of them."""
+
     @property
     def further_models(self) -> Mapping[str, ModelSpec]:
         """Models beside the experiment's own, by their path below the method, in order."""

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from hardy.data.open import open_dataset
-from hardy.measure.records import read_parquet
+from hardy.measure.records import SHARE, read_parquet
 from hardy.plan.tracker import FINGERPRINT_TAG, PastRun, Tracker
 from hardy.plan.units import PlannedUnit
 from hardy.spec import Resolved, resolve
@@ -94,6 +94,15 @@ class StoredUnit:
     def frame(self) -> pd.DataFrame:
         """Its per-sample records (see `hardy.measure.records`)."""
         return read_parquet(self.store.artifact(self.run_id, RECORDS))
+
+    @property
+    def warnings(self) -> Iterator[str]:
+        """What its method warns of, a line each."""
+        for name, text in self.experiment.method.warnings.items():
+            total = self.metrics["samples"]
+            count = round(self.metrics.get(f"{SHARE}{name}", 0) * total)
+            if count:
+                yield f"{self.name}: warning: {count} of {total:.0f} samples {text} ({name})"
 
     @cached_property
     def answered_digest(self) -> str:

@@ -15,6 +15,9 @@ Masks = NDArray[np.bool_]
 Pixels = NDArray[np.uint8]
 Point = tuple[int, int]
 
+WHOLE = 0.95
+"""A masked image that shows more of its original than this share is a copy of it."""
+
 BLUR = 15
 """Standard deviation of the blurred background, in pixels: the published scripts' radius."""
 
@@ -59,6 +62,21 @@ def bounding_box(mask: Masks) -> tuple[int, int, int, int]:
     return int(columns.min()), int(rows.min()), int(columns.max()) + 1, int(rows.max()) + 1
 
 
+def shown(masks: Masks, show: str) -> Masks:
+    """Return what masked images show of their image (K, h, w): the masks, or bounding boxes.
+
+    Args:
+        masks: (K, h, w), each with a pixel at least.
+        show: As in `MaskPolicy`.
+    """
+    if show not in ("crop", "box"):
+        return masks
+    filled = np.zeros_like(masks)
+    for box, mask in zip(filled, masks, strict=True):
+        box[_slices(mask)] = True
+    return filled
+
+
 def masked_images(image: Pixels, masks: Masks, show: str) -> list[Pixels]:
     """Return one image a mask.
 
@@ -77,16 +95,9 @@ def masked_images(image: Pixels, masks: Masks, show: str) -> list[Pixels]:
         background = np.asarray(blurred)
     else:
         background = np.zeros_like(image)
-    shown = map(_filled_box, masks) if show == "box" else masks
-    return [np.where(mask[..., None], image, background) for mask in shown]
+    return [np.where(part[..., None], image, background) for part in shown(masks, show)]
 
 
 def _slices(mask: Masks) -> tuple[slice, slice]:
     left, top, right, bottom = bounding_box(mask)
     return slice(top, bottom), slice(left, right)
-
-
-def _filled_box(mask: Masks) -> Masks:
-    filled = np.zeros_like(mask)
-    filled[_slices(mask)] = True
-    return filled

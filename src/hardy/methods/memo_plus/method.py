@@ -20,7 +20,15 @@ from hardy.explain.point import point_of_interest
 from hardy.methods.base import Adapts, Outcome, Subject
 from hardy.methods.memo.method import Memo
 from hardy.methods.memo.spec import MemoSpec
-from hardy.methods.memo_plus.masks import Masks, Pixels, Point, kept, masked_images
+from hardy.methods.memo_plus.masks import (
+    WHOLE,
+    Masks,
+    Pixels,
+    Point,
+    kept,
+    masked_images,
+    shown,
+)
 from hardy.methods.memo_plus.segmenters import Segmenter, build_segmenter
 from hardy.methods.memo_plus.spec import MemoPlusSpec
 from hardy.models.model import Model
@@ -36,12 +44,16 @@ class Regions:
         masks: Its masks that are used (K, h, w).
         point: Where Grad-CAM is highest on the canvas, (x, y) in pixels; None if nobody asked.
         images: The masked images (M, S, S, 3); M = K unless every view was segmented.
+        degenerate: Whether no masked image hides anything: there is none, or each shows more than
+            95 % (`WHOLE`) of what the network sees of the image that it is made of. A masked image
+            shows the mask, or the mask's bounding box where `show` is `box` or `crop`.
     """
 
     canvas: Pixels
     masks: Masks
     point: Point | None
     images: Pixels
+    degenerate: bool
 
 
 class MemoPlus(Memo):
@@ -78,6 +90,7 @@ class MemoPlus(Memo):
             "selected_views": [index for index in selected if index < plain],
             "selected_masks": [index - plain for index in selected if index >= plain],
             "masks": len(regions.images),
+            "degenerate_masks": regions.degenerate,
             "segmenter": self.spec.segmenter.label,
         }
         if regions.point is not None:
@@ -101,7 +114,11 @@ class MemoPlus(Memo):
         """
         if self.spec.policy.segment == "every_view":
             found = [self._in(view, None) for view in self._levels(subject.views)]
-            return replace(found[0], images=np.concatenate([each.images for each in found]))
+            return replace(
+                found[0],
+                images=np.concatenate([each.images for each in found]),
+                degenerate=all(each.degenerate for each in found),
+            )
         point = None
         if self.spec.policy.keep == "at_point":
             point = point_of_interest(self.model, subject.views[:1])
@@ -121,7 +138,15 @@ class MemoPlus(Memo):
         elif not placed:
             images = [_seen(image, preprocess) for image in images]
         empty: Pixels = np.zeros((0, preprocess.height, preprocess.width, 3), np.uint8)
-        return Regions(canvas, masks, point, np.stack(images) if images else empty)
+        degenerate = all(self._whole(part, placed) for part in shown(masks, policy.show))
+        return Regions(canvas, masks, point, np.stack(images) if images else empty, degenerate)
+
+    def _whole(self, part: Masks, placed: bool) -> bool:
+        """Tell whether a part (h, w) of a canvas is nearly all that the network sees of it."""
+        if not placed:
+            moved = self.model.preprocess.mask(Image.fromarray(part.astype(np.uint8)), fill=1)
+            part = np.asarray(moved)
+        return bool(part.mean() > WHOLE)
 
     def _levels(self, views: Tensor) -> Pixels:
         """Return normalised views (V, 3, S, S) as the levels (V, S, S, 3) that they came from."""

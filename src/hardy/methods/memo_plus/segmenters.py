@@ -38,7 +38,12 @@ class SuperpixelMasks:
         """Return the superpixels of an image (h, w, 3) as (N, h, w)."""
         from skimage.segmentation import slic  # scipy's parts double the time of a start
 
-        labels = slic(image, n_segments=self.spec.segments, compactness=self.spec.compactness)
+        labels = slic(
+            image,
+            n_segments=self.spec.segments,
+            compactness=self.spec.compactness,
+            sigma=self.spec.sigma,
+        )
         masks: Masks = labels == np.unique(labels)[:, None, None]
         return masks
 

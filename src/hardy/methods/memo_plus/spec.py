@@ -1,5 +1,6 @@
 """Schema of the method `memo_plus`; defaults are its report's: SAM, Grad-CAM's point, AdamW."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
@@ -58,13 +59,31 @@ class Sam(Spec):
 class Superpixels(Spec):
     """SLIC's superpixels (Achanta et al. 2012): a stand-in for SAM that needs no weights."""
 
+    VERSION: ClassVar[int] = 1
+
     kind: Literal["superpixels"] = "superpixels"
     segments: Annotated[
-        int, Field(ge=1, le=1000, description="Superpixels that are asked for, about.")
+        int,
+        Field(
+            ge=1,
+            le=1000,
+            description="Superpixels that are asked for, about: they grow from a grid, of 3 times "
+            "3 for 12 on a square.",
+        ),
     ] = 12
     compactness: Annotated[
         float, Field(gt=0, description="Weight of nearness against likeness in colour.")
     ] = 10.0
+    sigma: Annotated[
+        float,
+        Field(
+            ge=0,
+            le=100,
+            description="Standard deviation of the Gaussian that first smooths the image, in its "
+            "pixels. Where noise in the colours outweighs `compactness`, superpixels fall into "
+            "specks, which are merged until one is left; smoothing divides the noise by 3.5 sigma.",
+        ),
+    ] = 4.0
 
     @property
     def label(self) -> str:
@@ -114,6 +133,11 @@ class MemoPlusSpec(MemoSpec):
     """Minimise the entropy of the mean prediction over views and over masked images."""
 
     needs_canvas: ClassVar[bool] = True
+    warnings: ClassVar[Mapping[str, str]] = {
+        "degenerate_masks": "have no masked image that hides anything, so that memo_plus is memo "
+        "there; change method.segmenter (superpixels: more segments, a larger sigma; sam: lower "
+        "thresholds), lower method.policy.min_area, or show black or blurred in place of a box"
+    }
 
     kind: Literal["memo_plus"] = "memo_plus"  # type: ignore[assignment]
     views: Annotated[ViewSpec, Field(description="Augmentation that makes the views.")] = (
