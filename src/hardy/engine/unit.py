@@ -80,9 +80,13 @@ def run_unit(
     if past is not None and past.finished:
         if parent is None:
             tracker.refer(past.run_id)
-        reporter.say(f"{name}: reuses run {past.run_id} (same fingerprint {planned.fingerprint})")
+        unit = StoredUnit(tracker, past, planned, reused=True)
+        of = f" of {unit.other}" if unit.other else ""
+        reporter.say(
+            f"{name}: reuses run {past.run_id}{of} (same fingerprint {planned.fingerprint})"
+        )
         reporter.unit_done()
-        return StoredUnit(tracker, past, planned, reused=True)
+        return unit
     run = tracker.start(
         name,
         tags={**_tags(planned), **tags},
@@ -180,7 +184,7 @@ def _note_inputs(setup: Setup, run: Run, reporter: Reporter) -> None:
 def _judge(setup: Setup, frame: pd.DataFrame, run: Run) -> None:
     """Write the records, what is measured of them, and what is drawn."""
     method = setup.experiment.method
-    metrics = summarise(setup.task, frame, method.kind, method.baseline)
+    metrics = summarise(setup.task, frame, method.kind, method.baseline, method.votes())
     metrics["skipped"] = float(frame.attrs[SKIPPED])
     if method.yields_weights:  # its speed is that of the training
         metrics = {name: value for name, value in metrics.items() if "second" not in name}

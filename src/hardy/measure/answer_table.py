@@ -20,7 +20,7 @@ def answer_row(
     answer: str,
     images: np.ndarray,
     scores: tuple[np.ndarray, np.ndarray],
-    metrics: Mapping[str, float],
+    metrics: Mapping[str, float | None],
     seconds: float,
 ) -> dict[str, object]:
     """Return the row of one answer over all runs of an experiment.
@@ -30,7 +30,8 @@ def answer_row(
         answer: The answer's name.
         images: The samples' names (N,); those of one name are the same photograph.
         scores: Scores (N,) of the baseline's answers and of this one's.
-        metrics: What else the table shows of the answer.
+        metrics: What else the table shows of the answer, over all these samples together; None
+            where that has no meaning.
         seconds: What a sample took in the whole experiment; NaN if unknown.
 
     Returns:

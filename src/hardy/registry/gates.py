@@ -11,7 +11,7 @@ from hardy.measure.paired import flips, mcnemar, paired_bootstrap
 from hardy.registry.spec import BetterThan, Policy, Threshold
 from hardy.tasks.base import Task
 from hardy.tasks.names import METRICS
-from hardy.tasks.summary import summarise
+from hardy.tasks.summary import left_out, summarise
 
 KEY = ["dataset", "shift", "sample"]
 DATA = "data_digest"
@@ -28,16 +28,23 @@ class Evidence:
         main: The answer of the records that counts.
         frame: Per-sample records of all its runs, with the column `data_digest`.
         task: What its answers are.
+        votes: The answers that are shares of votes.
     """
 
     version: str
     main: str
     frame: pd.DataFrame
     task: Task
+    votes: frozenset[str] = frozenset()
 
     def metrics(self) -> dict[str, float]:
-        """Return all metrics over all records."""
-        return summarise(self.task, self.frame, self.main)
+        """Return all metrics over all records, those of samples pooled over all runs."""
+        return summarise(self.task, self.frame, self.main, votes=self.votes)
+
+    def lacks(self, metric: str) -> str:
+        """Say why a metric is not among them."""
+        reason = left_out(self.task, metric, self.main, self.votes)
+        return reason or f"{metric} is not among the metrics of this version"
 
 
 @dataclass(frozen=True)
@@ -123,7 +130,7 @@ def judge(policy: Policy, candidate: Evidence, holders: Mapping[str, Evidence]) 
         results = tuple(
             _better(gate, candidate, holders.get(gate.better_than))
             if isinstance(gate, BetterThan)
-            else _threshold(gate, found)
+            else _threshold(gate, found, candidate)
             for gate in policy.gates
         )
         if not any(_decides(gate, policy) for gate in policy.gates):
@@ -182,11 +189,11 @@ def _metric(
     return f"{own}{against} ({_WISHES[higher]}, {found['samples']:.0f} samples)"
 
 
-def _threshold(gate: Threshold, found: Mapping[str, float]) -> GateResult:
+def _threshold(gate: Threshold, found: Mapping[str, float], candidate: Evidence) -> GateResult:
     bounds = [("at least", gate.at_least), ("at most", gate.at_most)]
     text = f"{gate.metric} " + " and ".join(f"{w} {b:g}" for w, b in bounds if b is not None)
     if gate.metric not in found:
-        return GateResult(text, False, f"{gate.metric} is not among the metrics of this version")
+        return GateResult(text, False, candidate.lacks(gate.metric))
     value = found[gate.metric]
     passed = (gate.at_least is None or value >= gate.at_least) and (
         gate.at_most is None or value <= gate.at_most

@@ -27,6 +27,7 @@ from hardy.registry.package import save_pyfunc
 from hardy.registry.promote import promote, prune
 from hardy.registry.spec import Policy
 from hardy.registry.versions import FINGERPRINT_TAG, WEIGHTS_TAG, lock, versions
+from hardy.results.pooled import ALIKE
 from hardy.results.stored import StoredUnit
 from hardy.spec.experiment import Experiment
 from hardy.tasks.base import Task
@@ -178,7 +179,7 @@ def register(
             fingerprints=fingerprints,
         )
         write_bundle(folder, card, evidence)
-        tags = _tags(card, summarise(task, evidence, card.main))
+        tags = _tags(card, summarise(task, evidence, card.main, votes=card.method.votes()))
         return _publish(client, policy, card, folder, run_id, tags)
 
 
@@ -207,7 +208,7 @@ def _only_experiment(units: Sequence[StoredUnit], policy: Policy) -> Experiment:
     for experiment in experiments:
         _check_candidate(experiment, policy)
     first = experiments[0]
-    for part in ("model", "method", "task", "seed", "precision"):
+    for part in ALIKE:
         if any(getattr(e, part) != getattr(first, part) for e in experiments):
             message = f"the runs differ in {part}: a version is one model with one method"
             raise RegistryError(message, hint=f"Run one {part} at a time; see --set.")

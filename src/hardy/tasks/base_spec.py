@@ -14,10 +14,13 @@ class Metric:
     Attributes:
         meaning: What it is, with unit and range.
         higher_is_better: Its direction; None where neither way is better.
+        of_votes: Whether it has a meaning for an answer that is shares of votes: these are no
+            probabilities, and whatever no vote was given for has none.
     """
 
     meaning: str
     higher_is_better: bool | None
+    of_votes: bool = True
 
 
 class TaskBase(Spec):

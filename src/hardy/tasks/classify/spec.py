@@ -12,8 +12,12 @@ class ClassifySpec(TaskBase):
     metrics: ClassVar[Mapping[str, Metric]] = {
         "accuracy": Metric("share of samples whose most probable class is right, 0 to 1", True),
         "error": Metric("share of samples whose most probable class is wrong, 0 to 1", False),
-        "top5": Metric("share of samples whose class is among the five most probable", True),
-        "nll": Metric("mean negative log-likelihood of the right class, in nats", False),
+        "top5": Metric(
+            "share of samples whose class is among the five most probable", True, of_votes=False
+        ),
+        "nll": Metric(
+            "mean negative log-likelihood of the right class, in nats", False, of_votes=False
+        ),
         "ece": Metric("expected calibration error, 0 to 1", False),
         "entropy": Metric("mean entropy of the prediction, in nats", None),
         "confidence": Metric("mean probability of the predicted class, 0 to 1", None),
