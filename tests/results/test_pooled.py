@@ -129,6 +129,19 @@ def test_the_gates_judge_by_the_value_that_the_parent_has(units) -> None:
     assert float(named["ece"]) == found["ece"]
 
 
+def test_each_answer_has_its_own_seconds(units) -> None:
+    for one, source in zip(units, (10.0, 20.0), strict=True):
+        one.frame = one.frame.assign(
+            **{"ms.wall": 900.0, "ms.answer.source": source, "ms.answer.memo": 500.0}
+        )
+    units[1].frame.loc[3, "ms.answer.memo"] = np.nan  # found in a cache
+    found = dict(parent_report(whole(units), units))["report/answers.csv"].splitlines()
+    cells = {row.split(",")[1]: row.rpartition(",")[2] for row in found}
+    assert cells["answer"] == "seconds"
+    assert float(cells["source"]) == pytest.approx((40 * 0.01 + 25 * 0.02) / 65)
+    assert cells["majority_vote"] == cells["memo"] == ""
+
+
 def test_samples_that_were_seen_twice_are_no_one_experiments(units) -> None:
     again = [*units, unit(experiment("two/again", 1, seed=1), units[0].frame)]
     found = parent_metrics(whole(again), again)

@@ -26,7 +26,7 @@ from hardy.engine.fit import load_fitted
 from hardy.engine.journal import Journal
 from hardy.engine.progress import Reporter
 from hardy.engine.setup import Setup, set_up
-from hardy.measure.records import TIMING, WALL, as_frame
+from hardy.measure.records import COST, TIMING, WALL, as_frame
 from hardy.methods.base import Adapts, Subject, outcome_of
 from hardy.models.weights import Located
 from hardy.spec.experiment import Experiment
@@ -62,15 +62,12 @@ def answer(
     tally = _Tally(setup.task, made)
     reporter.unit(title, total, len(made))
     early: dict[int, Row] = {}
-    clock = perf_counter()
 
     def hear(_: int, sent: tuple[int, Row]) -> None:
-        nonlocal clock
         place, row = sent
         early[place] = row
         while len(made) in early:
-            now, row = perf_counter(), early.pop(len(made))
-            row[WALL], clock = 1e3 * (now - clock), now
+            row = early.pop(len(made))
             journal.append(row)
             made.append(row)
             reporter.sample(len(made), tally.add(row, last=len(made) == total))
@@ -91,7 +88,7 @@ def _jobs(
         return [_Here(setup, places, cores.workers)], Inline()
     data = setup.data["answer"]
     jobs: list[Job[None]] = [
-        AnswerJob(setup.experiment, setup.located, data, fitted, tuple(places[k::count]))
+        AnswerJob(setup.experiment, setup.located, data, fitted, tuple(places[k::count]), count)
         for k in range(count)
     ]
     return jobs, Processes(count)
@@ -106,7 +103,7 @@ class _Here:
     workers: int
 
     def __call__(self, send: Send) -> None:
-        for row in rows(self.setup, self.places, self.workers):
+        for row in timed(rows(self.setup, self.places, self.workers)):
             send(row)
 
 
@@ -120,6 +117,7 @@ class AnswerJob:
         data: The samples to answer.
         fitted: Folder of what the method fitted; None where it fits nothing.
         places: Which of the samples.
+        processes: How many processes answer side by side.
     """
 
     experiment: Experiment
@@ -127,13 +125,28 @@ class AnswerJob:
     data: Dataset
     fitted: Path | None
     places: tuple[int, ...]
+    processes: int = 1
 
     def __call__(self, send: Send) -> None:
         """Set up, load what was fitted, and send each sample's place and record."""
         setup = set_up(self.experiment, self.located, {"answer": self.data})
         load_fitted(setup.method, self.fitted)
-        for row in rows(setup, self.places, workers=0):
+        for row in timed(rows(setup, self.places, workers=0), self.processes):
             send(row)
+
+
+def timed(made: Iterator[tuple[int, Row]], processes: int = 1) -> Iterator[tuple[int, Row]]:
+    """Yield records with the time that a sample took: to start a process and set up is no part.
+
+    Args:
+        made: Places and records, as they come to be.
+        processes: How many processes make such records side by side.
+    """
+    clock = perf_counter()
+    for place, row in made:
+        now = perf_counter()
+        row[WALL], clock = 1e3 * (now - clock) / processes, now
+        yield place, row
 
 
 def rows(setup: Setup, places: Sequence[int], workers: int) -> Iterator[tuple[int, Row]]:
@@ -173,8 +186,10 @@ def _record(setup: Setup, item: Prepared, subject: Subject) -> Row:
     row |= columns(setup.task, outcome.answers, item.targets) | outcome.details
     if len(item.names) > 1:
         row["operations"] = item.names
-    row[f"{TIMING}views"] = item.ms
-    return row | {f"{TIMING}{stage}": value for stage, value in outcome.milliseconds.items()}
+    prepared = {**item.stages, "views": item.ms}
+    took = prepared | outcome.milliseconds
+    row |= {f"{TIMING}{stage}": value for stage, value in took.items()}
+    return row | {f"{COST}{name}": value for name, value in outcome.costs(prepared).items()}
 
 
 def columns(task: Task, answers: Mapping[str, Tensor], targets: Targets) -> Row:

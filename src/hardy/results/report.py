@@ -8,7 +8,7 @@ import pandas as pd
 from hardy.explain.bars import gain_bars
 from hardy.measure.answer_table import answer_row
 from hardy.measure.gains import gain_rows
-from hardy.measure.records import WALL
+from hardy.measure.records import COST
 from hardy.results.pooled import joined
 from hardy.results.stored import StoredUnit, by_experiment
 from hardy.results.table import board_of
@@ -57,7 +57,6 @@ def _answer_rows(name: str, units: Sequence[StoredUnit]) -> Iterator[dict[str, o
     reference = units[0].baseline or units[0].main
     for answer in dict.fromkeys(name for unit in units for name in unit.answers):
         frame = joined([unit for unit in units if answer in unit.answers])
-        seconds = float(frame[WALL].mean()) / 1000 if WALL in frame else float("nan")
         before = task.score(frame, reference)
         metrics = measured(task, frame, answer, votes)
         yield answer_row(
@@ -66,8 +65,14 @@ def _answer_rows(name: str, units: Sequence[StoredUnit]) -> Iterator[dict[str, o
             frame["sample"].to_numpy(),
             (before, task.score(frame, answer)),
             {key: metrics.get(key) for key in task.tabled},
-            seconds,
+            _seconds(frame, answer),
         )
+
+
+def _seconds(frame: pd.DataFrame, answer: str) -> float | None:
+    """Return what an answer alone takes for a sample; None unless that is known of every sample."""
+    took = frame.get(f"{COST}{answer}")
+    return None if took is None or took.isna().any() else float(took.mean()) / 1000
 
 
 def _gains(
