@@ -200,6 +200,24 @@ def test_what_has_no_meaning_can_be_neither_expected_nor_passed(units) -> None:
     )
 
 
+def test_what_was_left_out_is_told(units) -> None:
+    first, second = units
+    run = PastRun("run", "two/five", finished=True, metrics={**second.run.metrics, "skipped": 3.0})
+    short = StoredUnit(None, run, second.planned)  # type: ignore[arg-type]
+    short.frame = second.frame
+    (table,) = tables(whole(units), [first, short])
+    (line,) = [line for line in table.lines if line.startswith("warning: ")]
+    assert "left out and do not count in n: two/five 3; data/skipped.csv" in line
+    assert f"- {line}" in markdown([first, short])
+    assert parent_metrics(whole(units), [first, short])["skipped"] == 3
+    assert [row[1] for row in table.rows] == [row[1] for row in tables_of(units)]
+
+
+def tables_of(units: list[StoredUnit]) -> list[list[str]]:
+    (table,) = tables(whole(units), units)
+    return table.rows
+
+
 def test_a_row_says_whose_run_it_shows(units) -> None:
     first, second = units
     other = unit(second.experiment, second.frame, run_name="elsewhere/five", run_id="f" * 32)

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from hardy.data.dataset import Dataset
 from hardy.data.item import Targets
-from hardy.data.loader import broken
+from hardy.data.loader import all_broken, broken
 from hardy.data.pipeline import BadSample, Prepared, loader
 from hardy.engine.device import spread
 from hardy.engine.executor import Executor, Inline, Job, Processes, Send
@@ -51,10 +51,11 @@ def answer(
         title: The unit's name on the progress bar.
 
     Returns:
-        One row a sample, in the dataset's order; `attrs["skipped"]` counts broken samples.
+        One row a sample, in the dataset's order, broken ones left out: `setup.left_out` has them.
 
     Raises:
-        DataError: If a sample is broken and the spec does not say `on_bad_sample: skip`.
+        DataError: If a sample is broken and the spec does not say `on_bad_sample: skip`, or all
+            are broken.
     """
     if not setup.experiment.method.episodic:
         journal.restart()  # what the method carried from sample to sample is gone
@@ -74,6 +75,15 @@ def answer(
 
     jobs, executor = _jobs(setup, fitted, range(len(made), total))
     executor.run(jobs, hear)
+    bad = [
+        BadSample(place, row[SKIPPED], row["reason"])
+        for place, row in enumerate(made)
+        if SKIPPED in row
+    ]
+    for item in bad:
+        setup.left_out.add("answer", item)
+    if len(bad) == len(made):
+        raise all_broken(bad)
     return table(setup.task, made)
 
 
@@ -202,17 +212,15 @@ def columns(task: Task, answers: Mapping[str, Tensor], targets: Targets) -> Row:
 
 
 def _skipped(setup: Setup, item: BadSample) -> Row:
-    if setup.experiment.data.on_bad_sample == "error":
+    if not setup.skips:
         raise broken(item)
     return {SKIPPED: item.id, "reason": item.reason}
 
 
 def table(task: Task, made: Sequence[Row]) -> pd.DataFrame:
-    """Return a table of records, broken samples left out and counted in `attrs`."""
+    """Return a table of records, broken samples left out."""
     kept = [row for row in made if SKIPPED not in row]
-    frame = as_frame(kept, task.truth_fields, task.fields)
-    frame.attrs[SKIPPED] = len(made) - len(kept)
-    return frame
+    return as_frame(kept, task.truth_fields, task.fields)
 
 
 class _Tally:

@@ -14,6 +14,8 @@ from hardy.tasks.summary import all_measured
 
 Group = tuple[Board, list[StoredUnit]]
 
+_SKIPPED = "skipped"
+
 
 @dataclass(frozen=True)
 class Table:
@@ -140,8 +142,16 @@ def _mean(units: Sequence[StoredUnit], headline: str, name: str) -> float:
 
 
 def _remarks(units: Sequence[StoredUnit]) -> list[str]:
-    """Say which rows show another experiment's run."""
-    return [f"{unit.name} = run {unit.other} ({unit.run_id[:8]})" for unit in units if unit.other]
+    """Say which rows show another experiment's run, and how many samples were left out."""
+    lines = [f"{unit.name} = run {unit.other} ({unit.run_id[:8]})" for unit in units if unit.other]
+    skipped = {unit.name: int(count) for unit in units if (count := unit.metrics.get(_SKIPPED, 0))}
+    if skipped:
+        told = ", ".join(f"{name} {count}" for name, count in skipped.items())
+        lines.append(
+            f"warning: broken samples were left out and do not count in n: {told}; "
+            "data/skipped.csv of these runs names them"
+        )
+    return lines
 
 
 def best(units: Sequence[StoredUnit]) -> Iterator[tuple[str, StoredUnit]]:
@@ -171,6 +181,7 @@ def parent_metrics(resolved: Resolved, units: Sequence[StoredUnit]) -> dict[str,
         found = _pooled_metrics(units) | aggregated(units)
     count = len(units)
     found |= {"units": float(count), "units/reused": float(sum(unit.reused for unit in units))}
+    found[_SKIPPED] = sum(unit.metrics.get(_SKIPPED, 0.0) for unit in units)
     if len({(unit.main, unit.task.kind) for unit in units}) > 1:
         return found  # a mean over several methods is nobody's number
     first = units[0]
