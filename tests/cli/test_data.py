@@ -50,6 +50,14 @@ def test_an_absent_set_says_what_to_fetch_from_where(capsys, monkeypatch):
     assert capsys.readouterr().out.count("not usable") == 1
 
 
+def test_an_absent_folder_is_told_the_option(capsys, monkeypatch, tmp_path):
+    monkeypatch.setenv("HARDY_DATA", str(tmp_path))
+    assert run(["data", "check", "folder"]) == 1
+    assert "hardy data check folder --root FOLDER" in capsys.readouterr().out
+    assert run(["data", "check", "folder", "--root", str(tmp_path / "none")]) == 1
+    assert "--root FOLDER" not in capsys.readouterr().out
+
+
 def test_a_spec_is_checked_once_for_all_its_units(tmp_path, capsys):
     put(tmp_path / "set", "cat/1.png", "dog/2.png")
     spec = tmp_path / "spec.yaml"

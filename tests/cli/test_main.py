@@ -157,3 +157,14 @@ def test_the_light_verbs_import_nothing_heavy(arguments: list[str]) -> None:
     modules = [line.rpartition("|")[2].strip() for line in done.stderr.splitlines()]
     assert "hardy.cli.main" in modules
     assert not HEAVY & {module.partition(".")[0] for module in modules}
+
+
+def test_an_override_without_its_option_is_told_of_it(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["run", "quickstart", "seed=1", "compute.device=cuda"]) == 2
+    told = capsys.readouterr().err.splitlines()
+    assert told[-1] == (
+        "hint: values are overridden by --set: "
+        "hardy run quickstart --set seed=1 --set compute.device=cuda"
+    )
+    assert cli.run(["run", "quickstart", "more"]) == 2
+    assert "hint" not in capsys.readouterr().err

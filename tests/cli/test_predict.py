@@ -51,6 +51,16 @@ def test_json_of_a_folder_adapted(uri, photo):
     assert rows[0]["label"] in CLASSES
 
 
+def test_an_unreadable_picture_is_told_what_helps_here(uri, tmp_path):
+    path = tmp_path / "torn.jpg"
+    path.write_bytes(b"no image")
+    done = predict("--model", uri, path)
+    assert isinstance(done.exception, DataError)
+    assert "torn.jpg: cannot be decoded" in done.exception.message
+    assert "leave this one out" in done.exception.hint
+    assert "data." not in done.exception.hint  # there is no spec to set it in
+
+
 def test_wrong_files_are_named_before_the_model_is_loaded(tmp_path):
     for name, content in (("absent.png", None), ("empty", "folder")):
         path = tmp_path / name

@@ -82,7 +82,7 @@ def test_a_stopped_matrix_is_resumed_by_its_unit_or_as_a_whole(
 
     told = inside("show", made[1].info.run_id, "--diff", made[2].info.run_id, status=1)
     assert "data.shift.severity\n  - 1\n  + 2\n" in told.stdout
-    assert "  finished  mean/accuracy 0." in inside("list").stdout
+    assert "  finished  accuracy 0." in inside("list").stdout
     told = hardy("reproduce", parent.info.run_id[:8])
     assert told.stdout.count("8 of 8 came back bit for bit") == 2
     assert told.stdout.count("no drift") == 2

@@ -1,21 +1,24 @@
 """The same records bit for bit in one process and in two: of every method, fitted ones too."""
 
 from dataclasses import dataclass, replace
+from time import sleep
 
 import pytest
 import torch
 
 from hardy.data.open import open_dataset
-from hardy.engine.answer import AnswerJob, rows
+from hardy.engine.answer import AnswerJob, answer, rows
 from hardy.engine.checkpoint import Checkpoint
-from hardy.engine.executor import Processes
+from hardy.engine.executor import Inline, Processes
 from hardy.engine.fit import fit, load_fitted
+from hardy.engine.journal import Journal
 from hardy.engine.progress import Reporter
 from hardy.engine.setup import Setup, set_up
-from hardy.measure.records import TIMING
+from hardy.measure.records import COST, TIMING
 from hardy.methods import METHODS
 from hardy.models.weights import Located
 from hardy.spec.experiment import Experiment
+from hardy.tasks.summary import summarise
 from tests.engine.runs import KeptRun
 
 SHAPES = {"dataset": "shapes", "split": "test", "shapes": {"count": 30, "size": 32}}
@@ -120,6 +123,53 @@ def test_records_are_the_same_in_one_process_and_in_two(made, kind):
     here, there = made
     assert set(here[kind]) == set(range(6))
     assert here[kind] == there[kind]
+
+
+def test_costs_of_answers_are_in_the_records_where_they_are_known():
+    """What was encoded before took no time here, and masks may lie in the cache."""
+    known = {
+        "source": {"source"},
+        "view_ensemble": {"source", "view_ensemble", "majority_vote"},
+        "memo": {"source", "view_ensemble", "majority_vote", "memo"},
+        "memo_plus": {"source"},
+        "tpt": {"view_ensemble", "majority_vote", "tpt"},
+        "ensemble": {"source", "a", "b", "simple_ensemble", "ensemble"},
+        "contrastive": {"source", "contrastive"},
+    }
+    for kind, wanted in known.items():
+        setup = built(experiment(kind))
+        ((_, row),) = rows(setup, [0], workers=0)
+        costs = {key.removeprefix(COST): v for key, v in row.items() if key.startswith(COST)}
+        assert set(costs) == wanted, kind
+    setup = built(experiment("tpt"))
+    list(rows(setup, [0], workers=0))
+    ((_, again),) = rows(setup, [0], workers=0)
+    assert not [key for key in again if key.startswith(COST)]
+
+
+class Unhurried(Inline):
+    """Jobs in this process, in place of processes."""
+
+    def __init__(self, count):
+        del count
+
+
+def test_the_start_of_a_process_is_no_time_of_a_sample(tmp_path, monkeypatch):
+    monkeypatch.setenv("HARDY_HOME", str(tmp_path))
+    spec = experiment("source")
+    compute = spec.compute.model_copy(update={"processes": 2})
+    setup = built(spec.model_copy(update={"compute": compute}))
+
+    def slow(*parts):
+        sleep(1.5)
+        return set_up(*parts)
+
+    monkeypatch.setattr("hardy.engine.answer.Processes", Unhurried)
+    monkeypatch.setattr("hardy.engine.answer.set_up", slow)
+    with Journal("run", "f" * 32) as journal:
+        frame = answer(setup, None, journal, Reporter(), "source")
+    assert len(frame) == 6
+    assert 0 < summarise(setup.task, frame, "source")["seconds_per_sample"] < 0.2
 
 
 @pytest.mark.parametrize("kind", ["ensemble", "contrastive"])

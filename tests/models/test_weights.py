@@ -214,8 +214,11 @@ def test_a_pickle_with_code_is_refused_and_never_run(small, tmp_path):
 @pytest.mark.parametrize("name", ["w.safetensors", "w.pth"])
 def test_a_damaged_file_is_refused_by_name(small, tmp_path, name, content):
     (tmp_path / name).write_bytes(content)
-    with pytest.raises(WeightsError, match=name):
+    with pytest.raises(WeightsError, match=name) as caught:
         fill(small, Located(tmp_path / name, ""))
+    # A table of tensors holds no code: only the other kind may want to be converted to it.
+    assert ("Convert it" in caught.value.hint) == (name == "w.pth")
+    assert caught.value.hint
 
 
 def test_the_packaged_file_is_the_one_that_was_checked():

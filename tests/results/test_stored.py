@@ -44,13 +44,13 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def stored() -> tuple[MlflowTracker, list[StoredUnit]]:
+def stored(name: str = "try") -> tuple[MlflowTracker, list[StoredUnit]]:
     """Return the units of the last parent, by what the store alone says of them."""
     from hardy.tracking.lookup import find_run
     from hardy.tracking.recent import last_runs, local_store
 
     tracker = MlflowTracker()
-    parent = tracker.get(find_run(last_runs(local_store())["try"].run_id))
+    parent = tracker.get(find_run(last_runs(local_store())[name].run_id))
     return tracker, [StoredUnit(tracker, each) for each in unit_runs(tracker, parent)]
 
 
@@ -74,7 +74,8 @@ def test_the_table_of_a_fresh_run_is_that_of_its_reuse(capsys: pytest.CaptureFix
     for unit in units:
         assert (unit.main, unit.baseline) == ("view_ensemble", "source")
         assert unit.answered_digest == unit.tags["hardy.data_digest"]
-        found = summarise(unit.task, unit.frame, unit.main, unit.baseline)
+        votes = unit.experiment.method.votes()
+        found = summarise(unit.task, unit.frame, unit.main, unit.baseline, votes)
         assert found.items() <= dict(unit.metrics).items()
         assert len(unit.score()) == 4
     (table,) = tables(whole, units)
@@ -91,3 +92,21 @@ def test_the_table_of_a_fresh_run_is_that_of_its_reuse(capsys: pytest.CaptureFix
     for path, content in parent_report(whole, units):
         if isinstance(content, str):
             assert tracker.artifact(parent.run_id, path).read_text() == content
+
+    check_the_same_under_another_name(capsys, tracker, units)
+
+
+def check_the_same_under_another_name(
+    capsys: pytest.CaptureFixture[str], tracker: MlflowTracker, units: list[StoredUnit]
+) -> None:
+    text = SPEC.replace("name: try", "name: other").replace("severity: [1, 5]", "severity: [5, 2]")
+    Path("experiments/other.yaml").write_text(text)
+    assert run(["run", "other"]) == 0
+    told = capsys.readouterr()
+    (first,) = [unit for unit in units if unit.shift == "contrast-5"]
+    remark = f"{first.name.replace('try', 'other')} = run {first.name} ({first.run_id[:8]})"
+    assert remark in told.out.splitlines()
+    assert f"reuses run {first.run_id} of {first.name} (" in told.err
+    _, (_, made) = stored("other")
+    parent = tracker.get(made.tags["mlflow.parentRunId"])
+    assert f"- {remark}" in parent.tags["mlflow.note.content"].splitlines()

@@ -39,6 +39,8 @@ def check(name: str, root: str | None, split: str | None, decode: bool) -> None:
     """
     specs = specs_of(name, root, split)
     usable = [_check(spec, decode=decode) for spec in specs]
+    if not all(usable) and name in DATASETS and root is None and _takes_root(DATASETS[name]):
+        click.echo(f"  elsewhere hardy data check {name} --root FOLDER")
     if not all(usable):
         click.get_current_context().exit(DataError.exit_status)
 
@@ -99,6 +101,10 @@ def _spec(name: str, root: str | None, split: str | None) -> DataSpec:
     except ValueError as error:
         message = "; ".join(fault["msg"] for fault in error.errors())  # type: ignore[attr-defined]
         raise SpecError(message.removeprefix("Value error, "), hint="Give --split.") from error
+
+
+def _takes_root(card: DatasetCard) -> bool:
+    return not (card.packaged or card.generated)
 
 
 def _check(spec: DataSpec, *, decode: bool) -> bool:

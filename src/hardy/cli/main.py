@@ -2,6 +2,8 @@
 
 import importlib
 import os
+import re
+import shlex
 import sys
 from collections.abc import Sequence
 from typing import IO, Any, NoReturn
@@ -32,6 +34,7 @@ VERBS: dict[str, tuple[str, str]] = {
 """Verb -> (module whose `command` it is, its line in the listing)."""
 
 INTERRUPTED = 130
+_ASSIGNMENT = re.compile(r"[A-Za-z_][\w.]*=")
 
 
 class Verbs(click.Group):
@@ -108,6 +111,7 @@ def run(arguments: list[str]) -> int:
         return error.exit_status
     except click.ClickException as error:
         error.show()
+        _hint_at_overrides(error, arguments)
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         click.echo("interrupted", err=True)
@@ -116,6 +120,19 @@ def run(arguments: list[str]) -> int:
         _abandon(sys.stdout)
         return 1
     return status
+
+
+def _hint_at_overrides(error: click.ClickException, arguments: Sequence[str]) -> None:
+    """Print the command that was meant where a value to override stands without its option."""
+    context = getattr(error, "ctx", None)
+    takes = context is not None and any("--set" in each.opts for each in context.command.params)
+    stray = [each for each in arguments if _ASSIGNMENT.match(each) and each in error.message]
+    if takes and stray:
+        meant = [*arguments]
+        for each in stray:
+            place = meant.index(each)
+            meant[place:place] = ["--set"]
+        click.echo(f"hint: values are overridden by --set: hardy {shlex.join(meant)}", err=True)
 
 
 def _status(result: Any) -> int:  # noqa: ANN401 - whatever a verb returns

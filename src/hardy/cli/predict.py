@@ -61,7 +61,11 @@ def command(
     from hardy.registry.load import load
 
     predictor = load(model)
-    decoded = [decode(file, name=str(file)) for file in files]
+    try:
+        decoded = [decode(file, name=str(file)) for file in files]
+    except DataError as error:
+        error.hint = "Give image files that open in a viewer, or leave this one out."
+        raise
     table = predictor.predict(decoded, adapt=adapt, views=views or 0, seed=seed, **given)
     rows = _rows(files, table)
     if form == "json":

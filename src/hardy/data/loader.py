@@ -23,6 +23,7 @@ class Images:
         captions: What they show, in words; empty where the dataset has no captions.
         seed: The experiment's.
         device: Where batches go.
+        left_out: Broken samples that are not among them.
     """
 
     pixels: Tensor
@@ -31,6 +32,7 @@ class Images:
     captions: tuple[str, ...]
     seed: int
     device: torch.device
+    left_out: tuple[BadSample, ...] = ()
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -63,16 +65,21 @@ def read_images(
         hear: Told how many samples are read.
 
     Raises:
-        DataError: If a sample is broken and none may be left out.
+        DataError: If a sample is broken and none may be left out, or all are broken.
     """
     items: list[Prepared] = []
+    left_out: list[BadSample] = []
     with closing(loader(pipeline, workers)) as samples:
         for done, item in enumerate(samples, start=1):
             if isinstance(item, Prepared):
                 items.append(item)
             elif not skip:
                 raise broken(item)
+            else:
+                left_out.append(item)
             hear(done)
+    if not items:
+        raise all_broken(left_out)
     labels = [item.targets.label for item in items if item.targets.label is not None]
     return Images(
         torch.cat([item.pixels[:1] for item in items]),
@@ -81,6 +88,7 @@ def read_images(
         tuple(caption for item in items for caption in item.targets.caption),
         pipeline.seed,
         device,
+        tuple(left_out),
     )
 
 
@@ -88,3 +96,10 @@ def broken(item: BadSample) -> DataError:
     """Return the error that a broken sample is, where none may be left out."""
     hint = f"{item.hint} Or set data.on_bad_sample to skip.".lstrip()
     return DataError(item.reason, hint=hint)
+
+
+def all_broken(items: Sequence[BadSample]) -> DataError:
+    """Return the error that it is to have no sample left."""
+    first = f", the first: {items[0].reason}" if items else ""
+    message = f"no sample is left: {len(items)} are broken{first}"
+    return DataError(message, hint="Look at them with: hardy data check NAME --decode")

@@ -6,9 +6,9 @@ how soon a sample is ready and nothing else.
 
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -55,6 +55,9 @@ class Prepared:
         pixels: Views (V, 3, H, W) in [0, 255], uint8 or float32; view 0 is the unchanged image.
         names: For each view, the operations it went through; none for view 0.
         ms: Time that decoding, shift and views took, in milliseconds.
+        stages: What of it some answers need alone, in milliseconds: `read`, from the file to the
+            image; `image`, from there to the unchanged image at the network's size; `views.K`, the
+            Kth further set, from the image.
         canvas: The image that views are cut from, (h, w, 3) of uint8, where it was asked for and
             is not the unchanged image itself.
         others: The views of each further set, like `pixels`.
@@ -68,6 +71,7 @@ class Prepared:
     ms: float
     canvas: np.ndarray | None = None
     others: tuple[torch.Tensor, ...] = ()
+    stages: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -149,17 +153,38 @@ class SamplePipeline:
     def __getitem__(self, position: int) -> Prepared | BadSample:
         index = self.indices[position]
         sample = self.dataset.samples[index]
-        start = time.perf_counter()
+        ends = [time.perf_counter()]
         try:
             image = self.dataset.read(sample)
+            ends.append(time.perf_counter())
             targets = self._targets(sample, image)
         except DataError as error:
             return BadSample(index, sample.id, error.message, error.hint)
-        canvas, views = self._made(image, sample, ViewSet(self.preprocess, self.views, self.point))
-        others = tuple(self._made(image, sample, each)[1].pixels for each in self.further)
-        elapsed = 1000 * (time.perf_counter() - start)
+        begun = time.perf_counter()
+        canvas, plain = self._images(image, sample, self.preprocess)
+        seen = time.perf_counter()
+        views = self._viewed(
+            canvas, plain, sample, ViewSet(self.preprocess, self.views, self.point)
+        )
+        if self._late is not None:
+            seen = time.perf_counter()  # the unchanged image has its noise only now
+        stages = {"read": 1000 * (ends[1] - ends[0]), "image": 1000 * (seen - begun)}
+        others = []
+        for place, each in enumerate(self.further):
+            before = time.perf_counter()
+            images = self._images(image, sample, each.preprocess)
+            others.append(self._viewed(*images, sample, each).pixels)
+            stages[f"views.{place}"] = 1000 * (time.perf_counter() - before)
         return Prepared(
-            index, sample.id, targets, views.pixels, views.names, elapsed, canvas, others
+            index,
+            sample.id,
+            targets,
+            views.pixels,
+            views.names,
+            1000 * (time.perf_counter() - ends[0]),
+            np.asarray(canvas) if self.keep_canvas and canvas is not plain else None,
+            tuple(others),
+            stages,
         )
 
     def _targets(self, sample: Sample, image: Image.Image) -> Targets:
@@ -176,11 +201,17 @@ class SamplePipeline:
         caption = (dataset.caption(sample),) if dataset.caption else ()
         return Targets(label, mask, clean, caption)
 
-    def _made(
-        self, image: Image.Image, sample: Sample, asked: ViewSet
-    ) -> tuple[np.ndarray | None, Views]:
-        """Return a set of views, and what they are cut from where that is to be kept."""
-        canvas, plain = self._images(image, sample, asked.preprocess)
+    def _viewed(
+        self, canvas: Image.Image, plain: Image.Image, sample: Sample, asked: ViewSet
+    ) -> Views:
+        """Return a set of views.
+
+        Args:
+            canvas: What they are cut from.
+            plain: View 0.
+            sample: Whose they are.
+            asked: Which.
+        """
         views = make_views(
             canvas,
             asked.views,
@@ -194,7 +225,7 @@ class SamplePipeline:
         if self._late is not None:
             noisy = self._noisy(views.pixels, self._late, sample, asked.preprocess)
             views = Views(noisy, views.names)
-        return np.asarray(canvas) if self.keep_canvas and canvas is not plain else None, views
+        return views
 
     def _images(
         self, image: Image.Image, sample: Sample, preprocess: Preprocess

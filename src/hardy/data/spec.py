@@ -154,7 +154,10 @@ class DataSpec(Spec):
     shift: Annotated[ShiftSpec | None, Field(description="Shift put on every sample.")] = None
     on_bad_sample: Annotated[
         Literal["error", "skip"],
-        Field(description="What to do with a broken image: stop, or count it and go on."),
+        Field(
+            description="What to do with a broken image or mask: stop, or leave it out, whatever "
+            "it is for, and count and name it (`data/skipped.csv` of the run)."
+        ),
     ] = "error"
 
     @field_validator("dataset")

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from hardy.data.dataset import Dataset
 from hardy.data.item import Targets
-from hardy.data.loader import broken
+from hardy.data.loader import all_broken, broken
 from hardy.data.pipeline import BadSample, Prepared, loader
 from hardy.engine.device import spread
 from hardy.engine.executor import Executor, Inline, Job, Processes, Send
@@ -26,7 +26,7 @@ from hardy.engine.fit import load_fitted
 from hardy.engine.journal import Journal
 from hardy.engine.progress import Reporter
 from hardy.engine.setup import Setup, set_up
-from hardy.measure.records import TIMING, WALL, as_frame
+from hardy.measure.records import COST, TIMING, WALL, as_frame
 from hardy.methods.base import Adapts, Subject, outcome_of
 from hardy.models.weights import Located
 from hardy.spec.experiment import Experiment
@@ -51,10 +51,11 @@ def answer(
         title: The unit's name on the progress bar.
 
     Returns:
-        One row a sample, in the dataset's order; `attrs["skipped"]` counts broken samples.
+        One row a sample, in the dataset's order, broken ones left out: `setup.left_out` has them.
 
     Raises:
-        DataError: If a sample is broken and the spec does not say `on_bad_sample: skip`.
+        DataError: If a sample is broken and the spec does not say `on_bad_sample: skip`, or all
+            are broken.
     """
     if not setup.experiment.method.episodic:
         journal.restart()  # what the method carried from sample to sample is gone
@@ -62,21 +63,27 @@ def answer(
     tally = _Tally(setup.task, made)
     reporter.unit(title, total, len(made))
     early: dict[int, Row] = {}
-    clock = perf_counter()
 
     def hear(_: int, sent: tuple[int, Row]) -> None:
-        nonlocal clock
         place, row = sent
         early[place] = row
         while len(made) in early:
-            now, row = perf_counter(), early.pop(len(made))
-            row[WALL], clock = 1e3 * (now - clock), now
+            row = early.pop(len(made))
             journal.append(row)
             made.append(row)
             reporter.sample(len(made), tally.add(row, last=len(made) == total))
 
     jobs, executor = _jobs(setup, fitted, range(len(made), total))
     executor.run(jobs, hear)
+    bad = [
+        BadSample(place, row[SKIPPED], row["reason"])
+        for place, row in enumerate(made)
+        if SKIPPED in row
+    ]
+    for item in bad:
+        setup.left_out.add("answer", item)
+    if len(bad) == len(made):
+        raise all_broken(bad)
     return table(setup.task, made)
 
 
@@ -91,7 +98,7 @@ def _jobs(
         return [_Here(setup, places, cores.workers)], Inline()
     data = setup.data["answer"]
     jobs: list[Job[None]] = [
-        AnswerJob(setup.experiment, setup.located, data, fitted, tuple(places[k::count]))
+        AnswerJob(setup.experiment, setup.located, data, fitted, tuple(places[k::count]), count)
         for k in range(count)
     ]
     return jobs, Processes(count)
@@ -106,7 +113,7 @@ class _Here:
     workers: int
 
     def __call__(self, send: Send) -> None:
-        for row in rows(self.setup, self.places, self.workers):
+        for row in timed(rows(self.setup, self.places, self.workers)):
             send(row)
 
 
@@ -120,6 +127,7 @@ class AnswerJob:
         data: The samples to answer.
         fitted: Folder of what the method fitted; None where it fits nothing.
         places: Which of the samples.
+        processes: How many processes answer side by side.
     """
 
     experiment: Experiment
@@ -127,13 +135,28 @@ class AnswerJob:
     data: Dataset
     fitted: Path | None
     places: tuple[int, ...]
+    processes: int = 1
 
     def __call__(self, send: Send) -> None:
         """Set up, load what was fitted, and send each sample's place and record."""
         setup = set_up(self.experiment, self.located, {"answer": self.data})
         load_fitted(setup.method, self.fitted)
-        for row in rows(setup, self.places, workers=0):
+        for row in timed(rows(setup, self.places, workers=0), self.processes):
             send(row)
+
+
+def timed(made: Iterator[tuple[int, Row]], processes: int = 1) -> Iterator[tuple[int, Row]]:
+    """Yield records with the time that a sample took: to start a process and set up is no part.
+
+    Args:
+        made: Places and records, as they come to be.
+        processes: How many processes make such records side by side.
+    """
+    clock = perf_counter()
+    for place, row in made:
+        now = perf_counter()
+        row[WALL], clock = 1e3 * (now - clock) / processes, now
+        yield place, row
 
 
 def rows(setup: Setup, places: Sequence[int], workers: int) -> Iterator[tuple[int, Row]]:
@@ -173,8 +196,10 @@ def _record(setup: Setup, item: Prepared, subject: Subject) -> Row:
     row |= columns(setup.task, outcome.answers, item.targets) | outcome.details
     if len(item.names) > 1:
         row["operations"] = item.names
-    row[f"{TIMING}views"] = item.ms
-    return row | {f"{TIMING}{stage}": value for stage, value in outcome.milliseconds.items()}
+    prepared = {**item.stages, "views": item.ms}
+    took = prepared | outcome.milliseconds
+    row |= {f"{TIMING}{stage}": value for stage, value in took.items()}
+    return row | {f"{COST}{name}": value for name, value in outcome.costs(prepared).items()}
 
 
 def columns(task: Task, answers: Mapping[str, Tensor], targets: Targets) -> Row:
@@ -187,17 +212,15 @@ def columns(task: Task, answers: Mapping[str, Tensor], targets: Targets) -> Row:
 
 
 def _skipped(setup: Setup, item: BadSample) -> Row:
-    if setup.experiment.data.on_bad_sample == "error":
+    if not setup.skips:
         raise broken(item)
     return {SKIPPED: item.id, "reason": item.reason}
 
 
 def table(task: Task, made: Sequence[Row]) -> pd.DataFrame:
-    """Return a table of records, broken samples left out and counted in `attrs`."""
+    """Return a table of records, broken samples left out."""
     kept = [row for row in made if SKIPPED not in row]
-    frame = as_frame(kept, task.truth_fields, task.fields)
-    frame.attrs[SKIPPED] = len(made) - len(kept)
-    return frame
+    return as_frame(kept, task.truth_fields, task.fields)
 
 
 class _Tally:

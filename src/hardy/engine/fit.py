@@ -5,6 +5,7 @@ process that answers reads them, this one too, so that one and several processes
 a run that was stopped while it answered learns nothing anew.
 """
 
+import json
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
@@ -16,12 +17,13 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from hardy.core.cache import default_cache
-from hardy.core.errors import DataError, WeightsError
+from hardy.core.errors import WeightsError
+from hardy.core.files import write_whole
 from hardy.core.hashing import digest
 from hardy.core.paths import safe_name, state_dir
 from hardy.data.dataset import Dataset
 from hardy.data.item import Targets
-from hardy.data.loader import Images, read_images
+from hardy.data.loader import Images, all_broken, broken, read_images
 from hardy.data.pipeline import BadSample, loader
 from hardy.data.view_spec import Identity
 from hardy.engine.checkpoint import Checkpoint
@@ -34,6 +36,10 @@ from hardy.methods.base_spec import Role
 from hardy.methods.fitting import Fits, Learner
 from hardy.models.state import MANIFEST, manifest_of, read_fitted, write_fitted
 from hardy.plan.tracker import Run
+
+# Of those that were not learned from, beside what was learned: a run that goes on names them too.
+_LEFT_OUT = "left-out.json"
+_META = "left_out"
 
 
 def fit(setup: Setup, checkpoint: Checkpoint, run: Run, reporter: Reporter) -> Path | None:
@@ -50,7 +56,7 @@ def fit(setup: Setup, checkpoint: Checkpoint, run: Run, reporter: Reporter) -> P
 
     Raises:
         SpecError: If the dataset lacks what the method learns from.
-        DataError: If a sample is broken.
+        DataError: If a sample is broken and the spec does not say `on_bad_sample: skip`.
         MethodError: If a loss is not finite.
     """
     if not isinstance(setup.method, Fits) or "fit" not in setup.data:
@@ -58,7 +64,10 @@ def fit(setup: Setup, checkpoint: Checkpoint, run: Run, reporter: Reporter) -> P
     folder = fitted_folder(run.run_id)
     if not _is_whole(folder):
         found = setup.method.fit(_Work(setup, checkpoint, run, reporter))
+        write_whole(folder / _LEFT_OUT, setup.left_out.dump().encode())
         write_fitted(folder, found)
+    elif (folder / _LEFT_OUT).is_file():
+        setup.left_out.read((folder / _LEFT_OUT).read_text(encoding="utf-8"))
     for path in (*manifest_of(folder / MANIFEST), MANIFEST):
         run.artifact(folder / path, path)
     load_fitted(setup.method, folder)
@@ -123,22 +132,32 @@ class _Work:
         self._reporter.unit(
             f"{self._name}: reads {what} samples", len(self._setup.data[role].samples)
         )
-        return read_images(
+        found = read_images(
             self._setup.pipeline(role, views=Identity()),
             self.device,
             workers=self._workers,
-            skip=self._setup.experiment.data.on_bad_sample == "skip",
+            skip=self._setup.skips,
             hear=lambda done: self._reporter.sample(done, ""),
         )
+        for item in found.left_out:
+            self._setup.left_out.add(role, item)
+        return found
 
     def subjects(self, role: Role) -> Iterator[tuple[Subject, Targets]]:
         """Yield a role's samples one by one."""
+        bad: list[BadSample] = []
         with closing(loader(self._setup.pipeline(role), self._workers)) as samples:
             for item in samples:
                 if isinstance(item, BadSample):
-                    raise DataError(item.reason, hint=item.hint)
+                    if not self._setup.skips:
+                        raise broken(item)
+                    bad.append(item)
+                    self._setup.left_out.add(role, item)
+                    continue
                 with self._setup.fabric.autocast():
                     yield self._setup.subject(item), item.targets
+        if len(bad) == len(self._setup.data[role].samples):
+            raise all_broken(bad)
 
     def train(self, learner: Learner, fit: Images, validate: Images) -> None:
         """Train; the learner is left with the weights to keep."""
@@ -161,10 +180,17 @@ class _Work:
             "seed": experiment.seed,
             "precision": experiment.precision,
             "key": key,
+            # Another run that may skip none is not to find what was made without some.
+            **({"on_bad_sample": "skip"} if self._setup.skips else {}),
         }
-        content = default_cache().through(
-            kind, digest(known_by), lambda: save(_contiguous(make())), once=True
-        )
+
+        def made() -> bytes:
+            tensors = _contiguous(make())
+            beside = {_META: self._setup.left_out.dump()} if self._setup.skips else None
+            return bytes(save(tensors, beside))
+
+        content = default_cache().through(kind, digest(known_by), made, once=True)
+        self._setup.left_out.read(_metadata(content).get(_META, "[]"))
         return dict(load(content))
 
     def log(self, values: Mapping[str, float]) -> None:
@@ -174,6 +200,12 @@ class _Work:
     def say(self, news: str) -> None:
         """Tell the user."""
         self._reporter.say(f"{self._name}: {news}")
+
+
+def _metadata(content: bytes) -> dict[str, str]:
+    """Return what stands beside the tensors of a safetensors file's bytes."""
+    size = int.from_bytes(content[:8], "little")
+    return dict(json.loads(content[8 : 8 + size]).get("__metadata__", {}))
 
 
 def _contiguous(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

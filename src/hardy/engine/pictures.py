@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from hardy.core.errors import DataError
 from hardy.data.pipeline import Prepared
 from hardy.engine.setup import Setup
 from hardy.explain.choose import choose
@@ -97,7 +98,7 @@ def _prepared(setup: Setup, frame: pd.DataFrame, row: int) -> Prepared:
     item = setup.pipeline("answer", [place])[0]
     if not isinstance(item, Prepared):
         message = f"{wanted} was readable a moment ago: {item.reason}"
-        raise OSError(message)
+        raise DataError(message, hint=item.hint)
     return item
 
 

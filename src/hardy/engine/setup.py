@@ -1,7 +1,7 @@
 """Setting up: an experiment's parts, built and fitted together."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from lightning_fabric import Fabric
@@ -12,6 +12,7 @@ from hardy.data.dataset import Dataset
 from hardy.data.pipeline import Prepared, SamplePipeline
 from hardy.data.view_spec import ViewSpec
 from hardy.engine.device import make_fabric, spread, use_threads
+from hardy.engine.left_out import LeftOut
 from hardy.explain.point import SourcePoint
 from hardy.methods.base import Method, Subject
 from hardy.methods.base_spec import Role, views_of
@@ -37,6 +38,7 @@ class Setup:
         data: Samples by what they are for, sorted.
         models: The experiment's own, then those that its method names; on the device.
         method: Fits, answers, adapts.
+        left_out: Broken samples that were not used; filled as they are met.
     """
 
     experiment: Experiment
@@ -46,6 +48,12 @@ class Setup:
     data: Mapping[Role, Dataset]
     models: tuple[Model, ...]
     method: Method
+    left_out: LeftOut = field(default_factory=LeftOut)
+
+    @property
+    def skips(self) -> bool:
+        """Whether broken samples are left out."""
+        return self.experiment.data.on_bad_sample == "skip"
 
     @property
     def model(self) -> Model:

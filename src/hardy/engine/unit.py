@@ -16,13 +16,14 @@ from hardy.core.errors import HardyError, TrackingError, WeightsError
 from hardy.data.dataset import Dataset
 from hardy.data.leaks import check_apart
 from hardy.data.open import open_dataset, open_division
-from hardy.engine.answer import SKIPPED, answer
+from hardy.engine.answer import answer
 from hardy.engine.checkpoint import Checkpoint
 from hardy.engine.device import threads_as_before
 from hardy.engine.fit import discard as discard_fitted
 from hardy.engine.fit import fit
 from hardy.engine.journal import Journal
 from hardy.engine.journal import discard as discard_journal
+from hardy.engine.left_out import ARTIFACT
 from hardy.engine.pictures import draw
 from hardy.engine.progress import Reporter
 from hardy.engine.setup import Setup, set_up
@@ -80,8 +81,12 @@ def run_unit(
     if past is not None and past.finished:
         if parent is None:
             tracker.refer(past.run_id)
-        reporter.say(f"{name}: reuses run {past.run_id} (same fingerprint {planned.fingerprint})")
-        return _done(StoredUnit(tracker, past, planned, reused=True), reporter)
+        unit = StoredUnit(tracker, past, planned, reused=True)
+        of = f" of {unit.other}" if unit.other else ""
+        reporter.say(
+            f"{name}: reuses run {past.run_id}{of} (same fingerprint {planned.fingerprint})"
+        )
+        return _done(unit, reporter)
     run = tracker.start(
         name,
         tags={**_tags(planned), **tags},
@@ -147,6 +152,8 @@ def _carry_out(planned: PlannedUnit, run: Run, checkpoint: Checkpoint, reporter:
     with Journal(run.run_id, planned.fingerprint) as journal:
         frame = answer(setup, fitted, journal, reporter, experiment.name)
     _judge(setup, frame, run)
+    if setup.left_out:
+        reporter.say(f"{experiment.name}: warning: {setup.left_out.line()}")
 
 
 def _datasets(planned: PlannedUnit) -> dict[Role, Dataset]:
@@ -186,9 +193,11 @@ def _note_inputs(setup: Setup, run: Run, reporter: Reporter) -> None:
 def _judge(setup: Setup, frame: pd.DataFrame, run: Run) -> None:
     """Write the records, what is measured of them, and what is drawn."""
     method = setup.experiment.method
-    metrics = summarise(setup.task, frame, method.kind, method.baseline)
+    metrics = summarise(setup.task, frame, method.kind, method.baseline, method.votes())
     metrics |= shares(frame, method.warnings)
-    metrics["skipped"] = float(frame.attrs[SKIPPED])
+    metrics["skipped"] = float(len(setup.left_out))
+    if setup.left_out:
+        run.text(setup.left_out.csv(), ARTIFACT)
     if method.yields_weights:  # its speed is that of the training
         metrics = {name: value for name, value in metrics.items() if "second" not in name}
     with tempfile.TemporaryDirectory() as folder:

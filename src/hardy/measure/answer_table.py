@@ -20,8 +20,8 @@ def answer_row(
     answer: str,
     images: np.ndarray,
     scores: tuple[np.ndarray, np.ndarray],
-    metrics: Mapping[str, float],
-    seconds: float,
+    metrics: Mapping[str, float | None],
+    seconds: float | None,
 ) -> dict[str, object]:
     """Return the row of one answer over all runs of an experiment.
 
@@ -30,13 +30,14 @@ def answer_row(
         answer: The answer's name.
         images: The samples' names (N,); those of one name are the same photograph.
         scores: Scores (N,) of the baseline's answers and of this one's.
-        metrics: What else the table shows of the answer.
-        seconds: What a sample took in the whole experiment; NaN if unknown.
+        metrics: What else the table shows of the answer, over all these samples together; None
+            where that has no meaning.
+        seconds: What this answer alone takes for a sample, without the others; None if unknown.
 
     Returns:
         `experiment`, `answer`, `answers` (how many), `images` (different ones), the metrics, `gain`
         in the mean score with its 95 % interval `gain_low` and `gain_high`, `to_right` and
-        `to_wrong` (answers whose score rose, and fell), and `seconds`.
+        `to_wrong` (answers whose score rose, and fell), and `seconds`, the answer's own.
     """
     was, now = scores
     low, high = gain_interval(images, was, now)

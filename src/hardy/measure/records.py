@@ -24,7 +24,12 @@ TIMING = "ms."
 """Prefix of the columns that hold milliseconds: the only ones that two equal runs differ in."""
 
 WALL = f"{TIMING}wall"
-"""Column of the milliseconds between one sample's end and the next one's."""
+"""Column of the milliseconds between one sample's end and the next one's in the process that
+answered, divided by the number of processes."""
+
+COST = f"{TIMING}answer."
+"""What stands before an answer's name in the column of the milliseconds that it alone would take;
+a sample for which that is not known has none."""
 
 
 SHARE = "share/"

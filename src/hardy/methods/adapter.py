@@ -6,16 +6,17 @@ views to an answer is the same. Taken apart, so that an ensemble can take a step
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from time import perf_counter
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from hardy.core.errors import MethodError
-from hardy.methods.base import Adapts, Outcome, Subject, log_probabilities
+from hardy.methods.base import PLAIN, Adapts, Outcome, Subject, log_probabilities
 from hardy.methods.marginal import marginal_entropy
 from hardy.methods.pooling import majority_vote, view_ensemble
+from hardy.methods.stages import Stages
+from hardy.models.model import Model
 
 
 class Adapter(Adapts):
@@ -30,12 +31,26 @@ class Adapter(Adapts):
         tuned: What the steps change; may be another list after each `begin`.
         selected: After `logits`, the places (n,) of the selected views among those of the loss.
         first: After `logits`, logits (n, C) of the selected views before any step, no graph.
+        stages: Times the image that is taken up; what selects the views ends the stage `ensemble`.
     """
+
+    looks: ClassVar[tuple[str, ...]] = ("views",)
+    """Stages before the views' first pass."""
+
+    remembers: ClassVar[bool] = False
+    """Whether what was computed for an image is at hand when it is taken up again."""
 
     spec: Any
     tuned: Sequence[Tensor]
     selected: Tensor
     first: Tensor
+
+    def __init__(self, model: Model) -> None:
+        super().__init__(model)
+        self.stages = self._clock()
+
+    def _clock(self) -> Stages:
+        return Stages(next(self.model.parameters()).device)
 
     @abstractmethod
     def begin(self, subject: Subject) -> None:
@@ -69,21 +84,31 @@ class Adapter(Adapts):
         """Return logits (C,) of further answers, by name."""
         return {}
 
+    def needs(self) -> dict[str, tuple[str, ...]]:
+        """Return the stages that each answer needs: see `Outcome.needs`."""
+        pool = (*self.looks, "ensemble")
+        return {
+            "source": (*PLAIN, "source"),
+            "view_ensemble": pool,
+            "majority_vote": pool,
+            self.spec.kind: (*pool, "adapt", "predict"),
+        }
+
     def predict(self, subject: Subject) -> Outcome:
         """Answer for one image as the source model, as its views' ensembles, and as adapted.
 
         Raises:
             MethodError: If the loss is not finite.
         """
-        start = perf_counter()
+        self.stages = self._clock()
         self.begin(subject)
-        begun = perf_counter()
+        self.stages.done("adapt")
         before = self.before(subject)
-        ready = perf_counter()
+        self.stages.done("source")
         first_loss = self._adapt()
-        adapted = perf_counter()
+        self.stages.done("adapt")
         after = self.answer()
-        done = perf_counter()
+        self.stages.done("predict")
         # Counted among all images made: the original may not be among the loss's views.
         offset = self.spec.views.rows - self.spec.views.count
         return Outcome(
@@ -98,10 +123,8 @@ class Adapter(Adapts):
                 "loss": first_loss,
                 "selected_views": [index + offset for index in sorted(self.selected.tolist())],
             },
-            milliseconds={
-                "adapt": 1e3 * (begun - start + adapted - ready),
-                "predict": 1e3 * (ready - begun + done - adapted),
-            },
+            milliseconds=self.stages.milliseconds,
+            needs=self.needs(),
         )
 
     def _adapt(self) -> float:

@@ -21,6 +21,9 @@ from hardy.core.cache import Cache
 from hardy.data.pipeline import ViewSet
 from hardy.models.model import Model
 
+PLAIN = ("read", "image")
+"""Stages of the pipeline that an answer from the unchanged image needs."""
+
 
 @dataclass(frozen=True)
 class Subject:
@@ -52,12 +55,30 @@ class Outcome:
         answers: The task's answers by name, float32 on the CPU, such as log-probabilities (C,) over
             the classes: `source` is the unadapted model's, the method's own kind is its own.
         details: Values for the per-sample record, such as `loss` or `selected_views`.
-        milliseconds: Time of each stage, such as `adapt` and `predict`.
+        milliseconds: Time of each stage, such as `adapt` and `predict`; no two overlap. What was
+            at hand from an earlier image or run has no time.
+        needs: For each answer, the stages without which it could not be given: those of
+            `milliseconds`, and the pipeline's (`Prepared.stages`, and `views` for all of it). An
+            answer whose share of a stage is not known is absent.
     """
 
     answers: dict[str, Tensor]
     details: dict[str, Any] = field(default_factory=dict)
     milliseconds: dict[str, float] = field(default_factory=dict)
+    needs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def costs(self, prepared: Mapping[str, float]) -> dict[str, float]:
+        """Return the milliseconds that each answer alone would take, where that is known.
+
+        Args:
+            prepared: Milliseconds of the pipeline's stages.
+        """
+        took = {**prepared, **self.milliseconds}
+        return {
+            name: sum(took[stage] for stage in stages)
+            for name, stages in self.needs.items()
+            if all(stage in took for stage in stages)
+        }
 
 
 class Method(ABC):  # noqa: B024 - what it can do, its kinds say
@@ -143,7 +164,10 @@ def outcome_of(method: Method, subject: Subject) -> Outcome:
     start = perf_counter()
     answers = cast("Answers", method).answer(subject.views[:1])
     elapsed = 1e3 * (perf_counter() - start)
-    return Outcome({name: a[0] for name, a in answers.items()}, milliseconds={"predict": elapsed})
+    # Of several answers from one call, none is known to need all of it.
+    needs = {name: (*PLAIN, "predict") for name in answers if len(answers) == 1}
+    found = {name: a[0] for name, a in answers.items()}
+    return Outcome(found, milliseconds={"predict": elapsed}, needs=needs)
 
 
 def log_probabilities(logits: Tensor) -> Tensor:

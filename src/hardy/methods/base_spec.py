@@ -79,6 +79,10 @@ class MethodBase(Spec):
         names = (self.baseline, self.kind)
         return tuple(dict.fromkeys(name for name in names if name is not None))
 
+    def votes(self) -> frozenset[str]:
+        """Return the names of its answers that are shares of votes, and no probabilities."""
+        return frozenset()
+
     def pairs(self, model: ModelSpec) -> Iterator[tuple["MethodBase", ModelSpec]]:
         """Yield itself with its model; then the methods inside it, each with its own."""
         yield self, model

@@ -25,11 +25,15 @@ class FeatureMemory:
     Args:
         encoder: What identifies the encoder's weights and its precision.
         cache: Where to keep features; None keeps a few in memory alone.
+
+    Attributes:
+        encoded: Sets of views that were encoded so far.
     """
 
     def __init__(self, encoder: str, cache: Cache | None = None) -> None:
         self.encoder = digest(encoder)
         self.cache = cache
+        self.encoded = 0
         self._recent: OrderedDict[str, Tensor] = OrderedDict()
 
     def of(self, sets: Sequence[Tensor], encode: Callable[[Tensor], Tensor]) -> list[Tensor]:
@@ -42,6 +46,7 @@ class FeatureMemory:
         keys = [_key(views) for views in sets]
         found = [self._known(key, views) for key, views in zip(keys, sets, strict=True)]
         new = [n for n, features in enumerate(found) if features is None]
+        self.encoded += len(new)
         if new:
             with torch.no_grad():
                 encoded = encode(torch.cat([sets[n] for n in new]))

@@ -52,7 +52,8 @@ class Work(Protocol):
         """Yield a role's samples one by one, with the method's views, as in answering.
 
         Raises:
-            DataError: If a sample is broken.
+            DataError: If a sample is broken and the spec does not say `on_bad_sample: skip`, or
+                all are broken.
         """
 
     def train(self, learner: "Learner", fit: Images, validate: Images) -> None:

@@ -50,6 +50,10 @@ class Selection(MethodBase):
         names = ("source", "view_ensemble", "majority_vote")
         return (*(name for name in names if name != self.kind), self.kind)
 
+    def votes(self) -> frozenset[str]:
+        """Return the name of the answer that counts the views' votes."""
+        return frozenset({"majority_vote"})
+
     def keep(self, count: int) -> int:
         """Return how many of `count` views are used: ⌊share · count⌋ as published, at least 1."""
         if self.select_count is not None:

@@ -69,7 +69,10 @@ def open_tensors(path: Path, *, convert: str) -> Any:  # noqa: ANN401 - whatever
     except (*_DAMAGE, safetensors.SafetensorError) as error:
         reason = (str(error).strip().splitlines() or ["it is empty"])[0]
         message = f"{path} is not a plain table of tensors: {reason}"
-        raise WeightsError(message, hint=f"hardy never runs a pickle's code. {convert}") from error
+        hint = f"hardy never runs a pickle's code. {convert}"
+        if path.suffix == ".safetensors":
+            hint = "The file is damaged or cut short: fetch it, or write it, once more."
+        raise WeightsError(message, hint=hint) from error
 
 
 def _is_torchscript(path: Path) -> bool:

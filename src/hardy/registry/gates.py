@@ -110,7 +110,7 @@ def _threshold(gate: Threshold, candidate: Evidence, found: Mapping[str, float])
     bounds = [("at least", gate.at_least), ("at most", gate.at_most)]
     text = f"{gate.metric} " + " and ".join(f"{w} {b:g}" for w, b in bounds if b is not None)
     if gate.metric not in found:
-        return GateResult(text, False, f"{gate.metric} is not among the metrics of this version")
+        return GateResult(text, False, candidate.lacks(gate.metric))
     value = found[gate.metric]
     ends = _interval(candidate, gate.metric, found, drawn=gate.by == "interval")
     interval = f" (95 % interval {ends[0]:.4g} to {ends[1]:.4g})" if ends else ""

@@ -174,7 +174,7 @@ def register(
             fingerprints=fingerprints,
         )
         write_bundle(folder, card, evidence)
-        tags = _tags(card, summarise(task, evidence, card.main))
+        tags = _tags(card, summarise(task, evidence, card.main, votes=card.method.votes()))
         return _publish(client, policy, card, folder, run_id, tags)
 
 

@@ -127,7 +127,8 @@ def evidence(client: MlflowClient, version: ModelVersion) -> Evidence:
     with fetched(client, version) as folder:
         card = read_card(folder / CARD)
         frame = read_parquet(folder / EVIDENCE)
-        return Evidence(str(version.version), card.main, frame, card.build_task())
+        task, votes = card.build_task(), card.method.votes()
+        return Evidence(str(version.version), card.main, frame, task, votes)
 
 
 def check_origin(card: Card, version: ModelVersion) -> None:

@@ -8,12 +8,14 @@ import pandas as pd
 from hardy.explain.bars import gain_bars
 from hardy.measure.answer_table import answer_row
 from hardy.measure.gains import gain_rows
-from hardy.measure.records import WALL
+from hardy.measure.records import COST
+from hardy.results.pooled import joined
 from hardy.results.stored import StoredUnit, by_experiment
 from hardy.results.table import board_of
 from hardy.spec import Resolved
 from hardy.tasks.base import Content
 from hardy.tasks.report import as_csv
+from hardy.tasks.summary import measured
 
 
 def parent_report(resolved: Resolved, units: Sequence[StoredUnit]) -> Iterator[tuple[str, Content]]:
@@ -49,22 +51,28 @@ def _common_name(resolved: Resolved, units: Sequence[StoredUnit]) -> str:
 
 
 def _answer_rows(name: str, units: Sequence[StoredUnit]) -> Iterator[dict[str, object]]:
-    """Yield a row for each answer of one experiment, over all its runs."""
+    """Yield a row for each answer of one experiment, over all samples of the runs that have it."""
     task = units[0].task
-    frame = pd.concat([unit.frame for unit in units], ignore_index=True)
-    seconds = float(frame[WALL].mean()) / 1000 if WALL in frame else float("nan")
+    votes = frozenset().union(*(unit.experiment.method.votes() for unit in units))
     reference = units[0].baseline or units[0].main
-    before = task.score(frame, reference)
-    for answer in task.answers(frame):
-        metrics = task.metrics(frame, answer)
+    for answer in dict.fromkeys(name for unit in units for name in unit.answers):
+        frame = joined([unit for unit in units if answer in unit.answers])
+        before = task.score(frame, reference)
+        metrics = measured(task, frame, answer, votes)
         yield answer_row(
             name,
             answer,
             frame["sample"].to_numpy(),
             (before, task.score(frame, answer)),
-            {key: metrics[key] for key in task.tabled},
-            seconds,
+            {key: metrics.get(key) for key in task.tabled},
+            _seconds(frame, answer),
         )
+
+
+def _seconds(frame: pd.DataFrame, answer: str) -> float | None:
+    """Return what an answer alone takes for a sample; None unless that is known of every sample."""
+    took = frame.get(f"{COST}{answer}")
+    return None if took is None or took.isna().any() else float(took.mean()) / 1000
 
 
 def _gains(

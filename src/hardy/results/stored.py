@@ -15,6 +15,7 @@ from hardy.spec import Resolved, resolve
 from hardy.spec.experiment import Experiment
 from hardy.tasks.base import Task
 from hardy.tasks.build import build_task
+from hardy.tasks.summary import left_out
 
 RECORDS = "records/records.parquet"
 SPEC = "spec.yaml"
@@ -48,10 +49,15 @@ class StoredUnit:
         """Its run's tags."""
         return self.run.tags
 
-    @property
+    @cached_property
     def metrics(self) -> Mapping[str, float]:
-        """Its run's metrics by name."""
-        return self.run.metrics
+        """Its run's metrics by name, but those without a meaning, which older runs have too."""
+        votes = self.experiment.method.votes()
+        return {
+            name: value
+            for name, value in self.run.metrics.items()
+            if not left_out(self.task, name, self.main, votes)
+        }
 
     @property
     def fingerprint(self) -> str:
@@ -69,6 +75,12 @@ class StoredUnit:
     def name(self) -> str:
         """The unit's name."""
         return self.experiment.name
+
+    @property
+    def other(self) -> str:
+        """Name of the experiment whose run stands in for it; empty where the run is its own."""
+        ran = self.tags.get("hardy.experiment", self.run.name)
+        return ran if ran != self.name else ""
 
     @property
     def shift(self) -> str:
@@ -94,6 +106,11 @@ class StoredUnit:
     def frame(self) -> pd.DataFrame:
         """Its per-sample records (see `hardy.measure.records`)."""
         return read_parquet(self.store.artifact(self.run_id, RECORDS))
+
+    @property
+    def answers(self) -> list[str]:
+        """Names of the answers that its records hold, in their order."""
+        return self.task.answers(self.frame)
 
     @property
     def warnings(self) -> Iterator[str]:

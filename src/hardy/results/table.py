@@ -5,12 +5,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from hardy.measure.leaderboard import Board, leaderboard_row
+from hardy.results.pooled import pooled
 from hardy.results.stored import StoredUnit, by_experiment
 from hardy.results.verdicts import aggregated
 from hardy.spec import Resolved
 from hardy.tasks.base import Task
+from hardy.tasks.summary import all_measured
 
 Group = tuple[Board, list[StoredUnit]]
+
+_SKIPPED = "skipped"
 
 
 @dataclass(frozen=True)
@@ -106,7 +110,7 @@ def _table(name: str, board: Board, units: Sequence[StoredUnit]) -> Table:
         caption=board.caption,
         headers=board.headers[start:],
         rows=[board.cells(row)[start:] for row in rows],
-        lines=(*_all_answers(board, units), *again),
+        lines=(*_all_answers(board, units), *_remarks(units), *again),
     )
 
 
@@ -115,25 +119,39 @@ def _all_answers(board: Board, units: Sequence[StoredUnit]) -> list[str]:
     shown = {(unit.main, unit.baseline) for unit in units}
     if len(shown) > 1:
         return []
-    names = [name for unit in units for name in unit.task.answers(unit.frame)]
+    names = [name for name in units[0].answers if all(name in unit.answers for unit in units)]
     if set(names) <= set(shown.pop()):
         return []
-    total = sum(len(unit.frame) for unit in units)
-    told = (f"{name} {_value(board, units, name)}" for name in dict.fromkeys(names))
-    unit_of = "in %" if board.binary else f"mean {board.headline} of the runs"
-    return [f"all answers on the same {total} samples, {unit_of}: {', '.join(told)}"]
+    frame, percent = pooled(units), ", in %" if board.binary else ""
+    if frame is not None:
+        values = [units[0].task.metrics(frame, name)[board.headline] for name in names]
+        what = "" if board.binary else f", {board.headline}"
+        title = f"all answers on the same {len(frame)} samples{what}{percent}"
+    else:
+        values = [_mean(units, board.headline, name) for name in names]
+        title = f"all answers, mean {board.headline} of {len(units)} runs{percent}"
+    texts = [f"{100 * value:.1f}" if board.binary else f"{value:.4g}" for value in values]
+    told = (f"{name} {text}" for name, text in zip(names, texts, strict=True))
+    return [f"{title}: {', '.join(told)}"]
 
 
-def _value(board: Board, units: Sequence[StoredUnit], name: str) -> str:
-    if board.binary:
-        total = sum(len(unit.frame) for unit in units)
-        right = sum(
-            unit.score(name).sum() for unit in units if name in unit.task.answers(unit.frame)
+def _mean(units: Sequence[StoredUnit], headline: str, name: str) -> float:
+    """Return the mean over units of an answer's headline."""
+    own = (headline, f"{name}/{headline}")
+    return sum(unit.metrics[own[name != unit.main]] for unit in units) / len(units)
+
+
+def _remarks(units: Sequence[StoredUnit]) -> list[str]:
+    """Say which rows show another experiment's run, and how many samples were left out."""
+    lines = [f"{unit.name} = run {unit.other} ({unit.run_id[:8]})" for unit in units if unit.other]
+    skipped = {unit.name: int(count) for unit in units if (count := unit.metrics.get(_SKIPPED, 0))}
+    if skipped:
+        told = ", ".join(f"{name} {count}" for name, count in skipped.items())
+        lines.append(
+            f"warning: broken samples were left out and do not count in n: {told}; "
+            "data/skipped.csv of these runs names them"
         )
-        return f"{100 * right / total:.1f}"
-    own = (board.headline, f"{name}/{board.headline}")
-    found = [unit.metrics[own[name != unit.main]] for unit in units]
-    return f"{sum(found) / len(found):.4g}"
+    return lines
 
 
 def best(units: Sequence[StoredUnit]) -> Iterator[tuple[str, StoredUnit]]:
@@ -146,20 +164,24 @@ def best(units: Sequence[StoredUnit]) -> Iterator[tuple[str, StoredUnit]]:
 
 
 def markdown(units: Sequence[StoredUnit]) -> str:
-    """Return the leaderboard of units as Markdown, a table for each headline."""
+    """Return the leaderboard of units as Markdown, a table for each headline, then remarks."""
     boards = [board.markdown([row_of(unit) for unit in alike]) for board, alike in groups(units)]
-    return "\n".join(boards)
+    return "\n".join([*boards, *(f"- {line}" for line in _remarks(units))])
 
 
 def parent_metrics(resolved: Resolved, units: Sequence[StoredUnit]) -> dict[str, float]:
     """Return the metrics of a run that stands above units.
 
-    Those that a matrix's runs have together, how many units there are, and means over the units
-    of what tables show, where they share one method and task.
+    By their plain names, those of all samples of a matrix together, where these are one model's
+    (`pooled`); then those that only its runs have together, how many units there are, and as
+    `mean/NAME` means over the units of what tables show, where they share one method and task.
     """
-    found = aggregated(units) if len(resolved.experiments) == 1 else {}
+    found = {}
+    if len(resolved.experiments) == 1:
+        found = _pooled_metrics(units) | aggregated(units)
     count = len(units)
     found |= {"units": float(count), "units/reused": float(sum(unit.reused for unit in units))}
+    found[_SKIPPED] = sum(unit.metrics.get(_SKIPPED, 0.0) for unit in units)
     if len({(unit.main, unit.task.kind) for unit in units}) > 1:
         return found  # a mean over several methods is nobody's number
     first = units[0]
@@ -169,3 +191,11 @@ def parent_metrics(resolved: Resolved, units: Sequence[StoredUnit]) -> dict[str,
         if len(values) == count:
             found[f"mean/{name}"] = sum(values) / count
     return found
+
+
+def _pooled_metrics(units: Sequence[StoredUnit]) -> dict[str, float]:
+    frame, first = pooled(units), units[0]
+    if frame is None:
+        return {}
+    found = all_measured(first.task, frame, first.main, first.experiment.method.votes())
+    return found | {"samples": float(len(frame))}

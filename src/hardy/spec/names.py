@@ -6,6 +6,7 @@ from typing import Any
 
 from hardy.core.variables import ALLOWED, VARIABLE
 from hardy.methods import METHODS
+from hardy.methods.base_spec import MethodBase
 from hardy.models.reference import File, OfExperiment
 from hardy.spec.check import texts
 from hardy.spec.diagnostics import Diagnostic
@@ -28,7 +29,7 @@ def experiment_faults(tree: Node) -> Iterator[Diagnostic]:
     yield from _policy_faults(tree)
     yield from _variable_faults(tree)
     expect = tree.child("expect")
-    known = expectable([*_answers(), *_member_names(tree)])
+    known = expectable([*_answers(), *_member_names(tree)], _votes())
     for index, _ in enumerate(expect.value if expect and isinstance(expect.value, list) else ()):
         yield from unknown(tree, ("expect", index, "metric"), "metric", known)
 
@@ -37,13 +38,23 @@ def experiment_faults(tree: Node) -> Iterator[Diagnostic]:
 def _answers() -> tuple[str, ...]:
     """Return the names of the answers that methods give beside their own, which stands last.
 
-    What a method requires is left empty: the members of an ensemble are the tree's to name.
+    The members of an ensemble are the tree's to name.
     """
-    names: list[str] = []
+    names = [name for method in _blank_methods() for name in method.answer_names()[:-1]]
+    return tuple(dict.fromkeys(names))
+
+
+@cache
+def _votes() -> frozenset[str]:
+    """Return the names of the methods' answers that are shares of votes."""
+    return frozenset().union(*(method.votes() for method in _blank_methods()))
+
+
+def _blank_methods() -> Iterator[MethodBase]:
+    """Yield each method by its defaults; what it requires is left empty."""
     for method in METHODS:
         required: Any = {n: () for n, field in method.model_fields.items() if field.is_required()}
-        names += method.model_construct(**required).answer_names()[:-1]
-    return tuple(dict.fromkeys(names))
+        yield method.model_construct(**required)
 
 
 def _member_names(tree: Node) -> list[str]:

@@ -18,6 +18,9 @@ from hardy.spec.node import KeyPath, Node
 from hardy.spec.resolved import Resolved
 from hardy.tasks.names import DIRECTED, METRICS
 
+ALIKE = ("model", "method", "task", "seed", "precision")
+"""Parts of the spec that must be the same for samples of several runs to be one model's."""
+
 _WORDS = {"at_least": "never more than", "at_most": "never less than"}
 
 
@@ -90,7 +93,7 @@ def refusal(policy: Policy, experiments: Sequence[Experiment]) -> tuple[str, str
         did = "trained" if first.method.yields_weights else "fitted"
         message = f"{count} runs {did} {count} models: a version is one model"
         return message, "one run: narrow the matrix with --set, or `register: null`"
-    for part in ("model", "method", "task", "seed", "precision"):
+    for part in ALIKE:
         if any(getattr(other, part) != getattr(first, part) for other in experiments):
             message = f"the runs differ in {part}: a version is one model with one method"
             return message, f"one {part}: narrow the matrix with --set, or `register: null`"

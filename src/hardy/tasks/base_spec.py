@@ -15,11 +15,14 @@ class Metric:
         meaning: What it is, with unit and range.
         higher_is_better: Its direction; None where neither way is better.
         range: Its least and its greatest value; None where there is none.
+        of_votes: Whether it has a meaning for an answer that is shares of votes: these are no
+            probabilities, and whatever no vote was given for has none.
     """
 
     meaning: str
     higher_is_better: bool | None
     range: tuple[float | None, float | None] = (None, None)
+    of_votes: bool = True
 
 
 class TaskBase(Spec):

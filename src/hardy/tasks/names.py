@@ -1,6 +1,6 @@
 """The names of the metrics, light enough to check a spec with."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 
 from hardy.tasks import TASKS
 from hardy.tasks.base_spec import Metric
@@ -24,16 +24,22 @@ DIRECTED: tuple[str, ...] = tuple(
 """Metrics of which more is better, or less: those that a policy can compete on."""
 
 
-def expectable(answers: Iterable[str]) -> tuple[str, ...]:
+def expectable(answers: Iterable[str], votes: Container[str] = ()) -> tuple[str, ...]:
     """Return what a spec may expect: a run's metrics, and those that a matrix's runs have together.
 
     Args:
         answers: Names of the answers that the methods give, beside each run's own.
+        votes: Those that are shares of votes.
     """
     others = list(answers)
     names = [*METRICS]
     for task in TASKS:
         own = list(task.metrics)
-        names += [f"{answer}/{metric}" for answer in others for metric in own]
+        names += [
+            f"{answer}/{name}"
+            for answer in others
+            for name, metric in task.metrics.items()
+            if metric.of_votes or answer not in votes
+        ]
         names += [f"delta/{own[0]}", "delta/score", *task.joint]
     return tuple(dict.fromkeys(names))

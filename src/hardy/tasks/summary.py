@@ -1,5 +1,7 @@
 """A table of records as flat metrics with names that MLflow accepts, and their intervals."""
 
+from collections.abc import Container
+
 import numpy as np
 import pandas as pd
 
@@ -12,7 +14,11 @@ SCORE = "delta/score"
 
 
 def summarise(
-    task: Task, frame: pd.DataFrame, main: str, baseline: str | None = None
+    task: Task,
+    frame: pd.DataFrame,
+    main: str,
+    baseline: str | None = None,
+    votes: Container[str] = (),
 ) -> dict[str, float]:
     """Return all metrics of a run.
 
@@ -22,6 +28,7 @@ def summarise(
         main: The answer that the run is about; its metrics bear their plain names.
         baseline: The answer that it is compared with; None, or the main answer itself, for no
             comparison.
+        votes: The answers that are shares of votes: what has no meaning of them is left out.
 
     Returns:
         Also `NAME/METRIC` for the other answers, `HEADLINE.low` and `HEADLINE.high` (95 %),
@@ -32,15 +39,59 @@ def summarise(
     Raises:
         DataError: If the table is empty or lacks one of the two answers.
     """
-    metrics = task.metrics(frame, main)
+    metrics = all_measured(task, frame, main, votes)
     low, high = task.interval(frame, main)
     metrics[f"{task.headline}.low"], metrics[f"{task.headline}.high"] = low, high
-    for name in task.answers(frame):
-        if name != main:
-            metrics |= {f"{name}/{key}": v for key, v in task.metrics(frame, name).items()}
     if baseline is not None and baseline != main:
         metrics |= _comparison(task, frame, main, baseline)
     return metrics | {"samples": float(len(frame))} | _speed(frame)
+
+
+def all_measured(
+    task: Task, frame: pd.DataFrame, main: str, votes: Container[str] = ()
+) -> dict[str, float]:
+    """Return the metrics of all answers: the main one's by their plain names, then `NAME/METRIC`.
+
+    Raises:
+        DataError: If the table is empty or lacks the main answer.
+    """
+    metrics = measured(task, frame, main, votes)
+    for name in task.answers(frame):
+        if name != main:
+            found = measured(task, frame, name, votes)
+            metrics |= {f"{name}/{key}": value for key, value in found.items()}
+    return metrics
+
+
+def measured(
+    task: Task, frame: pd.DataFrame, name: str, votes: Container[str] = ()
+) -> dict[str, float]:
+    """Return the metrics of an answer by their plain names, but those without a meaning.
+
+    Args:
+        task: What the answers are.
+        frame: Records.
+        name: The answer.
+        votes: The answers that are shares of votes.
+    """
+    found = task.metrics(frame, name)
+    return {key: v for key, v in found.items() if not left_out(task, key, name, votes)}
+
+
+def left_out(task: Task, metric: str, main: str, votes: Container[str]) -> str:
+    """Say why a metric of some answer has no meaning; empty where it has one.
+
+    Args:
+        task: What the answers are.
+        metric: Its name: `METRIC`, or `NAME/METRIC`.
+        main: The answer whose metrics bear their plain names.
+        votes: The answers that are shares of votes.
+    """
+    answer, _, name = metric.rpartition("/")
+    of = task.spec.metrics.get(name.partition(".")[0])
+    if of is None or of.of_votes or (answer or main) not in votes:
+        return ""
+    return f"{metric} is left out: {answer or main} is shares of votes, which are no probabilities"
 
 
 def _comparison(task: Task, frame: pd.DataFrame, main: str, baseline: str) -> dict[str, float]:

@@ -13,7 +13,6 @@ none of these is wrong: p_ij is uniform over the j whose caption equals that of 
 import copy
 import math
 from collections.abc import Mapping, Sequence
-from time import perf_counter
 
 import numpy as np
 import torch
@@ -24,9 +23,10 @@ from hardy.core.errors import SpecError
 from hardy.core.seeding import generator
 from hardy.data.item import Batch
 from hardy.data.preprocess import Preprocess
-from hardy.methods.base import Adapts, Outcome, Subject, log_probabilities
+from hardy.methods.base import PLAIN, Adapts, Outcome, Subject, log_probabilities
 from hardy.methods.contrastive.spec import ContrastiveSpec
 from hardy.methods.fitting import Fits, Learner, Work
+from hardy.methods.stages import Stages
 from hardy.models.clip.zero_shot import ZeroShot
 from hardy.models.model import Model
 from hardy.tasks.base import Task
@@ -80,15 +80,18 @@ class Contrastive(Fits, Adapts):
     @torch.no_grad()
     def predict(self, subject: Subject) -> Outcome:
         """Answer from the unchanged image, untrained and trained."""
-        start = perf_counter()
+        stages = Stages(subject.views.device)
         source = self.model(subject.views[:1])[0]
+        stages.done("source")
         self.model.network = self.trained
         trained = self.model(subject.views[:1])[0]
+        stages.done("predict")
         answers = {
             "source": log_probabilities(source),
             self.spec.kind: log_probabilities(trained),
         }
-        return Outcome(answers, milliseconds={"predict": 1e3 * (perf_counter() - start)})
+        needs = {"source": (*PLAIN, "source"), self.spec.kind: (*PLAIN, "predict")}
+        return Outcome(answers, milliseconds=stages.milliseconds, needs=needs)
 
     def reset(self) -> None:
         """Give the model its untrained network back."""

@@ -8,7 +8,6 @@ equations. After DavidC001/MEMO-TPT-DL2024, whose arithmetic the schema can name
 import copy
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from time import perf_counter
 from typing import cast
 
 import torch
@@ -19,7 +18,7 @@ from hardy.data.pipeline import ViewSet
 from hardy.data.view_spec import Identity, ViewSpec
 from hardy.explain.point import SourcePoint
 from hardy.methods.adapter import Adapter, check_finite
-from hardy.methods.base import Adapts, Outcome, Subject, log_probabilities
+from hardy.methods.base import PLAIN, Adapts, Outcome, Subject, log_probabilities
 from hardy.methods.base_spec import views_of
 from hardy.methods.build import build_method
 from hardy.methods.ensemble.frozen import Frozen
@@ -32,6 +31,7 @@ from hardy.methods.ensemble.pool import (
 from hardy.methods.ensemble.spec import EnsembleSpec, Member
 from hardy.methods.fitting import Fits, Work
 from hardy.methods.marginal import entropy, log_marginal
+from hardy.methods.stages import Stages
 from hardy.models.model import Model
 from hardy.tasks.base import Task
 
@@ -122,38 +122,59 @@ class Ensemble(Fits, Adapts):
         Raises:
             MethodError: If the loss is not finite.
         """
-        start = perf_counter()
+        stages = Stages(subject.views.device)
         with torch.no_grad():
             source = self.model(subject.views[:1])[0]
+        stages.done("source")
         seen = [part.subject(subject) for part in self.parts]
+        stages.skip()
         answers = {"source": log_probabilities(source)}
-        if self.spec.singles:
-            answers |= self._singles(seen)
-        alone = perf_counter()
+        singles, took = self._singles(seen) if self.spec.singles else ({}, {})
+        answers |= singles
+        stages.done("singles")
         for part, views in zip(self.parts, seen, strict=True):
             part.adapter.begin(views)
-        before, loss = self._steps()
+        before, loss = self._steps(stages)
         last = self._opinions([part.adapter.answer()[None] for part in self.parts])
         after = pool(last, renormalise=self.spec.renormalise)
-        done = perf_counter()
+        stages.done("predict")
         answers["simple_ensemble"] = log_probabilities(before)
         answers["ensemble"] = log_probabilities(after)
         weights = certainty_weights(torch.stack(last)).tolist()
         return Outcome(
             answers,
             details={"loss": loss, "member_weights": weights},
-            milliseconds={"singles": 1e3 * (alone - start), "adapt": 1e3 * (done - alone)},
+            milliseconds=stages.milliseconds | took,
+            needs=self._needs(),
         )
 
-    def _singles(self, seen: Sequence[Subject]) -> dict[str, Tensor]:
-        answers = {}
-        for part, views in zip(self.parts, seen, strict=True):
-            outcome = part.adapter.predict(views)
-            answers[part.member.name] = outcome.answers[part.member.method.kind]
-            part.adapter.reset()
-        return answers
+    def _needs(self) -> dict[str, tuple[str, ...]]:
+        """Return the stages that each answer needs: see `Outcome.needs`."""
+        needs: dict[str, tuple[str, ...]] = {"source": (*PLAIN, "source")}
+        for part in self.parts:
+            name = part.member.name
+            needs[name] = ("read", f"views.{part.place}", f"single.{name}")
+        # What a member remembers from its single answer is missing in the joint one.
+        if not any(part.adapter.remembers for part in self.parts):
+            sets = (f"views.{place}" for place in range(len(self._sets)))
+            needs["simple_ensemble"] = ("read", *sets, "pool")
+            needs["ensemble"] = (*needs["simple_ensemble"], "adapt", "predict")
+        return needs
 
-    def _steps(self) -> tuple[Tensor, float]:
+    def _singles(self, seen: Sequence[Subject]) -> tuple[dict[str, Tensor], dict[str, float]]:
+        """Return the members' own answers, and what each took where that is known."""
+        answers: dict[str, Tensor] = {}
+        took: dict[str, float] = {}
+        for part, views in zip(self.parts, seen, strict=True):
+            name, kind = part.member.name, part.member.method.kind
+            outcome = part.adapter.predict(views)
+            answers[name] = outcome.answers[kind]
+            costs = outcome.costs(dict.fromkeys((*PLAIN, "views"), 0.0))
+            took |= {f"single.{name}": costs[kind]} if kind in costs else {}
+            part.adapter.reset()
+        return answers, took
+
+    def _steps(self, stages: Stages) -> tuple[Tensor, float]:
         """Take the joint steps; return the pool (C,) and the loss before the first."""
         history = []
         for step in range(self.spec.steps):
@@ -162,12 +183,14 @@ class Ensemble(Fits, Adapts):
             loss = entropy(pooled)
             check_finite(loss, "ensemble", step)
             history.append((pooled.detach(), loss.item()))
+            stages.done("adapt" if step else "pool")
             tuned = [tensor for part in self.parts for tensor in part.adapter.tuned]
             if not tuned:
                 break  # nobody learns: further steps would repeat this one
             torch.autograd.backward(loss, inputs=tuned)
             for part in self.parts:
                 part.adapter.step()
+        stages.done("adapt")
         return history[0]
 
     def _opinions(self, logits: Sequence[Tensor]) -> list[Tensor]:

@@ -78,7 +78,7 @@ class Memo(Adapter):
             phase.name = "blend"
             everything = self.model(views)
             if selected is None:
-                selected = select_confident(everything, keep)
+                selected = self._select(everything, keep)
             return everything, everything[selected], selected
         if selected is not None and self.spec.bn_share is None:
             logits = self.model(views[selected])
@@ -88,9 +88,15 @@ class Memo(Adapter):
         with torch.no_grad():
             everything = self.model(views)
         if selected is None:
-            selected = select_confident(everything, keep)
+            selected = self._select(everything, keep)
         phase.name = "replay"
         return everything, self.model(views[selected]), selected
+
+    def _select(self, everything: Tensor, keep: int) -> Tensor:
+        selected = select_confident(everything, keep)
+        if not self._begun:
+            self.stages.done("ensemble")
+        return selected
 
     def reset(self) -> None:
         """Restore weights and buffers in place, drop gradients and the optimizer's state."""

@@ -67,6 +67,9 @@ class MemoPlus(Memo):
         segmenter: Gives all masks of an image.
     """
 
+    # Masks may lie in the cache, so what they take is no stage, and no answer from them has a cost.
+    looks = ("views", "masks")
+
     spec: MemoPlusSpec
 
     def __init__(self, model: Model, spec: MemoPlusSpec, segmenter: Segmenter) -> None:

@@ -45,6 +45,9 @@ class Tpt(Adapter):
         WeightsError: If a checkpoint is absent, or does not fit.
     """
 
+    looks = ("views", "encode")
+    remembers = True
+
     def __init__(self, model: Model, spec: TptSpec) -> None:
         super().__init__(model)
         self.spec: TptSpec = spec
@@ -91,6 +94,7 @@ class Tpt(Adapter):
             self._untuned = self._compare(self._image, self._texts)[0]
             everything = self._compare(views, self._texts)
         self.selected = select_confident(everything, self.spec.keep(len(views)))
+        self.stages.done("ensemble")
         self.first = everything[self.selected]
         self._chosen = views[self.selected]
         if self.aligner:
@@ -120,6 +124,13 @@ class Tpt(Adapter):
         """Return the untuned prompt's logits (C,) on the unchanged image."""
         return {"zero_shot": self._untuned}
 
+    def needs(self) -> dict[str, tuple[str, ...]]:
+        """Return the stages that each answer needs.
+
+        The unchanged image is encoded along with its views: what `source` takes is not known.
+        """
+        return {name: stages for name, stages in super().needs().items() if name != "source"}
+
     def reset(self) -> None:
         """Restore the network in place, drop gradients and the optimizers' state."""
         self.source.restore()
@@ -136,8 +147,13 @@ class Tpt(Adapter):
     def _look(self, subject: Subject) -> Tensor:
         """Return all views' features (V, D) by the source model, computed once an image."""
         if self._seen is not subject:
+            known = self.memory.encoded
             (self._source,) = self.memory.of([subject.views], self._encode)
             self._seen = subject
+            if self.memory.encoded > known:
+                self.stages.done("encode")
+            else:
+                self.stages.skip()
         return self._source
 
     def _compare(self, images: Tensor, texts: Tensor) -> Tensor:

@@ -6,7 +6,6 @@ last feature map is masked as in Monte Carlo dropout (Gal & Ghahramani 2016, arX
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from time import perf_counter
 
 import torch
 from torch import Tensor, nn
@@ -14,9 +13,10 @@ from torch import Tensor, nn
 from hardy.core.errors import MethodError
 from hardy.core.seeding import torch_generator
 from hardy.explain.gradcam import target_layer
-from hardy.methods.base import Adapts, Outcome, Subject, log_probabilities
+from hardy.methods.base import PLAIN, Adapts, Outcome, Subject, log_probabilities
 from hardy.methods.marginal import select_confident
 from hardy.methods.pooling import majority_vote, view_ensemble
+from hardy.methods.stages import Stages
 from hardy.methods.view_ensemble.spec import ViewEnsembleSpec
 from hardy.models.model import Model
 from hardy.tasks.base import Task
@@ -37,12 +37,15 @@ class ViewEnsemble(Adapts):
     @torch.no_grad()
     def predict(self, subject: Subject) -> Outcome:
         """Answer for one image from its views; nothing changes."""
-        start = perf_counter()
+        stages = Stages(subject.views.device)
         before = self.model(subject.views[:1])[0]
+        stages.done("source")
         views = self.spec.views.for_loss(subject.views)
         with self._dropout(subject):
             logits = self.model(views)
         selected = select_confident(logits, self.spec.keep(len(logits)))
+        stages.done("ensemble")
+        pool = ("views", "ensemble")
         return Outcome(
             answers={
                 "source": log_probabilities(before),
@@ -54,7 +57,8 @@ class ViewEnsemble(Adapts):
                     index + len(subject.views) - len(views) for index in sorted(selected.tolist())
                 ]
             },
-            milliseconds={"predict": 1e3 * (perf_counter() - start)},
+            milliseconds=stages.milliseconds,
+            needs={"source": (*PLAIN, "source"), "majority_vote": pool, "view_ensemble": pool},
         )
 
     @contextmanager

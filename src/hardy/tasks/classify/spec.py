@@ -17,9 +17,17 @@ class ClassifySpec(TaskBase):
             "share of samples whose most probable class is wrong, 0 to 1", False, (0, 1)
         ),
         "top5": Metric(
-            "share of samples whose class is among the five most probable", True, (0, 1)
+            "share of samples whose class is among the five most probable",
+            True,
+            (0, 1),
+            of_votes=False,
         ),
-        "nll": Metric("mean negative log-likelihood of the right class, in nats", False, (0, None)),
+        "nll": Metric(
+            "mean negative log-likelihood of the right class, in nats",
+            False,
+            (0, None),
+            of_votes=False,
+        ),
         "ece": Metric("expected calibration error, 0 to 1", False, (0, 1)),
         "entropy": Metric("mean entropy of the prediction, in nats", None, (0, None)),
         "confidence": Metric("mean probability of the predicted class, 0 to 1", None, (0, 1)),
