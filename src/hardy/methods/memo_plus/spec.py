@@ -134,9 +134,10 @@ class MemoPlusSpec(MemoSpec):
 
     needs_canvas: ClassVar[bool] = True
     warnings: ClassVar[Mapping[str, str]] = {
-        "degenerate_masks": "have no masked image that hides anything, so that memo_plus is memo "
-        "there; change method.segmenter (superpixels: more segments, a larger sigma; sam: lower "
-        "thresholds), lower method.policy.min_area, or show black or blurred in place of a box"
+        "degenerate_masks": "have no masked image that hides anything: there memo_plus is memo, "
+        "but for copies of the original; change method.segmenter (superpixels: more segments, a "
+        "larger sigma; sam: lower thresholds), lower method.policy.min_area, or show black or "
+        "blurred in place of a box"
     }
 
     kind: Literal["memo_plus"] = "memo_plus"  # type: ignore[assignment]
