@@ -305,3 +305,23 @@ def test_mcnemar_goes_with_the_metric_of_right_and_wrong_alone():
     result = judged(gate, new, metric="nll", champion=old)
     assert not result.passed
     assert result.reason.startswith("mcnemar counts right and wrong, not nll")
+
+
+def thrice(found: Evidence) -> Evidence:
+    """The same records under three shifts."""
+    frames = [found.frame.assign(shift=shift) for shift in "abc"]
+    return Evidence(found.version, "own", pd.concat(frames, ignore_index=True), CLASSIFY)
+
+
+@pytest.mark.parametrize("metric", [None, "nll"])
+def test_an_image_under_several_shifts_is_one_witness(metric):
+    old = confident("1", [0] * 9 + [1] * 31, 0.8)
+    new = confident("2", [1] * 4 + [0] * 7 + [1] * 29, 0.8)
+    gate = {"better_than": "champion", "test": "paired_bootstrap"}
+    once = judged(gate, new, metric=metric, champion=old)
+    result = judged(gate, thrice(new), metric=metric, champion=thrice(old))
+    assert not once.passed
+    assert result.passed == once.passed
+    said, bound = (reason.split("lower bound ")[1] for reason in (result.reason, once.reason))
+    assert said == bound
+    assert "120 samples of 40 images" in result.reason

@@ -158,8 +158,10 @@ def _better(
         theirs = _keyed(holder).loc[ours.index]
         new = candidate.task.score(ours, candidate.main)
         old = candidate.task.score(theirs, holder.main)
-        compare = _bootstrap if gate.test == "paired_bootstrap" else _mcnemar
-        passed, reason = compare(candidate.task, new, old, gate.confidence)
+        if gate.test == "mcnemar":
+            passed, reason = _mcnemar(candidate.task, new, old, gate.confidence)
+        else:
+            passed, reason = _bootstrap(candidate.task, new, old, _images(ours), gate.confidence)
     elif higher is None or name not in candidate.task.spec.metrics:
         passed, reason = False, f"{name} cannot decide between answers"
     elif gate.test == "mcnemar":
@@ -199,15 +201,31 @@ def _rows(table: pd.DataFrame, columns: list[str]) -> list[list[object]]:
     return list(map(list, zip(*(table[name].tolist() for name in columns), strict=True)))
 
 
-def _bootstrap(task: Task, new: np.ndarray, old: np.ndarray, confidence: float) -> tuple[bool, str]:
+def _images(keyed: pd.DataFrame) -> np.ndarray:
+    """Name the image (N,) of each record: under several shifts one is no several witnesses."""
+    places = keyed.index
+    return np.asarray(places.get_level_values("dataset") + ":" + places.get_level_values("sample"))
+
+
+def _counted(images: np.ndarray) -> str:
+    different = len(set(images))
+    return f"{len(images)} samples" + f" of {different} images" * (different < len(images))
+
+
+def _bootstrap(
+    task: Task, new: np.ndarray, old: np.ndarray, images: np.ndarray, confidence: float
+) -> tuple[bool, str]:
+    both = pd.DataFrame({"new": new, "old": old}, dtype=float).groupby(images).mean()
     # The lower end of a two-sided interval of level 2c - 1 is a one-sided bound of level c.
-    result = paired_bootstrap(new, old, _SEED, confidence=2 * confidence - 1)
+    result = paired_bootstrap(
+        both["new"].to_numpy(), both["old"].to_numpy(), _SEED, confidence=2 * confidence - 1
+    )
     if task.binary:
         gain, low = f"{100 * result.difference:+.2f} points", f"{100 * result.low:+.2f}"
     else:
         gain, low = f"{result.difference:+.4g}", f"{result.low:+.4g}"
     reason = (
-        f"{task.headline if task.binary else 'score'} {gain} on {len(new)} samples, "
+        f"{task.headline if task.binary else 'score'} {gain} on {_counted(images)}, "
         f"lower bound {low} (must be above 0)"
     )
     return result.low > 0, reason
@@ -216,7 +234,7 @@ def _bootstrap(task: Task, new: np.ndarray, old: np.ndarray, confidence: float) 
 def _metric_bootstrap(
     name: str, higher: bool, candidate: Evidence, holder: Evidence, confidence: float
 ) -> tuple[bool, str]:
-    """Draw samples anew, the same for both: by how much is the candidate's metric the better?"""
+    """Draw images anew, the same for both: by how much is the candidate's metric the better?"""
     keyed = _keyed(candidate)
     ours = candidate.task.columns_of(keyed, candidate.main)
     theirs = holder.task.columns_of(_keyed(holder).loc[keyed.index], holder.main)
@@ -227,10 +245,10 @@ def _metric_bootstrap(
         new = candidate.task.metrics(ours.iloc[places], candidate.main)[name]
         return sign * (new - holder.task.metrics(theirs.iloc[places], holder.main)[name])
 
-    table = pd.DataFrame({"place": np.arange(len(keyed))})
-    low, _ = resampled(gain, table, confidence=2 * confidence - 1)
+    table, images = pd.DataFrame({"place": np.arange(len(keyed))}), _images(keyed)
+    low, _ = resampled(gain, table, images, confidence=2 * confidence - 1)
     reason = (
-        f"{name} better by {gain(table):+.4g} on {len(keyed)} samples, "
+        f"{name} better by {gain(table):+.4g} on {_counted(images)}, "
         f"lower bound {low:+.4g} (must be above 0)"
     )
     return low > 0, reason
