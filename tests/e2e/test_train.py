@@ -120,7 +120,9 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     )
     policy = (ROOT / "registry" / "clip-shapes.yaml").read_text()
     assert "at_least: 0.7" in policy
-    (folder / "registry" / "clip-shapes.yaml").write_text(policy.replace("0.7", "0.0"))
+    (folder / "registry" / "clip-shapes.yaml").write_text(
+        policy.replace("0.7", "0.0") + "min_samples: 1\n"
+    )
     for name, weights in (
         ("by-version", "models:/clip-shapes@champion"),
         ("by-experiment", "experiment:clip-shapes/train"),
@@ -178,7 +180,7 @@ def test_several_trainings_are_no_version(project, capsys):
     from hardy.cli.main import run as command
 
     axis = "matrix={seed: [0, 1]} method.epochs=1 explain.gradcam=null"
-    assert command(["run", "clip-shapes/train", "--set", axis]) == 1
+    assert command(["run", "clip-shapes/train", "--set", axis]) == 2
     assert "2 runs trained 2 models: a version is one model" in capsys.readouterr().err
 
 

@@ -160,7 +160,7 @@ def shelf_of_one(project: Path) -> str:
     from hardy.cli.main import cli
 
     (project / "registry" / "tiny.yaml").write_text(
-        "model: tiny\ncandidates: {experiments: ['*'], dataset: folder}\n"
+        "model: tiny\ncandidates: {experiments: ['*'], dataset: folder}\nmin_samples: 1\n"
     )
     done = CliRunner().invoke(cli, ["run", "train", "--set", "register=tiny seed=5"])
     assert done.exit_code == 0, done.output
