@@ -47,3 +47,13 @@ def test_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert good["ok"]
     assert good["units"][0] == "quickstart/gaussian_noise"
     assert unknown["faults"][0]["hint"].startswith("Did you mean 'quickstart'")
+
+
+def test_a_policy_is_checked_by_its_file(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["validate", "registry/imagenet-robust.yaml", "quickstart"]) == 0
+    assert capsys.readouterr().out == "ok  policy imagenet-robust\nok  quickstart  3 units\n"
+    assert run(["validate", "registry/imagenet-robust.yaml", "--format", "json"]) == 0
+    (told,) = json.loads(capsys.readouterr().out)
+    assert (told["ok"], told["name"], told["units"]) == (True, "imagenet-robust", [])
+    assert run(["validate", "registry/imagenet-robus.yaml"]) == 2
+    assert "Did you mean 'imagenet-robust'" in capsys.readouterr().err

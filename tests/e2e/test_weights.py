@@ -200,3 +200,29 @@ def test_what_is_needed_runs_first_and_without_weights_is_an_error():
     runs = client.search_runs([experiment.experiment_id])
     statuses = {run.info.run_name: run.info.status for run in runs}
     assert statuses == {"use": "FAILED", "train": "FINISHED"}
+
+
+def test_a_run_that_cannot_begin_leaves_nothing_behind(capsys, monkeypatch):
+    from hardy.cli.main import run as command
+
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
+    assert command(["run", "train", "--set", "compute.device=cuda"]) == 2
+    told = capsys.readouterr().err
+    assert "compute.device is cuda" in told
+    assert "compute.device=auto" in told
+    assert "Then go on" not in told
+    client = MlflowClient(tracking_uri())
+    experiment = client.get_experiment_by_name("hardy")
+    assert experiment is None or not client.search_runs([experiment.experiment_id])
+
+
+def test_runs_that_saw_the_same_samples_are_refused_before_they_begin(project, capsys):
+    from hardy.cli.main import run as command
+
+    (project / "registry" / "tiny.yaml").write_text(
+        "model: tiny\ncandidates: {experiments: ['*'], dataset: folder}\nmin_samples: 1\n"
+    )
+    axis = "matrix={data.subset.count: [1, 2]} register=tiny"
+    assert command(["run", "train", "--set", axis]) == 2
+    assert "1 of its samples are those of another run" in capsys.readouterr().err

@@ -1,6 +1,7 @@
 import pytest
 
-from hardy.engine.device import spread
+from hardy.core.errors import SpecError
+from hardy.engine.device import make_fabric, spread
 from hardy.methods.memo.spec import MemoSpec
 from hardy.methods.optim_spec import AdamW
 from hardy.spec import resolve
@@ -45,3 +46,11 @@ def test_threads_do_not_depend_on_the_processes(experiment, size, processes):
 def test_a_method_that_carries_state_has_one_process(experiment):
     carried = MemoSpec(optimizer=AdamW(), optimizer_state="carry")
     assert spread(experiment.model_copy(update={"method": carried}), 32, "cpu").processes == 1
+
+
+def test_a_device_that_is_not_there_is_told_before_a_run_begins(experiment, monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
+    with pytest.raises(SpecError, match=r"device is cuda, which torch does not find"):
+        make_fabric(stating(experiment, device="cuda"))
+    assert make_fabric(stating(experiment, device="cpu")).device.type == "cpu"

@@ -138,6 +138,23 @@ def test_where_all_are_broken_there_is_nothing_to_go_on_with(planned, role):
         answered(setup, learned(setup))
 
 
+def test_samples_that_were_all_unreadable_are_read_again_once_they_are_back(planned):
+    """A disk that was away for a moment: the same run goes on, and finds them."""
+    unit = planned()
+    setup = set_up_of(unit)
+    run = learned(setup)
+    files = [sample.path for sample in setup.data["answer"].samples]
+    kept = [file.read_bytes() for file in files]
+    for sample in setup.data["answer"].samples:
+        truncate(sample)
+    with pytest.raises(DataError, match="no sample is left"):
+        answered(setup, run)
+    for file, content in zip(files, kept, strict=True):
+        file.write_bytes(content)
+    again = set_up_of(unit)
+    assert len(answered(again, learned(again))) == 6
+
+
 def broken_at(dataset, place):
     """Return a dataset of which one sample's file is torn."""
     wanted, read = dataset.samples[place].id, dataset.read

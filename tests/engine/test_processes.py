@@ -7,14 +7,14 @@ import pytest
 import torch
 
 from hardy.data.open import open_dataset
-from hardy.engine.answer import AnswerJob, answer, rows
+from hardy.engine.answer import AnswerJob, answer, rows, timed
 from hardy.engine.checkpoint import Checkpoint
 from hardy.engine.executor import Inline, Processes
 from hardy.engine.fit import fit, load_fitted
 from hardy.engine.journal import Journal
 from hardy.engine.progress import Reporter
 from hardy.engine.setup import Setup, set_up
-from hardy.measure.records import COST, TIMING
+from hardy.measure.records import COST, TIMING, WALL
 from hardy.methods import METHODS
 from hardy.models.weights import Located
 from hardy.spec.experiment import Experiment
@@ -145,6 +145,14 @@ def test_costs_of_answers_are_in_the_records_where_they_are_known():
     list(rows(setup, [0], workers=0))
     ((_, again),) = rows(setup, [0], workers=0)
     assert not [key for key in again if key.startswith(COST)]
+
+
+def test_costs_and_wall_time_are_shared_alike_by_processes():
+    made = [(0, {WALL: 0.0, f"{COST}memo": 6.0, f"{TIMING}adapt": 6.0, "loss": 6.0})]
+    for processes in (1, 3):
+        ((_, row),) = timed(iter([(0, dict(made[0][1]))]), processes)
+        assert row[f"{COST}memo"] == 6 / processes
+        assert row[f"{TIMING}adapt"] == row["loss"] == 6  # what one process saw
 
 
 class Unhurried(Inline):

@@ -1,6 +1,7 @@
 """Ensembles against formulas written out in numpy, float64, without their own code."""
 
 import copy
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -185,6 +186,20 @@ def test_members_share_the_views_that_are_the_same():
     method = build_method(EnsembleSpec(members=members), small_model())
     assert [part.place for part in method.parts] == [0, 0, 1, 2]
     assert [each.views for each in method.view_sets] == [FEW, Cut(count=6), Identity()]
+
+
+def test_members_share_an_unchanged_image_only_where_noise_would_be_the_same():
+    """Noise after the normalisation is put on levels by the deviations, which may differ."""
+    model, other = small_model(), small_model(seed=1)
+    other.preprocess = replace(PLAIN, std=(0.9, 0.9, 0.9))
+    for views, shared in ((None, False), (FEW, True)):
+        method = SourceSpec() if views is None else MemoSpec(views=views)
+        members = (
+            Member(name="a", method=method),
+            Member(name="b", method=method, model=ANY_MODEL),
+        )
+        built = build_method(EnsembleSpec(members=members), model, other)
+        assert len({part.place for part in built.parts}) == (1 if shared else 2)
 
 
 def test_members_on_the_experiments_model_tune_copies_of_their_own():

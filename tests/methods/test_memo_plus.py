@@ -313,6 +313,45 @@ def test_what_the_network_does_not_see_need_not_be_hidden(mask, degenerate):
     assert (regions.images[0][inner] == seen[inner]).all() == degenerate
 
 
+@pytest.mark.parametrize(
+    ("height", "covered", "degenerate"), [(12, 34, False), (12, 39, True), (4, 26, False)]
+)
+def test_padding_is_neither_shown_nor_hidden(height, covered, degenerate, monkeypatch):
+    """Of a photograph 40 pixels wide, 34, 39 or 26 are shown: 85, 97.5 or 65 % of it."""
+    band = np.zeros((1, height, 40), bool)
+    band[:, :, :covered] = True
+    policy = MaskPolicy(min_area=4, keep="largest", show="black")
+    method = plus(lambda _: band, policy=policy)
+    padded = replace(PLAIN, size=40, resize=None, fit="pad", interpolation="nearest")
+    monkeypatch.setattr(method.model, "preprocess", padded)
+    photograph = canvas(40, height)
+    views = normalised(np.asarray(padded.geometry(Image.fromarray(photograph))))[None]
+    regions = method.regions(Subject(views, canvas=photograph))
+    assert regions.degenerate is degenerate
+
+
+def test_a_copy_under_a_shift_is_one_though_its_padding_is_outside_the_mask(monkeypatch):
+    band = np.zeros((1, 24, 24), bool)
+    band[:, 6:18] = True
+    method = plus(lambda _: band, policy=MaskPolicy(min_area=4, keep="largest", show="black"))
+    seen = canvas(24, 24)
+    seen[:6], seen[18:] = 0, 0
+    assert method.regions(Subject(normalised(seen)[None])).degenerate
+    seen[18:] = 200
+    assert not method.regions(Subject(normalised(seen)[None])).degenerate
+
+
+@pytest.mark.parametrize(("fit", "degenerate"), [("shorter_side", False), ("squeeze", True)])
+def test_a_stretched_crop_of_a_wide_image_is_no_copy_of_its_middle(fit, degenerate, monkeypatch):
+    box = np.zeros((1, 10, 30), bool)
+    box[:, :, 1:] = True
+    method = plus(lambda _: box, policy=MaskPolicy(min_area=4, keep="largest", show="crop"))
+    monkeypatch.setattr(method.model, "preprocess", replace(PLAIN, fit=fit))
+    wide = canvas(30, 10)
+    views = normalised(np.asarray(method.model.preprocess.geometry(Image.fromarray(wide))))[None]
+    assert method.regions(Subject(views, canvas=wide)).degenerate is degenerate
+
+
 def test_the_companion_is_memo_on_the_views_alone():
     spec = {"optimizer": Sgd(lr=0.1), "bn_prior": 16, "steps": 2, "select": 0.5}
     subject = with_canvas(canvas())

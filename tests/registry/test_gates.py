@@ -221,8 +221,9 @@ def test_few_samples_prove_nothing_whatever_the_gates():
     rules = policy({"metric": "accuracy", "at_least": 0.5}).model_copy(update={"min_samples": 30})
     few = judge(rules, evidence("1", [1] * 29), {})
     assert not few.passed
-    assert few.gates[0].gate == "at least 30 samples (min_samples)"
+    assert few.gates[0].gate == "at least 30 images (min_samples)"
     assert few.gates[0].reason == "it was measured on 29"
+    assert not judge(rules, thrice(evidence("1", [1] * 29)), {}).passed
     assert judge(rules, evidence("1", [1] * 30), {}).passed
 
 
@@ -325,3 +326,25 @@ def test_an_image_under_several_shifts_is_one_witness(metric):
     said, bound = (reason.split("lower bound ")[1] for reason in (result.reason, once.reason))
     assert said == bound
     assert "120 samples of 40 images" in result.reason
+
+
+def test_an_interval_over_several_shifts_is_of_images():
+    """Three records of each of 20 images: Wilson of 60 would pass."""
+    right = [1] * 17 + [0] * 3
+    gate = {"metric": "accuracy", "at_least": 0.73, "by": "interval"}
+    z, p, n = norm.ppf(0.975), 0.85, 60
+    half = z * np.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
+    assert (p + z**2 / (2 * n) - half) / (1 + z**2 / n) > 0.73
+    result = judged(gate, thrice(evidence("1", right)))
+    assert not result.passed
+    # Images drawn with replacement: the count of right ones is binomial, its 2.5 % quantile 14.
+    assert binom.ppf(0.025, 20, 0.85) == 14
+    assert "0.85 (95 % interval 0.7 to" in result.reason
+
+
+def test_error_is_compared_as_accuracy_is():
+    old, new = evidence("1", [0] * 10 + [1] * 30), evidence("2", [1] * 40)
+    for test in ("mcnemar", "paired_bootstrap"):
+        gate = {"better_than": "champion", "test": test}
+        reasons = [judged(gate, new, metric=m, champion=old).reason for m in (None, "error")]
+        assert reasons[0] == reasons[1]

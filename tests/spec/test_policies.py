@@ -85,6 +85,8 @@ def test_a_broken_policy_beside_it_is_no_hindrance(project):
     write(project, "model: [\n", "broken")
     write(project, f"{HEAD}gates:\n  - {{better_than: champion}}\n")
     load_policy("one")
+    write(project, f"{HEAD}gates:\n  - {{better_than: staging}}\n")
+    load_policy("one")  # the broken one may give it
     with pytest.raises(Diagnostics):
         load_policy("broken")
 
@@ -147,3 +149,45 @@ def test_a_unit_of_a_matrix_is_a_candidate_by_its_experiments_name():
     assert not_taken(policy, "quick/contrast", "d") is None
     assert "no candidate" in not_taken(policy, "quicker/contrast", "d")[0]
     assert "measured on e" in not_taken(policy, "quick/contrast", "e")[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "path", "said"),
+    [
+        ("gates: [{metric: samples, at_least: 9, by: interval}]", "gates.0.by", "no interval"),
+        (
+            "metric: {name: nll}\ngates: [{better_than: champion, test: mcnemar}]",
+            "gates.0.test",
+            "counts right and wrong; the policy's metric is nll",
+        ),
+        (
+            "metric: {name: seconds_per_sample}\ngates: [{better_than: champion}]",
+            "gates.0.better_than",
+            "which is no answer's",
+        ),
+        (
+            "gates: [{metric: ece, at_most: 0.1}, {metric: accuracy, at_least: 0.9}, "
+            "{metric: accuracy, at_most: 0.8}]",
+            "gates.2",
+            "accuracy is at least 0.9 and at most 0.8",
+        ),
+    ],
+)
+def test_gates_that_cannot_be_met_are_faults(project, text, path, said):
+    (fault,) = faults(project, f"{HEAD}{text}\n")
+    assert fault.path == path
+    assert said in fault.message
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "metric: {name: error}\ngates: [{better_than: champion, test: mcnemar}]",
+        "metric: {name: nll}\ngates: [{better_than: champion}]",
+        "gates: [{metric: accuracy, at_least: 0.8}, {metric: accuracy, at_most: 0.9}]",
+        "gates: [{metric: ece, at_most: 0.1, by: interval}]",
+    ],
+)
+def test_gates_that_can_be_met_are_none(project, text):
+    write(project, f"{HEAD}{text}\n")
+    load_policy("one")

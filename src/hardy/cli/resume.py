@@ -7,6 +7,7 @@ import click
 
 from hardy.cli.complete import complete_run
 from hardy.core.errors import TrackingError
+from hardy.spec import check_policies
 
 if TYPE_CHECKING:
     from hardy.plan.tracker import PastRun, Tracker
@@ -37,6 +38,8 @@ def command(run: str) -> None:
     plan = _plan(tracker, past)
     above = past.tags.get("mlflow.parentRunId")
     # A matrix competes as a whole, once its parent has finished.
+    if above is None:
+        check_policies(plan.resolved)
     carry_out(plan, tracker, resume_command=f"hardy resume {past.run_id}", compete=above is None)
     if above:
         click.echo(f"it is one unit of a run; the others: hardy resume {above}")

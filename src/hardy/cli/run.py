@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from hardy.cli.complete import complete_override, complete_spec
+from hardy.core.errors import SpecError
 from hardy.registry.spec import Policy
 from hardy.spec import Resolved, check_policies, load_policy, resolve
 
@@ -62,7 +63,36 @@ def command(spec: str, overrides: tuple[str, ...], again: bool, smoke: bool) -> 
         return
     tracker = MlflowTracker()
     plan = make_plan(resolved, default_stores(), tracker, again=again)
+    _check_apart(plan)
     carry_out(plan, tracker, resume_command=shlex.join(words))
+
+
+def _check_apart(plan: "Plan") -> None:
+    """Check that runs which are registered together see no sample twice under the same shift.
+
+    Raises:
+        SpecError: If two of them do; nothing is computed yet.
+    """
+    units = iter(plan.units)
+    for experiment in plan.resolved.experiments:
+        own = [next(units) for _ in experiment.units]
+        if experiment.units[0].experiment.register_as is None:
+            continue
+        seen: set[tuple[str, str, str]] = set()
+        for planned in own:
+            data, dataset = planned.unit.experiment.data, planned.samples["answer"].dataset
+            names = {
+                (data.dataset, data.shift_label, sample.id)
+                for sample in (dataset.samples if dataset is not None else ())
+            }
+            if twice := len(names & seen):
+                message = (
+                    f"{planned.unit.experiment.name}: {twice} of its samples are those of another "
+                    "run under the same shift: together they are no version"
+                )
+                hint = "Narrow the matrix with --set, or run with --set register=null."
+                raise SpecError(message, hint=hint)
+            seen |= names
 
 
 def carry_out(
@@ -84,14 +114,14 @@ def carry_out(
     console = Console()
     for table in tables(plan.resolved, results):
         _print_table(console, table)
-    policies = _compete(console, plan.resolved, results, run_id) if compete else []
-    _print_next(console, tracker.link(run_id), results, policies)
+    versions = _compete(console, plan.resolved, results, run_id) if compete else []
+    _print_next(console, tracker.link(run_id), results, versions)
 
 
 def _compete(
     console: Console, resolved: Resolved, results: "Sequence[StoredUnit]", run_id: str
-) -> list[Policy]:
-    """Let each experiment's results compete by its own policy; return the policies."""
+) -> list[str]:
+    """Let each experiment's results compete by its own policy; return the versions' addresses."""
     found = []
     for experiment in resolved.experiments:
         policy = _policy(experiment)
@@ -101,9 +131,10 @@ def _compete(
 
         names = {unit.experiment.name for unit in experiment.units}
         own = [unit for unit in results if unit.name in names]
-        for line in compete(policy, own, run_id):
+        lines, uri = compete(policy, own, run_id)
+        for line in lines:
             console.print(line, highlight=False, soft_wrap=True)
-        found.append(policy)
+        found.append(uri)
     return found
 
 
@@ -143,7 +174,7 @@ def _print_table(console: Console, found: "Results") -> None:
 
 
 def _print_next(
-    console: Console, link: str, results: "Sequence[StoredUnit]", policies: Sequence[Policy]
+    console: Console, link: str, results: "Sequence[StoredUnit]", versions: Sequence[str]
 ) -> None:
     from hardy.results.table import best
 
@@ -153,7 +184,7 @@ def _print_next(
         ("this run", link),
         *((what, f"{unit.name}, run {unit.run_id}") for what, unit in best(results)),
     ]
-    for uri in dict.fromkeys(f"models:/{policy.model}@{policy.alias}" for policy in policies):
+    for uri in dict.fromkeys(versions):
         lines.append(("ask it about a picture", f"{hardy} predict --model {uri} IMAGE"))
     for what, how in lines:
         console.print(f"{what}: {how}", highlight=False, soft_wrap=True)

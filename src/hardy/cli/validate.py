@@ -1,13 +1,15 @@
 """`hardy validate`: every fault of every spec, or the number of units that each means."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import click
 
 from hardy.cli.main import report
 from hardy.core.errors import SpecError
-from hardy.spec import Diagnostics, Resolved, check_policies, resolve
+from hardy.core.paths import policies_dir
+from hardy.spec import Diagnostics, Resolved, check_policies, load_policy, resolve
 
 
 @click.command(name="validate")
@@ -22,7 +24,9 @@ from hardy.spec import Diagnostics, Resolved, check_policies, resolve
     help="Lines for people, or one JSON list for programs.",
 )
 def command(specs: tuple[str, ...], overrides: tuple[str, ...], form: str) -> None:
-    """Check specs; show every fault with its place. Exits with 2 if there is one.
+    """Check specs, and policies by their file; show every fault with its place.
+
+    Exits with 2 if there is one.
 
     Example: hardy validate quickstart --set method.steps=2
     """
@@ -36,8 +40,12 @@ def command(specs: tuple[str, ...], overrides: tuple[str, ...], form: str) -> No
         click.get_current_context().exit(SpecError.exit_status)
 
 
-def _outcome(spec: str, overrides: tuple[str, ...]) -> Resolved | SpecError:
+def _outcome(spec: str, overrides: tuple[str, ...]) -> Resolved | str | SpecError:
+    """Return what a spec means, the name of a policy without faults, or what is wrong."""
     try:
+        if (policy := Path(spec).resolve()).parent == policies_dir().resolve():
+            load_policy(policy.stem)
+            return policy.stem
         resolved = resolve(spec, overrides)
         check_policies(resolved)
         return resolved
@@ -45,9 +53,11 @@ def _outcome(spec: str, overrides: tuple[str, ...]) -> Resolved | SpecError:
         return error
 
 
-def _print(outcome: Resolved | SpecError) -> None:
+def _print(outcome: Resolved | str | SpecError) -> None:
     if isinstance(outcome, SpecError):
         report(outcome)
+    elif isinstance(outcome, str):
+        click.echo(f"ok  policy {outcome}")
     else:
         click.echo(f"ok  {outcome.name}  {_units(len(outcome.units))}")
 
@@ -56,7 +66,9 @@ def _units(count: int) -> str:
     return f"{count} unit" if count == 1 else f"{count} units"
 
 
-def _as_json(spec: str, outcome: Resolved | SpecError) -> dict[str, Any]:
+def _as_json(spec: str, outcome: Resolved | str | SpecError) -> dict[str, Any]:
+    if isinstance(outcome, str):
+        return {"spec": spec, "ok": True, "name": outcome, "units": [], "faults": []}
     if isinstance(outcome, Resolved):
         names = [unit.experiment.name for unit in outcome.units]
         return {"spec": spec, "ok": True, "name": outcome.name, "units": names, "faults": []}

@@ -117,7 +117,7 @@ def _broken(error: BaseException, name: str) -> DataError:
     reason = "not an image" if isinstance(error, UnidentifiedImageError) else str(error)
     return DataError(
         f"{name}: cannot be decoded: {reason or type(error).__name__}",
-        hint="Fetch the file again, or set data.on_bad_sample: skip.",
+        hint="Fetch the file again.",
     )
 
 

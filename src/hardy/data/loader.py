@@ -94,8 +94,7 @@ def read_images(
 
 def broken(item: BadSample) -> DataError:
     """Return the error that a broken sample is, where none may be left out."""
-    hint = f"{item.hint} Or set data.on_bad_sample to skip.".lstrip()
-    return DataError(item.reason, hint=hint)
+    return DataError(item.reason, hint=f"{item.hint} Or set data.on_bad_sample: skip.".lstrip())
 
 
 def all_broken(items: Sequence[BadSample]) -> DataError:

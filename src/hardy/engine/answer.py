@@ -83,6 +83,7 @@ def answer(
     for item in bad:
         setup.left_out.add("answer", item)
     if len(bad) == len(made):
+        journal.restart()  # another try reads them anew
         raise all_broken(bad)
     return table(setup.task, made)
 
@@ -148,6 +149,8 @@ class AnswerJob:
 def timed(made: Iterator[tuple[int, Row]], processes: int = 1) -> Iterator[tuple[int, Row]]:
     """Yield records with the time that a sample took: to start a process and set up is no part.
 
+    This and the costs of answers are divided by the number of processes, as they share the work.
+
     Args:
         made: Places and records, as they come to be.
         processes: How many processes make such records side by side.
@@ -155,7 +158,10 @@ def timed(made: Iterator[tuple[int, Row]], processes: int = 1) -> Iterator[tuple
     clock = perf_counter()
     for place, row in made:
         now = perf_counter()
-        row[WALL], clock = 1e3 * (now - clock) / processes, now
+        row[WALL], clock = 1e3 * (now - clock), now
+        for name in row:
+            if name == WALL or name.startswith(COST):
+                row[name] /= processes
         yield place, row
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from lightning_fabric import Fabric
 
+from hardy.core.errors import SpecError
 from hardy.spec.experiment import Experiment
 
 _MOST_WORKERS = 8
@@ -16,8 +17,17 @@ _OWN_THREADS = torch.get_num_threads()
 
 
 def make_fabric(experiment: Experiment) -> Fabric:
-    """Return a Fabric on the device and at the precision that the experiment asks for."""
-    return Fabric(accelerator=experiment.compute.device, devices=1, precision=experiment.precision)
+    """Return a Fabric on the device and at the precision that the experiment asks for.
+
+    Raises:
+        SpecError: If the machine has no such device.
+    """
+    device = experiment.compute.device
+    try:
+        return Fabric(accelerator=device, devices=1, precision=experiment.precision)
+    except (RuntimeError, ValueError) as error:
+        message = f"compute.device is {device}, which torch does not find on this machine"
+        raise SpecError(message, hint="Take what there is: --set compute.device=auto") from error
 
 
 @dataclass(frozen=True)

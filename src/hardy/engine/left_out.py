@@ -40,7 +40,8 @@ class LeftOut:
         """Say how many were left out of what."""
         counts = Counter(role for role, _ in self.reasons)
         told = ", ".join(f"{count} to {role}" for role, count in counts.items())
-        return f"{len(self)} broken samples left out ({told}): {ARTIFACT} of the run names them"
+        what = "broken sample" if len(self) == 1 else "broken samples"
+        return f"{len(self)} {what} left out ({told}): {ARTIFACT} of the run names them"
 
     def dump(self) -> str:
         """Return all as JSON, for `read`."""

@@ -4,7 +4,8 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from hardy.core.errors import HardyError, Interrupted
+from hardy.core.errors import HardyError, Interrupted, SpecError
+from hardy.engine.device import make_fabric
 from hardy.engine.progress import Reporter
 from hardy.engine.signals import Stopped, stop_on_signals
 from hardy.engine.unit import ending, keep, run_unit, with_weights
@@ -44,12 +45,17 @@ def run_plan(
             return run_id, units
     except Stopped as stop:
         raise Interrupted(stop.number, hint=resume_command) from None
+    except SpecError:
+        raise  # going on would meet it again
     except HardyError as error:
         error.hint = "\n".join(filter(None, (error.hint, f"Then go on: {resume_command}")))
         raise
 
 
 def _carry_out(plan: Plan, tracker: Tracker, reporter: Reporter) -> tuple[str, list[StoredUnit]]:
+    for planned in (*plan.needed, *plan.units):
+        if not planned.reusable:
+            make_fabric(planned.unit.experiment)  # a device that is not there leaves no run behind
     if len(plan.units) == 1 and not plan.needed:
         only = with_weights(plan.units[0], {}, tracker)
         unit = run_unit(only, tracker, reporter, tags=spec_tag(plan.resolved))

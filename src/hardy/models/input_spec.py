@@ -17,9 +17,9 @@ Size = int | tuple[int, ...]
 
 def _in_range(size: Size | None) -> Size | None:
     """Refuse what is no size; a square's is one number."""
-    sides = size if isinstance(size, tuple) else (size or 0,) * 2
     if size is None:
         return None
+    sides = size if isinstance(size, tuple) else (size, size)
     if len(sides) != 2 or not all(1 <= side <= _LARGEST for side in sides):
         message = f"a size is one side or [height, width], each of 1 to {_LARGEST} pixels"
         raise ValueError(message)

@@ -99,10 +99,10 @@ def _metric(
 
 
 def _enough(policy: Policy, candidate: Evidence) -> Iterator[GateResult]:
-    """Yield a gate that fails where there are too few records; it goes without saying else."""
-    count = len(candidate.frame)
+    """Yield a gate that fails where there are too few images; it goes without saying else."""
+    count = len(set(_images(_keyed(candidate))))
     if count < policy.min_samples:
-        text = f"at least {policy.min_samples} samples (min_samples)"
+        text = f"at least {policy.min_samples} images (min_samples)"
         yield GateResult(text, False, f"it was measured on {count}")
 
 
@@ -110,7 +110,7 @@ def _threshold(gate: Threshold, candidate: Evidence, found: Mapping[str, float])
     bounds = [("at least", gate.at_least), ("at most", gate.at_most)]
     text = f"{gate.metric} " + " and ".join(f"{w} {b:g}" for w, b in bounds if b is not None)
     if gate.metric not in found:
-        return GateResult(text, False, candidate.lacks(gate.metric))
+        return GateResult(text, False, f"{gate.metric} is not among the metrics of this version")
     value = found[gate.metric]
     ends = _interval(candidate, gate.metric, found, drawn=gate.by == "interval")
     interval = f" (95 % interval {ends[0]:.4g} to {ends[1]:.4g})" if ends else ""
@@ -130,20 +130,30 @@ def _threshold(gate: Threshold, candidate: Evidence, found: Mapping[str, float])
 def _interval(
     candidate: Evidence, metric: str, found: Mapping[str, float], *, drawn: bool
 ) -> tuple[float, float] | None:
-    """Return a metric's 95 % interval: as measured or, if asked for, by samples drawn anew."""
+    """Return a metric's 95 % interval: as measured or, if asked for, by images drawn anew.
+
+    What was measured takes records for independent; drawn images bring all their records along.
+    """
     low, high = (found.get(f"{metric}.{end}") for end in ("low", "high"))
-    if low is not None and high is not None:
+    keyed = _keyed(candidate)
+    images = _images(keyed)
+    alone = len(set(images)) == len(images)
+    if low is not None and high is not None and (alone or not drawn):
         return low, high
-    if drawn and metric in candidate.task.spec.metrics:
-        return candidate.task.interval(candidate.frame, candidate.main, metric)
-    return None
+    if not drawn or metric not in candidate.task.spec.metrics:
+        return None
+    task, main = candidate.task, candidate.main
+    return resampled(
+        lambda rows: task.metrics(rows, main)[metric], task.columns_of(keyed, main), images
+    )
 
 
 def _better(
     gate: BetterThan, policy: Policy, candidate: Evidence, holder: Evidence | None
 ) -> GateResult:
     name, higher = _deciding(policy, candidate)
-    plain = name == candidate.task.headline
+    metric = candidate.task.spec.metrics.get(name)
+    plain = name == candidate.task.headline or (metric is not None and metric.of_score)
     by = "" if plain else f"by {name}, "
     text = f"better than {gate.better_than} ({by}{gate.test}, one-sided, {gate.confidence:.0%})"
     if holder is None:
@@ -162,7 +172,7 @@ def _better(
             passed, reason = _mcnemar(candidate.task, new, old, gate.confidence)
         else:
             passed, reason = _bootstrap(candidate.task, new, old, _images(ours), gate.confidence)
-    elif higher is None or name not in candidate.task.spec.metrics:
+    elif higher is None or metric is None:
         passed, reason = False, f"{name} cannot decide between answers"
     elif gate.test == "mcnemar":
         passed, reason = False, f"mcnemar counts right and wrong, not {name}: paired_bootstrap"

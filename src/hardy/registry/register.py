@@ -62,8 +62,11 @@ class Registered:
         return f"models:/{self.model}/{self.version}"
 
 
-def compete(policy: Policy, units: Sequence[StoredUnit], run_id: str) -> list[str]:
+def compete(policy: Policy, units: Sequence[StoredUnit], run_id: str) -> tuple[list[str], str]:
     """Register the units of a run, let the version compete, and say what came of it.
+
+    Returns:
+        Lines of text, and the address of the version: by the policy's alias where it holds that.
 
     Args:
         policy: The registered model and its gates.
@@ -79,7 +82,9 @@ def compete(policy: Policy, units: Sequence[StoredUnit], run_id: str) -> list[st
     verdict = promote(policy, registered.version)
     deleted = prune(policy)
     gone = [f"deleted old version(s) {', '.join(deleted)}"] if deleted else []
-    return [f"{verb} {registered.uri}", *verdict.lines(), *gone]
+    holds = verdict.is_holder or verdict.promoted
+    uri = f"models:/{policy.model}@{policy.alias}" if holds else registered.uri
+    return [f"{verb} {registered.uri}", *verdict.lines(), *gone], uri
 
 
 def known(units: Sequence[StoredUnit], policy: Policy) -> Registered | None:

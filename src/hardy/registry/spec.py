@@ -10,14 +10,14 @@ from hardy.core.spec import Spec
 CHALLENGER = "challenger"
 """Alias of the newest version that competed for another alias and did not get it."""
 
-RESERVED = re.compile(r"latest|v\d+")
+RESERVED = re.compile(r"latest|v?\d+")
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
 
 
 def _unreserved(alias: str) -> str:
     if RESERVED.fullmatch(alias):
-        message = f"MLflow reserves the alias {alias!r}"
+        message = f"the alias {alias!r} would be taken for a version; MLflow reserves such names"
         raise ValueError(message)
     return alias
 
@@ -27,7 +27,7 @@ Alias = Annotated[
     AfterValidator(_unreserved),
     Field(
         pattern=r"^[A-Za-z0-9_-]+$",
-        description="Alias the winner gets; MLflow reserves `latest` and `v1`, `v2`, ...",
+        description="Alias the winner gets; `latest`, numbers, and `v1`, `v2`, ... name versions.",
     ),
 ]
 
@@ -113,7 +113,11 @@ class Policy(Spec):
     gates: Annotated[tuple[Gate, ...], Field(description="All must hold.")] = ()
     min_samples: Annotated[
         int,
-        Field(ge=1, description="Records that a version needs to be judged; few prove nothing."),
+        Field(
+            ge=1,
+            description="Different images that a version must have been measured on; few prove "
+            "nothing, and one under several shifts is one.",
+        ),
     ] = 30
     alias: Alias = "champion"
     keep: Annotated[

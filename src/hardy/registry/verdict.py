@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from hardy.tasks.base import Task
-from hardy.tasks.summary import left_out, summarise
+from hardy.tasks.summary import summarise
 
 
 @dataclass(frozen=True)
@@ -18,23 +18,16 @@ class Evidence:
         main: The answer of the records that counts.
         frame: Per-sample records of all its runs, with the column `data_digest`.
         task: What its answers are.
-        votes: The answers that are shares of votes.
     """
 
     version: str
     main: str
     frame: pd.DataFrame
     task: Task
-    votes: frozenset[str] = frozenset()
 
     def metrics(self) -> dict[str, float]:
         """Return all metrics over all records, those of samples pooled over all runs."""
-        return summarise(self.task, self.frame, self.main, votes=self.votes)
-
-    def lacks(self, metric: str) -> str:
-        """Say why a metric is not among them."""
-        reason = left_out(self.task, metric, self.main, self.votes)
-        return reason or f"{metric} is not among the metrics of this version"
+        return summarise(self.task, self.frame, self.main)
 
 
 @dataclass(frozen=True)

@@ -127,8 +127,7 @@ def evidence(client: MlflowClient, version: ModelVersion) -> Evidence:
     with fetched(client, version) as folder:
         card = read_card(folder / CARD)
         frame = read_parquet(folder / EVIDENCE)
-        task, votes = card.build_task(), card.method.votes()
-        return Evidence(str(version.version), card.main, frame, task, votes)
+        return Evidence(str(version.version), card.main, frame, card.build_task())
 
 
 def check_origin(card: Card, version: ModelVersion) -> None:

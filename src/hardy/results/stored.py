@@ -15,7 +15,7 @@ from hardy.spec import Resolved, resolve
 from hardy.spec.experiment import Experiment
 from hardy.tasks.base import Task
 from hardy.tasks.build import build_task
-from hardy.tasks.summary import left_out
+from hardy.tasks.summary import meaningless
 
 RECORDS = "records/records.parquet"
 SPEC = "spec.yaml"
@@ -56,7 +56,7 @@ class StoredUnit:
         return {
             name: value
             for name, value in self.run.metrics.items()
-            if not left_out(self.task, name, self.main, votes)
+            if not meaningless(self.task, name, self.main, votes)
         }
 
     @property

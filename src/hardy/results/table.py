@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hardy.measure.leaderboard import Board, leaderboard_row
+from hardy.measure.records import shares
 from hardy.results.pooled import pooled
 from hardy.results.stored import StoredUnit, by_experiment
 from hardy.results.verdicts import aggregated
@@ -198,4 +199,5 @@ def _pooled_metrics(units: Sequence[StoredUnit]) -> dict[str, float]:
     if frame is None:
         return {}
     found = all_measured(first.task, frame, first.main, first.experiment.method.votes())
+    found |= shares(frame, first.experiment.method.warnings)
     return found | {"samples": float(len(frame))}

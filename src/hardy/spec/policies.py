@@ -1,5 +1,6 @@
 """Policies under registry/: read, checked, and whether they take what an experiment makes."""
 
+import math
 from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
 
@@ -16,7 +17,7 @@ from hardy.spec.merge import Loader
 from hardy.spec.model_names import text_at, unknown
 from hardy.spec.node import KeyPath, Node
 from hardy.spec.resolved import Resolved
-from hardy.tasks.names import DIRECTED, METRICS
+from hardy.tasks.names import DIRECTED, GENERAL, METRICS
 
 ALIKE = ("model", "method", "task", "seed", "precision")
 """Parts of the spec that must be the same for samples of several runs to be one model's."""
@@ -131,10 +132,14 @@ def _faults(tree: Node) -> Iterator[Diagnostic]:
     yield from _metric_faults(tree)
     yield from unknown(tree, ("candidates", "dataset"), "dataset", DATASETS)
     gates = tree.child("gates")
-    for index, _ in enumerate(gates.value if gates and isinstance(gates.value, list) else ()):
+    count = len(gates.value) if gates and isinstance(gates.value, list) else 0
+    for index in range(count):
         yield from unknown(tree, ("gates", index, "metric"), "metric", METRICS)
         yield from _bound_faults(tree, ("gates", index))
+        yield from _interval_faults(tree, ("gates", index))
         yield from _alias_faults(tree, ("gates", index, "better_than"))
+        yield from _test_faults(tree, ("gates", index))
+    yield from _contradictions(tree, count)
 
 
 def _metric_faults(tree: Node) -> Iterator[Diagnostic]:
@@ -169,14 +174,60 @@ def _bound_faults(tree: Node, gate: KeyPath) -> Iterator[Diagnostic]:
         return
     low, high = metric.range
     for key, end, sign in (("at_least", high, 1), ("at_most", low, -1)):
-        node = tree.at((*gate, key))
-        bound = node.value if node is not None else None
-        if node is None or end is None or not isinstance(bound, int | float):
+        node, bound = tree.at((*gate, key)), _number(tree, (*gate, key))
+        if node is None or end is None or bound is None:
             continue
         if sign * bound > sign * end:
             message = f"no version can pass: {named[1]} is {_WORDS[key]} {end:g}"
             ends = " to ".join("any" if each is None else f"{each:g}" for each in metric.range)
             yield Diagnostic.at(node.origin, (*gate, key), message, expected=f"a value of {ends}")
+
+
+def _interval_faults(tree: Node, gate: KeyPath) -> Iterator[Diagnostic]:
+    """Yield a gate by the interval of a metric that has none."""
+    named, by = text_at(tree, (*gate, "metric")), text_at(tree, (*gate, "by"))
+    if named and by and by[1] == "interval" and named[1] in GENERAL:
+        message = f"no version can pass: {named[1]} has no interval"
+        yield Diagnostic.at(by[0].origin, (*gate, "by"), message, expected="by: value")
+
+
+def _test_faults(tree: Node, gate: KeyPath) -> Iterator[Diagnostic]:
+    """Yield a paired test that says nothing of the policy's metric."""
+    named, beaten = text_at(tree, ("metric", "name")), text_at(tree, (*gate, "better_than"))
+    metric = METRICS.get(named[1]) if named else None
+    if named is None or beaten is None or metric is None:
+        return
+    test = text_at(tree, (*gate, "test"))
+    if named[1] in GENERAL:
+        message = f"no version can pass: the policy's metric is {named[1]}, which is no answer's"
+        yield Diagnostic.at(beaten[0].origin, (*gate, "better_than"), message)
+    elif test and test[1] == "mcnemar" and not metric.of_score:
+        message = f"mcnemar counts right and wrong; the policy's metric is {named[1]}"
+        expected = "paired_bootstrap, or accuracy as the metric"
+        yield Diagnostic.at(test[0].origin, (*gate, "test"), message, expected=expected)
+
+
+def _contradictions(tree: Node, count: int) -> Iterator[Diagnostic]:
+    """Yield the second of two gates on one metric whose bounds exclude each other."""
+    bounds: dict[str, tuple[float, float]] = {}
+    for index in range(count):
+        named = text_at(tree, ("gates", index, "metric"))
+        low, high = (_number(tree, ("gates", index, key)) for key in ("at_least", "at_most"))
+        if named is None or (low is not None and high is not None):
+            continue  # the schema sees what a gate says alone
+        least, most = bounds.get(named[1], (-math.inf, math.inf))
+        least = least if low is None else max(least, low)
+        most = most if high is None else min(most, high)
+        if least > most:
+            message = f"no version can pass: {named[1]} is at least {least:g} and at most {most:g}"
+            yield Diagnostic.at(named[0].origin, ("gates", index), message)
+        bounds[named[1]] = least, most
+
+
+def _number(tree: Node, path: KeyPath) -> float | None:
+    node = tree.at(path)
+    value = node.value if node is not None else None
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
 def _alias_faults(tree: Node, path: KeyPath) -> Iterator[Diagnostic]:
@@ -187,8 +238,10 @@ def _alias_faults(tree: Node, path: KeyPath) -> Iterator[Diagnostic]:
     known = {_alias(tree), CHALLENGER}
     for name in policy_names():
         other = _tree(name, [])
-        of = text_at(other, ("model",)) if other is not None else None
-        if other is not None and of is not None and of[1] == model[1]:
+        if other is None:
+            return  # one that cannot be read may give it
+        of = text_at(other, ("model",))
+        if of is not None and of[1] == model[1]:
             known.add(_alias(other))
     if named[1] not in known:
         message = f"no policy of {model[1]!r} gives the alias {named[1]!r}: nobody would be beaten"

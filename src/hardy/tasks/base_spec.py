@@ -15,6 +15,7 @@ class Metric:
         meaning: What it is, with unit and range.
         higher_is_better: Its direction; None where neither way is better.
         range: Its least and its greatest value; None where there is none.
+        of_score: Whether answers are ordered by it as by their mean score.
         of_votes: Whether it has a meaning for an answer that is shares of votes: these are no
             probabilities, and whatever no vote was given for has none.
     """
@@ -22,6 +23,7 @@ class Metric:
     meaning: str
     higher_is_better: bool | None
     range: tuple[float | None, float | None] = (None, None)
+    of_score: bool = False
     of_votes: bool = True
 
 

@@ -75,10 +75,10 @@ def measured(
         votes: The answers that are shares of votes.
     """
     found = task.metrics(frame, name)
-    return {key: v for key, v in found.items() if not left_out(task, key, name, votes)}
+    return {key: v for key, v in found.items() if not meaningless(task, key, name, votes)}
 
 
-def left_out(task: Task, metric: str, main: str, votes: Container[str]) -> str:
+def meaningless(task: Task, metric: str, main: str, votes: Container[str]) -> str:
     """Say why a metric of some answer has no meaning; empty where it has one.
 
     Args:

@@ -96,6 +96,10 @@ class Ensemble(Fits, Adapts):
         point = SourcePoint(model) if views.at_point else None
         for place, known in enumerate(self._sets):
             same_input = known.preprocess.same_geometry(model.preprocess)
+            # Noise after the normalisation, which only an unchanged image may have, is put on the
+            # levels by the deviations.
+            if isinstance(views, Identity):
+                same_input &= known.preprocess.std == model.preprocess.std
             if same_input and known.views == views and point is None:
                 return place
         self._sets.append(ViewSet(model.preprocess, views, point))

@@ -25,9 +25,9 @@ from hardy.methods.memo_plus.masks import (
     Masks,
     Pixels,
     Point,
+    bounding_box,
     kept,
     masked_images,
-    shown,
 )
 from hardy.methods.memo_plus.segmenters import Segmenter, build_segmenter
 from hardy.methods.memo_plus.spec import MemoPlusSpec
@@ -44,9 +44,10 @@ class Regions:
         masks: Its masks that are used (K, h, w).
         point: Where Grad-CAM is highest on the canvas, (x, y) in pixels; None if nobody asked.
         images: The masked images (M, S, S, 3); M = K unless every view was segmented.
-        degenerate: Whether no masked image hides anything: there is none, or each shows more than
-            95 % (`WHOLE`) of what the network sees of the image that it is made of. A masked image
-            shows the mask, or the mask's bounding box where `show` is `box` or `crop`.
+        degenerate: Whether no masked image hides anything: there is none, or each is the same as
+            what the network sees of its original in more than 95 % (`WHOLE`) of it, padding left
+            out. A crop is so where its box covers as much of the image, and the image is not
+            distorted by being stretched.
     """
 
     canvas: Pixels
@@ -138,18 +139,13 @@ class MemoPlus(Memo):
         images = masked_images(canvas, masks, policy.show)
         if policy.show == "crop":
             images = [_stretched(image, preprocess) for image in images]
-        elif not placed:
-            images = [_seen(image, preprocess) for image in images]
+            copies = [_is_all(canvas, mask, preprocess, placed) for mask in masks]
+        else:
+            hidden = [_hidden(image, canvas, None if placed else preprocess) for image in images]
+            copies = [1 - share > WHOLE for share in hidden]
+            images = images if placed else [_seen(image, preprocess) for image in images]
         empty: Pixels = np.zeros((0, preprocess.height, preprocess.width, 3), np.uint8)
-        degenerate = all(self._whole(part, placed) for part in shown(masks, policy.show))
-        return Regions(canvas, masks, point, np.stack(images) if images else empty, degenerate)
-
-    def _whole(self, part: Masks, placed: bool) -> bool:
-        """Tell whether a part (h, w) of a canvas is nearly all that the network sees of it."""
-        if not placed:
-            moved = self.model.preprocess.mask(Image.fromarray(part.astype(np.uint8)), fill=1)
-            part = np.asarray(moved)
-        return bool(part.mean() > WHOLE)
+        return Regions(canvas, masks, point, np.stack(images) if images else empty, all(copies))
 
     def _levels(self, views: Tensor) -> Pixels:
         """Return normalised views (V, 3, S, S) as the levels (V, S, S, 3) that they came from."""
@@ -182,6 +178,34 @@ def on_canvas(point: Point, canvas: Pixels, preprocess: Preprocess) -> Point:
 
 def _seen(image: Pixels, preprocess: Preprocess) -> Pixels:
     return np.asarray(preprocess.geometry(Image.fromarray(image)))
+
+
+def _hidden(image: Pixels, canvas: Pixels, preprocess: Preprocess | None) -> float:
+    """Return in what share of a canvas, as far as the network sees it, a masked image is another.
+
+    Args:
+        image: The masked image, of the canvas's size.
+        canvas: What it is made of.
+        preprocess: The way to the network's input; None where the canvas is there already.
+    """
+    other = (image != canvas).any(axis=-1)
+    if preprocess is None:
+        return float(other.mean())
+    planes = (other, np.ones_like(other))
+    moved, inside = (
+        np.asarray(preprocess.mask(Image.fromarray(plane.astype(np.uint8)), fill=0))
+        for plane in planes
+    )
+    return float(moved.sum() / inside.sum())
+
+
+def _is_all(canvas: Pixels, mask: Masks, preprocess: Preprocess, placed: bool) -> bool:
+    """Tell whether a mask's box, stretched to the input, is nearly what the network sees anyway."""
+    left, top, right, bottom = bounding_box(mask)
+    height, width = mask.shape
+    sides = (width / height) / (preprocess.width / preprocess.height)
+    undistorted = placed or preprocess.fit == "squeeze" or WHOLE < sides < 1 / WHOLE
+    return bool(undistorted and (right - left) * (bottom - top) > WHOLE * height * width)
 
 
 def _stretched(image: Pixels, preprocess: Preprocess) -> Pixels:

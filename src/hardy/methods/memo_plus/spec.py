@@ -68,7 +68,7 @@ class Superpixels(Spec):
             ge=1,
             le=1000,
             description="Superpixels that are asked for, about: they grow from a grid, of 3 times "
-            "3 for 12 on a square.",
+            "3 for 12 on a square of 224 pixels.",
         ),
     ] = 12
     compactness: Annotated[
@@ -80,8 +80,9 @@ class Superpixels(Spec):
             ge=0,
             le=100,
             description="Standard deviation of the Gaussian that first smooths the image, in its "
-            "pixels. Where noise in the colours outweighs `compactness`, superpixels fall into "
-            "specks, which are merged until one is left; smoothing divides the noise by 3.5 sigma.",
+            "pixels; the default is for 224, at 32 it leaves hardly more than a grid. Where noise "
+            "in the colours outweighs `compactness`, superpixels fall into specks, merged "
+            "until one is left; smoothing divides the noise by 3.5 sigma.",
         ),
     ] = 4.0
 

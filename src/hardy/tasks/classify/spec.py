@@ -11,10 +11,16 @@ class ClassifySpec(TaskBase):
 
     metrics: ClassVar[Mapping[str, Metric]] = {
         "accuracy": Metric(
-            "share of samples whose most probable class is right, 0 to 1", True, (0, 1)
+            "share of samples whose most probable class is right, 0 to 1",
+            True,
+            (0, 1),
+            of_score=True,
         ),
         "error": Metric(
-            "share of samples whose most probable class is wrong, 0 to 1", False, (0, 1)
+            "share of samples whose most probable class is wrong, 0 to 1",
+            False,
+            (0, 1),
+            of_score=True,
         ),
         "top5": Metric(
             "share of samples whose class is among the five most probable",
