@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from hardy.core.errors import DataError
+from hardy.data.loader import broken
 from hardy.data.open import open_dataset
 from hardy.data.pipeline import BadSample, Prepared, SamplePipeline
 from hardy.data.preprocess import Preprocess
@@ -77,4 +78,6 @@ def test_without_skipping_the_reader_raises_with_the_way_out(odd):
     (empty,) = (sample for sample in found.samples if "empty" in sample.id)
     with pytest.raises(DataError, match=r"empty\.jpg") as caught:
         found.read(empty)
-    assert "on_bad_sample: skip" in caught.value.hint
+    assert caught.value.hint == "Fetch the file again."
+    bad = broken(BadSample(0, empty.id, caught.value.message, caught.value.hint))
+    assert bad.hint == "Fetch the file again. Or set data.on_bad_sample: skip."
