@@ -95,3 +95,10 @@ def test_a_preview_is_a_picture_of_the_samples_drawn(name, tmp_path, capsys):
         assert sheet.width == 6 * 176 + 16  # six tiles of 160 and their gaps
     assert "7 of" in capsys.readouterr().out
     assert run(["data", "preview", name, "--out", str(tmp_path / "no" / "x.png")]) == 1
+
+
+def test_a_name_of_nothing_is_told_of_both_lists(capsys):
+    assert run(["data", "check", "zzzzzz"]) == 2
+    told = capsys.readouterr().err
+    assert "there is neither a dataset nor an experiment 'zzzzzz'" in told
+    assert "hardy list datasets" in told

@@ -12,6 +12,7 @@ from hardy.core.errors import DataError, HardyError, SpecError
 from hardy.data.cards import DATASETS, DatasetCard
 from hardy.data.spec import DataSpec, splits_of
 from hardy.spec import resolve
+from hardy.spec.find import lookup
 
 if TYPE_CHECKING:
     from hardy.data.dataset import Dataset
@@ -88,6 +89,9 @@ def specs_of(name: str, root: str | None, split: str | None) -> list[DataSpec]:
     if near := suggest(name, DATASETS, count=1):
         message = f"there is no dataset {name!r}"
         raise SpecError(message, hint=f"Did you mean {near[0]!r}?")
+    if lookup(name) is None:
+        message = f"there is neither a dataset nor an experiment {name!r}"
+        raise SpecError(message, hint="`hardy list datasets` and `hardy list` show them.")
     update = {key: value for key, value in (("root", root), ("split", split)) if value}
     found = [unit.experiment.data.model_copy(update=update) for unit in resolve(name, ()).units]
     # Units of a matrix over shifts or methods read the same samples.

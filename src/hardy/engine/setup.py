@@ -198,5 +198,8 @@ def _outputs(spec: ModelSpec, model: Model) -> int:
             raise
         reason = (str(error).strip().splitlines() or [repr(error)])[0]
         message = f"model.input.size: {spec.name} does not take {spec.input.size}: {reason}"
-        hint = "Transformers have position embeddings for one size: state that, or leave size out."
+        hint = (
+            "Transformers have position embeddings for one size, convolutional networks a least "
+            "one: state such a size, or leave size out."
+        )
         raise SpecError(message, hint=hint) from error
