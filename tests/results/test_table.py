@@ -1,5 +1,6 @@
 """Tables of units whose numbers cannot stand in one column."""
 
+import csv
 from types import SimpleNamespace
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from hardy.plan.tracker import PastRun
 from hardy.results.report import parent_report
 from hardy.results.stored import StoredUnit
-from hardy.results.table import best, markdown, parent_metrics, tables
+from hardy.results.table import best, markdown, parent_metrics, row_of, tables
 from hardy.spec.experiment import Experiment
 from hardy.tasks.build import build_task
 from hardy.tasks.classify.spec import ClassifySpec
@@ -28,7 +29,7 @@ def unit(name: str, task, skill: float, main: str = "memo") -> StoredUnit:
             "method": {"kind": main},
         }
     )
-    frame = MAKERS[task.kind].frame(source=0.1, **{main: skill})
+    frame = MAKERS[task.kind].frame(**{"source": 0.1, main: skill})
     metrics = summarise(task, frame, main, "source")
     planned = SimpleNamespace(unit=SimpleNamespace(experiment=experiment))
     made = StoredUnit(None, PastRun(name, name, finished=True, metrics=metrics), planned)
@@ -100,3 +101,28 @@ def test_units_of_two_methods_have_no_mean(units, suite) -> None:
     assert {"mean/accuracy", "mean/source/accuracy"} <= set(means)
     found = parent_metrics(suite, [units[0], other])
     assert found == {"units": 2, "units/reused": 0, "skipped": 0}
+
+
+def test_a_row_says_what_was_before_where_it_was_measured(units) -> None:
+    one = units[0]
+    names = ("source/accuracy", "source/accuracy.low", "source/accuracy.high")
+    low, high = CLASSIFY.interval(one.frame, "source")
+    row = row_of(one)
+    assert (row["before"], row["before_low"], row["before_high"]) == (
+        one.metrics[names[0]],
+        low,
+        high,
+    )
+    bare = unit("f", CLASSIFY, 0.5)
+    kept = {name: value for name, value in bare.metrics.items() if name not in names}
+    bare = StoredUnit(None, PastRun("f", "f", finished=True, metrics=kept), bare.planned)
+    bare.frame, bare.task = one.frame, CLASSIFY
+    assert row_of(bare)["before"] is None
+
+
+def test_a_method_without_a_baseline_gains_nothing_over_itself(suite) -> None:
+    plain = unit("a", CLASSIFY, 0.6, main="source")
+    assert plain.baseline is None
+    alone = SimpleNamespace(name="suite", experiments=suite.experiments[:1])
+    (row,) = csv.DictReader(dict(parent_report(alone, [plain]))["report/answers.csv"].splitlines())
+    assert (row["answer"], float(row["gain"]), row["to_right"]) == ("source", 0.0, "0")
