@@ -52,6 +52,11 @@ POOLED = (
 )
 ALLOWED = (
     Allowed(
+        "*",
+        ("majority_vote/nll", "majority_vote/top5"),
+        "shares of votes have neither a likelihood nor ranks",
+    ),
+    Allowed(
         "clip-shapes/ensemble/*",
         POOLED,
         "fitted temperatures did not reach the processes that shared the samples",

@@ -3,8 +3,10 @@
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
+from shutil import rmtree
 
 import pytest
 from mlflow import MlflowClient
@@ -43,12 +45,20 @@ def mlflow_run(environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.fixture
-def finished(store: Path, environment: dict[str, str]) -> MlflowClient:
+def finished(store: Path, environment: dict[str, str]) -> Iterator[MlflowClient]:
     done = mlflow_run(environment)
     assert done.returncode == 0, done.stdout + done.stderr
     for part in ("contrast-3", "gaussian_noise-3", "is now champion", "hardy ui", "hardy predict"):
         assert part in done.stdout
-    return MlflowClient(f"sqlite:///{store}")
+    client = MlflowClient(f"sqlite:///{store}")
+    yield client
+    # `mlflow run` made the experiment, so its artifacts lie in the project, as a user's do.
+    for experiment in client.search_experiments():
+        ids = [experiment.experiment_id]
+        left = [run.info.artifact_uri for run in client.search_runs(ids)]
+        left += [model.artifact_location for model in client.search_logged_models(ids)]
+        for place in left:  # each in a folder of its own name
+            rmtree(Path(place).parent, ignore_errors=True)
 
 
 def artifacts(client: MlflowClient, run_id: str, folder: str = "") -> set[str]:
