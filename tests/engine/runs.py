@@ -1,7 +1,8 @@
-"""A run that keeps what it is given, in place of a store's."""
+"""A run that keeps what it is given, in place of a store's; and a planned unit set up."""
 
 from safetensors.torch import load_file
 
+from hardy.engine.setup import set_up
 from hardy.engine.signals import Stopped
 
 
@@ -38,3 +39,9 @@ class KeptRun:
 
     def flush(self):
         pass
+
+
+def set_up_of(unit):
+    """Set a planned unit up on the samples that its plan opened."""
+    data = {role: samples.dataset for role, samples in unit.samples.items()}
+    return set_up(unit.unit.experiment, unit.located, data)

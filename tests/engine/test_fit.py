@@ -12,12 +12,11 @@ from hardy.engine.answer import rows
 from hardy.engine.checkpoint import Checkpoint
 from hardy.engine.fit import discard, fit, fitted_folder, load_fitted
 from hardy.engine.progress import Reporter
-from hardy.engine.setup import set_up
 from hardy.models.state import FITTED, MANIFEST
 from hardy.plan.units import make_plan
 from hardy.registry.stores import default_stores
 from hardy.spec import resolve
-from tests.engine.runs import KeptRun
+from tests.engine.runs import KeptRun, set_up_of
 
 SPEC = """\
 name: pair
@@ -45,11 +44,6 @@ def planned(tmp_path):
     return lambda *overrides: make_plan(
         resolve(str(file), overrides), default_stores(), None
     ).units[0]
-
-
-def set_up_of(unit):
-    data = {role: samples.dataset for role, samples in unit.samples.items()}
-    return set_up(unit.unit.experiment, unit.located, data)
 
 
 def fitted(setup, run_id="run"):

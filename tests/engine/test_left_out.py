@@ -22,7 +22,7 @@ from hardy.engine.unit import _judge
 from hardy.plan.units import make_plan
 from hardy.registry.stores import default_stores
 from hardy.spec import resolve
-from tests.engine.runs import KeptRun
+from tests.engine.runs import KeptRun, set_up_of
 from tests.engine.test_processes import built, experiment
 
 SPEC = """\
@@ -67,11 +67,6 @@ def planned(tmp_path, monkeypatch):
     return lambda *overrides: make_plan(
         resolve(str(file), (root, *overrides)), default_stores(), None
     ).units[0]
-
-
-def set_up_of(unit):
-    data = {role: samples.dataset for role, samples in unit.samples.items()}
-    return set_up(unit.unit.experiment, unit.located, data)
 
 
 def learned(setup, run_id="run"):

@@ -9,7 +9,7 @@ from hardy.engine.device import make_fabric
 from hardy.engine.progress import Reporter
 from hardy.engine.signals import Stopped, stop_on_signals
 from hardy.engine.unit import ending, keep, run_unit, with_weights
-from hardy.plan.tracker import FINGERPRINT_TAG, Run, Tracker
+from hardy.plan.tracker import EXPERIMENT_TAG, FINGERPRINT_TAG, Run, Tracker
 from hardy.plan.units import Plan, PlannedUnit
 from hardy.results.report import parent_report
 from hardy.results.request import REQUEST, UNITS, request_text, spec_tag, units_text
@@ -101,7 +101,7 @@ def _as(
 def _parent_tags(plan: Plan) -> dict[str, str]:
     return {
         FINGERPRINT_TAG: plan.fingerprint,
-        "hardy.experiment": plan.resolved.name,
+        EXPERIMENT_TAG: plan.resolved.name,
         "hardy.role": "parent",
         **spec_tag(plan.resolved),
     }

@@ -35,6 +35,7 @@ from hardy.models.state import FITTED, state_sha256
 from hardy.models.weights import run_file
 from hardy.plan.measured import work_label
 from hardy.plan.tracker import (
+    EXPERIMENT_TAG,
     FINGERPRINT_TAG,
     WORK_TAG,
     PastRun,
@@ -261,7 +262,7 @@ def _tags(planned: PlannedUnit) -> dict[str, str]:
     experiment = planned.unit.experiment
     return {
         FINGERPRINT_TAG: planned.fingerprint,
-        "hardy.experiment": experiment.name,
+        EXPERIMENT_TAG: experiment.name,
         "hardy.role": "unit",
         "hardy.task": experiment.task.kind,
         "hardy.method": experiment.method.kind,

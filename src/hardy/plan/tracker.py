@@ -11,6 +11,7 @@ from hardy.models.weights import Located
 Scalar = bool | int | float | str | None
 
 # Tags that mean something to hardy wherever they are read.
+EXPERIMENT_TAG = "hardy.experiment"
 FINGERPRINT_TAG = "hardy.fingerprint"
 FAILURE_TAG = "hardy.failure"
 # What a sample's time depends on, in words: see `hardy.plan.measured.work_label`.

@@ -15,10 +15,11 @@ from mlflow.entities.model_registry import ModelVersion
 
 from hardy.core.errors import RegistryError
 from hardy.core.hashing import canonical_json
+from hardy.plan.tracker import EXPERIMENT_TAG
 from hardy.registry.gates import judge
 from hardy.registry.spec import CHALLENGER, BetterThan, Policy
 from hardy.registry.verdict import Evidence, Verdict
-from hardy.registry.versions import EXPERIMENT_TAG, aliases, evidence, find, lock, versions
+from hardy.registry.versions import aliases, evidence, find, lock, versions
 from hardy.spec.policies import not_taken
 from hardy.tracking.store import connect, translated
 

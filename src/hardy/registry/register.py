@@ -19,6 +19,7 @@ from hardy.models.state import FITTED as RUN_FITTED
 from hardy.models.state import MANIFEST, manifest_of
 from hardy.models.state import WEIGHTS as RUN_WEIGHTS
 from hardy.models.weights import Located
+from hardy.plan.tracker import EXPERIMENT_TAG
 from hardy.plan.units import OWN_WEIGHTS, PlannedUnit
 from hardy.registry.bundle import Card, copy_fitted, joint_fingerprint, write_bundle, write_weights
 from hardy.registry.gates import DATA, KEY
@@ -26,7 +27,6 @@ from hardy.registry.package import save_pyfunc
 from hardy.registry.promote import promote, prune
 from hardy.registry.spec import Policy
 from hardy.registry.versions import (
-    EXPERIMENT_TAG,
     FINGERPRINT_TAG,
     WEIGHTS_TAG,
     lock,

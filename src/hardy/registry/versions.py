@@ -21,7 +21,6 @@ from hardy.spec import load_policy
 from hardy.spec.policies import policy_names
 from hardy.tracking.store import translated
 
-EXPERIMENT_TAG = "hardy.experiment"
 FINGERPRINT_TAG = "hardy.fingerprint"
 WEIGHTS_TAG = "hardy.weights_sha256"
 

@@ -9,7 +9,7 @@ import pandas as pd
 
 from hardy.data.open import open_dataset
 from hardy.measure.records import SHARE, read_parquet
-from hardy.plan.tracker import FINGERPRINT_TAG, PastRun, Tracker
+from hardy.plan.tracker import EXPERIMENT_TAG, FINGERPRINT_TAG, PastRun, Tracker
 from hardy.plan.units import PlannedUnit
 from hardy.spec import Resolved, resolve
 from hardy.spec.experiment import Experiment
@@ -79,7 +79,7 @@ class StoredUnit:
     @property
     def other(self) -> str:
         """Name of the experiment whose run stands in for it; empty where the run is its own."""
-        ran = self.tags.get("hardy.experiment", self.run.name)
+        ran = self.tags.get(EXPERIMENT_TAG, self.run.name)
         return ran if ran != self.name else ""
 
     @property
