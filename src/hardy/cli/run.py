@@ -12,7 +12,6 @@ from rich.console import Console
 from rich.table import Table
 
 from hardy.cli.complete import complete_override, complete_spec
-from hardy.core.errors import SpecError
 from hardy.registry.spec import Policy
 from hardy.spec import Resolved, check_policies, load_policy, resolve
 
@@ -51,6 +50,7 @@ def command(spec: str, overrides: tuple[str, ...], again: bool, smoke: bool) -> 
     check_policies(resolved)
     from hardy.engine.smoke import smoke as cut_down
     from hardy.plan.units import make_plan
+    from hardy.registry.apart import check_apart
     from hardy.registry.stores import default_stores
     from hardy.tracking.mlflow_tracker import MlflowTracker
     from hardy.tracking.scratch import AsideTracker
@@ -63,36 +63,8 @@ def command(spec: str, overrides: tuple[str, ...], again: bool, smoke: bool) -> 
         return
     tracker = MlflowTracker()
     plan = make_plan(resolved, default_stores(), tracker, again=again)
-    _check_apart(plan)
+    check_apart(plan)
     carry_out(plan, tracker, resume_command=shlex.join(words))
-
-
-def _check_apart(plan: "Plan") -> None:
-    """Check that runs which are registered together see no sample twice under the same shift.
-
-    Raises:
-        SpecError: If two of them do; nothing is computed yet.
-    """
-    units = iter(plan.units)
-    for experiment in plan.resolved.experiments:
-        own = [next(units) for _ in experiment.units]
-        if experiment.units[0].experiment.register_as is None:
-            continue
-        seen: set[tuple[str, str, str]] = set()
-        for planned in own:
-            data, dataset = planned.unit.experiment.data, planned.samples["answer"].dataset
-            names = {
-                (data.dataset, data.shift_label, sample.id)
-                for sample in (dataset.samples if dataset is not None else ())
-            }
-            if twice := len(names & seen):
-                message = (
-                    f"{planned.unit.experiment.name}: {twice} of its samples are those of another "
-                    "run under the same shift: together they are no version"
-                )
-                hint = "Narrow the matrix with --set, or run with --set register=null."
-                raise SpecError(message, hint=hint)
-            seen |= names
 
 
 def carry_out(
