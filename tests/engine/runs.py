@@ -11,21 +11,26 @@ class KeptRun:
 
     Args:
         run_id: Its id.
-        stop_at: Step whose metrics stop it; 0 for none.
+        stop_at: Epoch whose metrics stop it; 0 for none.
     """
 
     def __init__(self, run_id="run", stop_at=0):
         self.run_id = run_id
         self.stop_at = stop_at
-        self.steps, self.values, self.files, self.datasets = {}, {}, {}, []
+        self.steps, self.points, self.values, self.files, self.datasets = {}, {}, {}, {}, []
 
     def metrics(self, values, step=0):
-        if step and step == self.stop_at:
-            raise Stopped(2)
-        if step:
+        if "step/loss" in values:
+            self.points[step] = dict(values)
+        elif step:
+            if step == self.stop_at:
+                raise Stopped(2)
             self.steps[step] = dict(values)
         else:
             self.values |= values
+
+    def last_step(self, metric):
+        return max(self.points if metric == "step/loss" else self.steps, default=0)
 
     def artifact(self, file, path):
         tensors = file.suffix == ".safetensors"

@@ -1,16 +1,19 @@
 """The training loop: epochs, checkpoints, resume, what is kept, what is refused."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from hardy.core.errors import MethodError, SpecError, TrackingError
 from hardy.data.open import open_dataset
-from hardy.engine.checkpoint import Checkpoint, TrainState
+from hardy.engine.checkpoint import Checkpoint, Progress, TrainState
 from hardy.engine.fit import fit
 from hardy.engine.progress import Reporter
 from hardy.engine.setup import set_up
 from hardy.engine.signals import Stopped
 from hardy.engine.smoke import smoke
+from hardy.measure.drift import is_time
 from hardy.models.state import WEIGHTS
 from hardy.models.weights import Located
 from hardy.spec import Resolved, Unit
@@ -42,10 +45,17 @@ def set_up_of(spec):
     return set_up(spec, {"model.weights": Located(None, "random")}, data)
 
 
-def trained(spec, run_id, stop_at=0, setup=None):
-    run, setup = KeptRun(run_id, stop_at), setup or set_up_of(spec)
+def trained(spec, run_id, stop_at=0, before=None):
+    run, setup = KeptRun(run_id, stop_at), set_up_of(spec)
+    if before is not None:
+        run.steps, run.points = before.steps, before.points
     fit(setup, Checkpoint(run_id, PRINT), run, Reporter())
     return run, setup
+
+
+@pytest.fixture(autouse=True)
+def each_epoch_is_kept(monkeypatch):
+    monkeypatch.setattr("hardy.engine.train._KEEPING", float("inf"))
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +64,14 @@ def straight(tmp_path_factory):
         patch.setenv("HARDY_HOME", str(tmp_path_factory.mktemp("straight")))
         run, setup = trained(experiment(), "straight")
         return run, setup, Checkpoint("straight", PRINT).load()
+
+
+def untimed(run):
+    """Return a run's measures by epoch, without those that say how long something took."""
+    return {
+        n: {name: value for name, value in values.items() if not is_time(name)}
+        for n, values in run.steps.items()
+    }
 
 
 def same(one, other):
@@ -65,6 +83,7 @@ def test_each_epoch_is_a_step_of_the_run_and_all_are_curves(straight):
     run, _, state = straight
     assert list(run.steps) == [1, 2, 3]
     names = {"train/loss", "validation/loss", "validation/accuracy", "learning_rate"}
+    names |= {"train/gradient_norm", "train/samples_per_second", "train/waiting"}
     assert all(set(values) == names for values in run.steps.values())
     assert run.steps[1] != run.steps[2]
     assert run.files["training/epochs.csv"].count("\n") == 4
@@ -86,16 +105,17 @@ def test_the_weights_are_the_trained_network_s_under_its_own_names(straight):
 @pytest.mark.parametrize("stop_at", [2, 3])
 def test_a_stopped_training_ends_with_the_same_numbers_bit_for_bit(straight, stop_at):
     expected, _, _ = straight
+    stopped = KeptRun("again", stop_at)
     with pytest.raises(Stopped):
-        trained(experiment(), "again", stop_at)
-    first = Checkpoint("again", PRINT).load()
-    assert len(first.epochs) == stop_at - 1
+        fit(set_up_of(experiment()), Checkpoint("again", PRINT), stopped, Reporter())
+    assert len(Checkpoint("again", PRINT).load().epochs) == stop_at - 1
+    assert list(stopped.steps) == list(range(1, stop_at))
     # Whatever the global generators did meanwhile.
     torch.manual_seed(stop_at)
-    second, _ = trained(experiment(), "again")
-    assert second.steps == {n: v for n, v in expected.steps.items() if n >= stop_at}
+    second, _ = trained(experiment(), "again", before=stopped)
+    assert untimed(second) == untimed(expected)
+    assert second.points == expected.points
     assert same(second.files[WEIGHTS], expected.files[WEIGHTS])
-    assert second.files["training/epochs.csv"] == expected.files["training/epochs.csv"]
 
 
 def test_what_was_fitted_is_not_fitted_again(straight, monkeypatch):
@@ -109,7 +129,7 @@ def test_what_was_fitted_is_not_fitted_again(straight, monkeypatch):
 
 def test_a_training_killed_after_its_last_epoch_trains_nothing_more(straight, monkeypatch):
     Checkpoint("last", PRINT).save(straight[2])
-    monkeypatch.setattr("hardy.engine.train._epoch", None)
+    monkeypatch.setattr("hardy.engine.train._Loop._epoch", None)
     run, _ = trained(experiment(), "last")
     assert run.steps == {}
     assert same(run.files[WEIGHTS], straight[0].files[WEIGHTS])
@@ -119,14 +139,14 @@ def test_the_best_epoch_is_kept_and_of_two_alike_the_earlier(straight, monkeypat
     from hardy.methods.contrastive.method import ContrastiveLearner
 
     merits = iter([0.5, 0.7, 0.7])
-    plain = ContrastiveLearner.measures
+    plain = ContrastiveLearner.measure
     known = []
 
-    def measures(self, batch):
+    def measure(self, batch):
         known.append(self.weights())
-        return {**plain(self, batch), "accuracy": next(merits)}
+        return {**plain(self, batch)[0], "accuracy": next(merits)}, None
 
-    monkeypatch.setattr(ContrastiveLearner, "measures", measures)
+    monkeypatch.setattr(ContrastiveLearner, "measure", measure)
     run, setup = trained(experiment(keep="best"), "best")
     assert same(run.files[WEIGHTS], known[1])
     assert not same(run.files[WEIGHTS], known[2])
@@ -156,19 +176,28 @@ def test_smoke_trains_one_epoch_and_validates_one_sample():
     assert len(setup.data["answer"].samples) == 1
 
 
-STATE = TrainState(({"train/loss": 0.1 + 0.2},), {"a": torch.arange(3.0)}, {"b": torch.ones(1)})
+STATE = TrainState(
+    ({"train/loss": 0.1 + 0.2},),
+    step=7,
+    best=1,
+    progress=Progress(2, 16, {"loss": 1 / 3}, 0.1, 1e-3, 0.5, 0.25),
+    parts={"groups": [[{"lr": 0.1, "betas": [0.9, 0.999]}]]},
+    tensors={"a": torch.arange(3.0), "b": torch.ones(1)},
+)
 
 
 def test_a_checkpoint_comes_back_bit_for_bit():
     checkpoint = Checkpoint("run1", PRINT)
     assert checkpoint.load() == TrainState()
     checkpoint.save(STATE)
+    checkpoint.save_best({"w": torch.ones(2)})
     found = checkpoint.load()
-    assert found.epochs == STATE.epochs
-    assert same(found.learner, STATE.learner)
-    assert same(found.best, STATE.best)
+    assert replace(found, tensors={}) == replace(STATE, tensors={})
+    assert same(found.tensors, STATE.tensors)
+    assert same(checkpoint.best(), {"w": torch.ones(2)})
     checkpoint.discard()
     assert checkpoint.load() == TrainState()
+    assert list(checkpoint.path.parent.iterdir()) == []
 
 
 def test_a_write_that_fails_leaves_the_checkpoint_before_it(monkeypatch):
@@ -193,4 +222,12 @@ def test_a_damaged_checkpoint_and_another_unit_s_are_refused():
     path = Checkpoint("run1", PRINT).path
     path.write_bytes(path.read_bytes()[:-4])
     with pytest.raises(TrackingError, match="is damaged"):
+        Checkpoint("run1", PRINT).load()
+
+
+def test_a_checkpoint_of_an_earlier_layout_is_refused(monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr("hardy.engine.checkpoint._FORMAT", 1)
+        Checkpoint("run1", PRINT).save(STATE)
+    with pytest.raises(TrackingError, match="another version of hardy"):
         Checkpoint("run1", PRINT).load()

@@ -6,17 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from hardy.core.errors import SpecError
 from hardy.data.item import Batch, Targets
-from hardy.data.open import open_dataset
-from hardy.data.spec import DataSpec
 from hardy.methods.base import Subject
 from hardy.methods.contrastive.method import ContrastiveLearner, contrastive_loss, cropped
 from hardy.methods.contrastive.spec import ContrastiveSpec
-from hardy.methods.fitting import schedule
+from hardy.methods.optim import schedule
 from hardy.models.model import Model
-from tests.contracts.device import another_device
-from tests.contracts.method import PLAIN, MethodContract, build_method, small_model
+from tests.contracts.learner import LearnerContract
+from tests.contracts.method import PLAIN, MethodContract, build_method
 from tests.models.clips import VIT, tiny, zero_shot
 
 NAMES = ("circle", "square", "triangle", "cross", "star")
@@ -112,8 +109,11 @@ def test_a_validation_batch_takes_the_first_template_and_the_whole_image(learner
         texts = [f"a photo of {caption}." for caption in CAPTIONS]
         features = clip.encode_text(tokenizer(texts), normalize=True)
         logits = clip.logit_scale.exp() * images @ features.T
-    found = learner.measures(batch())
-    assert found["loss"] == pytest.approx(by_hand(logits.double().numpy(), CAPTIONS), rel=1e-4)
+    found, answers = learner.measure(batch())
+    assert answers is None
+    assert float(found["loss"]) == pytest.approx(
+        by_hand(logits.double().numpy(), CAPTIONS), rel=1e-4
+    )
     right = learner.network(PLAIN.normalise(batch().inputs)).argmax(-1) == batch().targets.label
     assert found["accuracy"] == pytest.approx(float(right.float().mean()))
 
@@ -145,7 +145,7 @@ def test_a_crop_shows_its_box():
 def test_the_scale_stays_at_100_or_below(learner):
     with torch.no_grad():
         learner.network.clip.logit_scale.fill_(6.0)
-    learner.settle()
+    learner.end_step(1)
     assert learner.network.clip.logit_scale.detach().exp().item() == pytest.approx(100)
 
 
@@ -157,105 +157,18 @@ def test_the_schedule_rises_along_a_line_and_falls_along_half_a_cosine():
 
 
 def test_gains_and_biases_do_not_decay(learner):
-    groups = learner.optimizer.param_groups
+    (optimizer,) = learner.optimizers()
+    groups = optimizer.param_groups
     assert [group["weight_decay"] for group in groups] == [0.1, 0.0]
     assert {p.ndim for p in groups[1]["params"]} <= {0, 1}
     counts = [len(group["params"]) for group in groups]
     assert sum(counts) == len(list(learner.network.parameters()))
-    assert learner.set_rate(0, 10) == pytest.approx(1e-3)
-    assert [group["lr"] for group in groups] == pytest.approx([1e-3, 1e-3])
+    assert [group["lr"] for group in groups] == [1e-3, 1e-3]
 
 
-def step(learner, epoch):
-    learner.set_rate(epoch, 8)
-    learner.train()
-    learner.optimizer.zero_grad()
-    learner.loss(batch(epoch)).backward()
-    learner.optimizer.step()
-    learner.train(False)
+class TestContrastiveLearner(LearnerContract):
+    def build(self, device="cpu"):
+        return ContrastiveLearner(clip_model().to(device).network, spec(), PLAIN)
 
-
-def test_it_learns_alike_on_another_device(learner):
-    def gradients(found):
-        return {name: p.grad for name, p in found.network.named_parameters() if p.grad is not None}
-
-    here = batch(1)
-    with another_device() as device:
-        there = ContrastiveLearner(clip_model().to(device).network, spec(), PLAIN)
-        targets = here.targets._replace(label=here.targets.label.to(device))
-        moved = here._replace(inputs=here.inputs.to(device), targets=targets)
-        measured = there.measures(moved)
-        there.set_rate(1, 8)
-        there.train()
-        there.optimizer.zero_grad()
-        there.loss(moved).backward()
-        found = {name: gradient.cpu() for name, gradient in gradients(there).items()}
-        there.optimizer.step()
-        there.settle()
-        there.refresh()
-        kept = {**there.weights(), **there.state()}
-    assert measured == pytest.approx(learner.measures(here), rel=1e-5)
-    step(learner, 1)
-    assert found.keys() == gradients(learner).keys()
-    for name, gradient in gradients(learner).items():
-        torch.testing.assert_close(found[name], gradient, rtol=1e-3, atol=1e-6)
-    assert all(type(tensor) is torch.Tensor for tensor in kept.values())  # they lie on the CPU
-
-
-def test_a_state_goes_on_bit_for_bit(learner):
-    step(learner, 1)
-    state = learner.state()
-    step(learner, 2)
-    other = ContrastiveLearner(clip_model().network, spec(), PLAIN)
-    other.load_state(state)
-    step(other, 2)
-    expected = learner.weights()
-    assert all(torch.equal(tensor, expected[name]) for name, tensor in other.weights().items())
-    start = clip_model().network.clip.state_dict()
-    assert not all(torch.equal(tensor, start[name]) for name, tensor in expected.items())
-
-
-def test_training_lowers_the_loss(learner):
-    before = learner.measures(batch())["loss"]
-    for epoch in range(1, 8):
-        step(learner, epoch)
-    # No loss is below the mean entropy of the targets: (3 log 3 + 2 log 2) / 6.
-    assert 0.78 < learner.measures(batch())["loss"] < before
-
-
-class Works:
-    """A work that has a dataset, and trains nothing."""
-
-    def __init__(self, dataset):
-        self.dataset = dataset
-        self.trained = []
-
-    def data(self, role):
-        return self.dataset
-
-    def images(self, role):
-        return role
-
-    def train(self, learner, fit, validate):
-        self.trained.append((fit, validate))
-        step(learner, 1)
-
-
-def test_it_trains_a_copy_and_gives_the_network_s_tensors():
-    model = clip_model()
-    before = {name: tensor.clone() for name, tensor in model.network.clip.state_dict().items()}
-    method, work = build_method(spec(), model), Works(open_dataset(DataSpec(dataset="shapes")))
-    fitted = method.fit(work)
-    assert work.trained == [("fit", "validate")]
-    assert {f"network.{name}" for name in before} == set(fitted)
-    assert not all(torch.equal(fitted[f"network.{n}"], tensor) for n, tensor in before.items())
-    now = model.network.clip.state_dict()
-    assert all(torch.equal(now[name], tensor) for name, tensor in before.items())
-
-
-def test_it_needs_captions_and_a_text_tower():
-    work = Works(open_dataset(DataSpec(dataset="digits")))
-    with pytest.raises(SpecError, match="digits has none"):
-        build_method(spec(), clip_model()).fit(work)
-    with pytest.raises(SpecError, match="with a text tower"):
-        build_method(spec(), small_model())
+    def batch(self, epoch=0):
+        return batch(epoch)

@@ -1,6 +1,6 @@
 """Samples for methods that see each of them many times."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 
@@ -37,10 +37,19 @@ class Images:
     def __len__(self) -> int:
         return len(self.ids)
 
-    def batches(self, places: Sequence[int], size: int, epoch: int) -> Iterator[Batch]:
+    def batches(
+        self,
+        order: Sequence[int],
+        size: int,
+        epoch: int,
+        *,
+        first: int = 0,
+        rank: int = 0,
+        ranks: int = 1,
+    ) -> Generator[Batch, None, None]:
         """Yield the samples at some places in their order; the last batch may be smaller."""
-        for start in range(0, len(places), size):
-            part = list(places[start : start + size])
+        for start in range(first * size, len(order), size):
+            part = list(order[start : start + size])[rank::ranks]
             captions = tuple(self.captions[place] for place in part) if self.captions else ()
             targets = Targets(self.labels[part].to(self.device), caption=captions)
             ids = tuple(self.ids[place] for place in part)

@@ -1,13 +1,15 @@
-"""Where a training stands after its last whole epoch, on disk, so that a killed run goes on there.
+"""Where a training stands, on disk, so that a killed run goes on there.
 
-One safetensors file a run: the tensors, and the scalars as JSON in its header. It is whole or
-absent: a temporary file beside it, fsync, rename.
+Two safetensors files a run, each whole or absent (a temporary file beside it, fsync, rename): the
+state after some step, with the scalars as JSON in its header; and the weights of the best epoch so
+far, written before the state that counts it.
 """
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
@@ -20,7 +22,31 @@ from hardy.core.paths import safe_name, state_dir
 Measures = dict[str, float]
 
 _HEADER = "hardy"
-_STATE, _BEST = "state.", "best."
+# Of the layout of the header and of the tensors' names.
+_FORMAT = 2
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far an epoch has come.
+
+    Attributes:
+        batches: Batches that are done.
+        samples: Samples in them.
+        sums: Of the losses and of what else is logged, each times the samples of its batch.
+        norms: Sum of the norms of the steps' gradients.
+        rate: Learning rate of the last step.
+        seconds: Time that it took.
+        waited: Seconds of it that were spent waiting for samples.
+    """
+
+    batches: int = 0
+    samples: int = 0
+    sums: Measures = field(default_factory=dict)
+    norms: float = 0.0
+    rate: float = 0.0
+    seconds: float = 0.0
+    waited: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -28,26 +54,34 @@ class TrainState:
     """Where a training stands.
 
     Attributes:
-        epochs: The measures of each epoch so far.
-        learner: Its state after the last of them.
-        best: The network's tensors after the best epoch; empty before the first.
+        epochs: The measures of each whole epoch.
+        step: Steps of the optimizers so far.
+        best: The epoch whose weights are the best so far, counted from 1; 0 before the first.
+        progress: Of the epoch after the last whole one.
+        parts: States of schedulers, optimizers' groups and the scaler: a JSON value.
+        tensors: States of the learner, its optimizers and the mean of its weights, by name.
     """
 
     epochs: tuple[Measures, ...] = ()
-    learner: Mapping[str, Tensor] = field(default_factory=dict)
-    best: Mapping[str, Tensor] = field(default_factory=dict)
+    step: int = 0
+    best: int = 0
+    progress: Progress = Progress()
+    parts: Mapping[str, Any] = field(default_factory=dict)
+    tensors: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 class Checkpoint:
-    """A run's file under `<home>/.hardy/checkpoints`.
+    """A run's files under `<home>/.hardy/checkpoints`.
 
     Args:
-        run_id: The MLflow run; names the file.
+        run_id: The MLflow run; names the files.
         fingerprint: The unit's; a checkpoint of another fingerprint is refused.
     """
 
     def __init__(self, run_id: str, fingerprint: str) -> None:
-        self.path = _path(run_id)
+        folder = state_dir() / "checkpoints"
+        self.path = folder / f"{safe_name(run_id, what='run id')}.safetensors"
+        self._best = self.path.with_suffix(".best.safetensors")
         self._fingerprint = fingerprint
 
     def load(self) -> TrainState:
@@ -58,34 +92,52 @@ class Checkpoint:
         """
         if not self.path.exists():
             return TrainState()
+        header, tensors = self._read(self.path)
+        state = {key: header[key] for key in ("step", "best", "parts")}
+        epochs, progress = tuple(header["epochs"]), Progress(**header["progress"])
+        return TrainState(**state, epochs=epochs, progress=progress, tensors=tensors)
+
+    def save(self, state: TrainState) -> None:
+        """Replace the state."""
+        header = asdict(replace(state, tensors={}))
+        del header["tensors"]
+        self._write(self.path, header, state.tensors)
+
+    def best(self) -> dict[str, Tensor]:
+        """Return the best epoch's weights.
+
+        Raises:
+            TrackingError: If the file is absent, damaged or belongs to another unit.
+        """
+        return self._read(self._best)[1]
+
+    def save_best(self, weights: Mapping[str, Tensor]) -> None:
+        """Replace the best epoch's weights."""
+        self._write(self._best, {}, weights)
+
+    def discard(self) -> None:
+        """Delete the files, once the weights are safe in a finished run."""
+        self.path.unlink(missing_ok=True)
+        self._best.unlink(missing_ok=True)
+
+    def _write(self, path: Path, header: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
+        # Python writes floats so that they read back bit for bit.
+        about = json.dumps({"format": _FORMAT, "fingerprint": self._fingerprint, **header})
+        write_whole(path, save(dict(tensors), {_HEADER: about}))
+
+    def _read(self, path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         try:
-            with safe_open(self.path, framework="pt") as file:
+            with safe_open(path, framework="pt") as file:
                 header = json.loads(file.metadata()[_HEADER])
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
-            message = f"checkpoint {self.path} is damaged: {error}"
-            raise TrackingError(message, hint="Delete the file; the unit starts anew.") from error
+            raise _refused(path, f"is damaged: {error}") from error
         if header["fingerprint"] != self._fingerprint:
-            message = f"checkpoint {self.path} belongs to another unit"
-            raise TrackingError(message, hint="Delete the file; the unit starts anew.")
-        return TrainState(tuple(header["epochs"]), _below(tensors, _STATE), _below(tensors, _BEST))
-
-    def save(self, state: TrainState) -> None:
-        """Replace the file."""
-        header = {"fingerprint": self._fingerprint, "epochs": state.epochs}
-        tensors = {f"{_STATE}{name}": tensor for name, tensor in state.learner.items()}
-        tensors |= {f"{_BEST}{name}": tensor for name, tensor in state.best.items()}
-        # Python writes floats so that they read back bit for bit.
-        write_whole(self.path, save(tensors, {_HEADER: json.dumps(header)}))
-
-    def discard(self) -> None:
-        """Delete the file, once the weights are safe in a finished run."""
-        self.path.unlink(missing_ok=True)
+            raise _refused(path, "belongs to another unit")
+        if header.get("format") != _FORMAT:
+            raise _refused(path, "was written by another version of hardy")
+        return header, tensors
 
 
-def _path(run_id: str) -> Path:
-    return state_dir() / "checkpoints" / f"{safe_name(run_id, what='run id')}.safetensors"
-
-
-def _below(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
+def _refused(path: Path, why: str) -> TrackingError:
+    return TrackingError(f"checkpoint {path} {why}", hint="Delete the file; the unit starts anew.")

@@ -4,9 +4,11 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.plugins import MixedPrecision
 
 from hardy.core.errors import SpecError
 from hardy.spec.experiment import Experiment
@@ -22,12 +24,28 @@ def make_fabric(experiment: Experiment) -> Fabric:
     Raises:
         SpecError: If the machine has no such device.
     """
-    device = experiment.compute.device
+    device, precision = experiment.compute.device, experiment.precision
     try:
-        return Fabric(accelerator=device, devices=1, precision=experiment.precision)
+        fabric = Fabric(accelerator=device, devices=1)
+        if precision == "32-true":
+            return fabric
+        mixed = _Mixed(precision, fabric.device.type)
+        return Fabric(accelerator=device, devices=1, plugins=[mixed])
     except (RuntimeError, ValueError) as error:
         message = f"compute.device is {device}, which torch does not find on this machine"
         raise SpecError(message, hint="Take what there is: --set compute.device=auto") from error
+
+
+class _Mixed(MixedPrecision):  # type: ignore[misc]  # Fabric is untyped here
+    """Mixed precision inside the network alone.
+
+    Fabric would also round whatever a module is given: levels of 0 to 255 to 8 bits, labels and
+    targets of images with them.
+    """
+
+    def convert_input(self, data: Any) -> Any:  # noqa: ANN401 - whatever a module is given
+        """Leave it as it is; autocast casts where an operation wants it."""
+        return data
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from hardy.core.hashing import digest
 from hardy.core.paths import safe_name, state_dir
 from hardy.data.dataset import Dataset
 from hardy.data.item import Targets
-from hardy.data.loader import Images, all_broken, broken, read_images
+from hardy.data.loader import all_broken, broken, read_images
 from hardy.data.pipeline import BadSample, loader
 from hardy.data.view_spec import Identity
 from hardy.engine.checkpoint import Checkpoint
@@ -33,7 +33,8 @@ from hardy.engine.setup import Setup
 from hardy.engine.train import Training, train
 from hardy.methods.base import Method, Subject
 from hardy.methods.base_spec import Role
-from hardy.methods.fitting import Fits, Learner
+from hardy.methods.fitting import Fits, Source
+from hardy.methods.learner import Learner
 from hardy.models.state import MANIFEST, manifest_of, read_fitted, write_fitted
 from hardy.plan.tracker import Run
 
@@ -126,8 +127,8 @@ class _Work:
         """Return a role's samples."""
         return self._setup.data[role]
 
-    def images(self, role: Role) -> Images:
-        """Read a role's images into memory."""
+    def source(self, role: Role) -> Source:
+        """Return a role's images in batches."""
         what = {"fit": "training", "validate": "validation"}.get(role, role)
         self._reporter.unit(
             f"{self._name}: reads {what} samples", len(self._setup.data[role].samples)
@@ -159,9 +160,9 @@ class _Work:
         if len(bad) == len(self._setup.data[role].samples):
             raise all_broken(bad)
 
-    def train(self, learner: Learner, fit: Images, validate: Images) -> None:
+    def train(self, learner: Learner, fit: Source, validate: Source | None) -> None:
         """Train; the learner is left with the weights to keep."""
-        parts = (self._setup.fabric, self._run, self._reporter, self._name)
+        parts = (self.task, self._setup.fabric, self._run, self._reporter, self._name)
         train(Training(learner, fit, validate, *parts), self._checkpoint)
 
     def kept(

@@ -1,29 +1,47 @@
-"""The loop of every method that trains: epochs of steps, each epoch measured and kept on disk.
+"""The one loop of all methods that train.
 
-The order of the samples and every random number derive from the seed, the epoch and the sample, so
-a run that was stopped ends with the numbers of one that was not.
+Where a training stands is kept on disk every now and then, in the middle of an epoch too. The order
+of the samples and every random number derive from the seed, the epoch, the batch and the sample, so
+a run that was killed ends with the bits of one that was not.
 """
 
+import math
 import tempfile
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
 
 import torch
 from lightning_fabric import Fabric
+from safetensors.torch import save_file
+from torch import Tensor
 
-from hardy.core.errors import MethodError
+from hardy.core.errors import MethodError, SpecError
 from hardy.core.seeding import derive, generator
 from hardy.data.item import Batch
-from hardy.data.loader import Images
-from hardy.engine.checkpoint import Checkpoint, Measures, TrainState
+from hardy.engine.checkpoint import Checkpoint, Measures, Progress, TrainState
+from hardy.engine.memory import out_of_memory, too_large
 from hardy.engine.progress import Reporter
+from hardy.engine.trained import Trained
+from hardy.engine.validate import validated
 from hardy.explain.curves import curves, curves_csv
-from hardy.methods.fitting import Learner
+from hardy.methods.fitting import Source
+from hardy.methods.learner import Learner
+from hardy.methods.training_spec import TrainingSpec
 from hardy.plan.tracker import Run
+from hardy.tasks.base import Task
+
+EPOCH, STEP = "train/loss", "step/loss"
+"""Metrics that every epoch, and every few steps, have: how far a run's curves go."""
 
 _SECONDS = "seconds"
+_MOST = 2**63 - 1
+# Points an epoch of the curves over steps; how often the progress is told.
+_POINTS, _NEWS_SECONDS = 20, 0.5
+# Keeping the state takes at most this share of the time; within an epoch it is kept this seldom.
+_KEEPING, _WITHIN_SECONDS = 0.02, 30.0
 
 
 @dataclass(frozen=True)
@@ -32,132 +50,381 @@ class Training:
 
     Attributes:
         learner: Is trained.
-        fit: Images to learn from.
-        validate: Images that each epoch is measured on.
-        fabric: Device and precision.
+        fit: Samples to learn from.
+        validate: Samples that each epoch is measured on; None for none.
+        task: Judges the answers for them.
+        fabric: Device, precision, and the ranks that share the work.
         run: Takes each epoch's measures, the epoch as the step.
         reporter: Told of steps.
         name: The unit's, on the progress bar.
     """
 
     learner: Learner
-    fit: Images
-    validate: Images
+    fit: Source
+    validate: Source | None
+    task: Task
     fabric: Fabric
     run: Run
     reporter: Reporter
     name: str
 
 
+@dataclass(frozen=True)
+class Budget:
+    """How long a training is.
+
+    Attributes:
+        batches: Of a whole epoch.
+        epoch_steps: Steps of the optimizer of a whole epoch.
+        steps: Steps of the training.
+        epochs: Epochs of the training; the last one may be cut short.
+    """
+
+    batches: int
+    epoch_steps: int
+    steps: int
+    epochs: int
+
+    @classmethod
+    def of(cls, spec: TrainingSpec, samples: int) -> "Budget":
+        """Return the budget of a schedule on so many samples.
+
+        Raises:
+            SpecError: If an epoch has no batch.
+        """
+        batches = samples // spec.batch if spec.drop_last else -(-samples // spec.batch)
+        batches = min(batches, spec.max_batches or batches)
+        if not batches:
+            message = f"method.drop_last leaves nothing of {samples} samples in batches of"
+            message += f" {spec.batch}"
+            raise SpecError(message, hint="Make method.batch smaller, or leave drop_last out.")
+        epoch_steps = -(-batches // (spec.accumulate or 1))
+        steps = spec.steps or spec.epochs * epoch_steps
+        return cls(batches, epoch_steps, steps, -(-steps // epoch_steps))
+
+    def batches_of(self, epoch: int, accumulate: int) -> int:
+        """Return the batches of an epoch, counted from 1."""
+        left = self.steps - (epoch - 1) * self.epoch_steps
+        return min(self.batches, left * accumulate)
+
+
 def train(training: Training, checkpoint: Checkpoint) -> None:
-    """Train until the last epoch, going on where the checkpoint stands; log curves and the speed.
+    """Train until the end, going on where the checkpoint stands; log curves and the speed.
 
-    The learner is left with the weights to keep. The run's measures are `train/loss`,
-    `validation/...`, `learning_rate`, and the seconds that a sample took over all epochs.
-
-    Raises:
-        MethodError: If a loss is not finite.
-    """
-    learner, state = training.learner, checkpoint.load()
-    if state.epochs:
-        learner.load_state(state.learner)
-    if len(state.epochs) < learner.spec.epochs:
-        state = _carried_on(training, state, checkpoint)
-    learner.load_weights(state.best)
-    _log_curves(training.run, [_logged(measures) for measures in state.epochs])
-    training.run.metrics(_speed(state.epochs, len(training.fit)))
-
-
-def _carried_on(training: Training, state: TrainState, checkpoint: Checkpoint) -> TrainState:
-    """Train the epochs that are left."""
-    reporter, total = training.reporter, training.learner.spec.epochs
-    reporter.unit(training.name, total, len(state.epochs), what="epochs")
-    for epoch in range(len(state.epochs) + 1, total + 1):
-        state = _epoch(training, state, epoch)
-        training.run.metrics(_logged(state.epochs[-1]), step=epoch)
-        training.run.flush()  # before the checkpoint: what is behind it is not measured again
-        checkpoint.save(state)
-        reporter.sample(epoch, _news(state.epochs[-1]))
-    return state
-
-
-def _epoch(training: Training, before: TrainState, epoch: int) -> TrainState:
-    """Train for one epoch and measure it."""
-    learner, start = training.learner, perf_counter()
-    # For what draws from the global generators, such as dropout.
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(derive(training.fit.seed, "epoch", epoch) & (2**63 - 1))
-        rate, loss = _steps(training, epoch)
-    learner.refresh()
-    measures = {
-        "train/loss": loss,
-        **{f"validation/{name}": value for name, value in _validated(training).items()},
-        "learning_rate": rate,
-        _SECONDS: perf_counter() - start,
-    }
-    epochs = (*before.epochs, measures)
-    better = learner.spec.keep == "last" or _is_best(learner, epochs)
-    return TrainState(epochs, learner.state(), learner.weights() if better else before.best)
-
-
-def _steps(training: Training, epoch: int) -> tuple[float, float]:
-    """Take an epoch's steps; return the last learning rate and the mean loss."""
-    learner, images = training.learner, training.fit
-    spec, count = learner.spec, len(images)
-    order = generator(images.seed, "order", epoch).permutation(count).tolist()
-    per_epoch = -(-count // spec.batch)
-    rate, total = 0.0, 0.0
-    learner.train()
-    for number, batch in enumerate(images.batches(order, spec.batch, epoch)):
-        rate = learner.set_rate((epoch - 1) * per_epoch + number, spec.epochs * per_epoch)
-        loss = _step(training, batch)
-        total += loss * len(batch.ids)
-        news = f"epoch {epoch}, step {number + 1}/{per_epoch}, loss {loss:.3f}"
-        training.reporter.sample(epoch - 1, news)
-    learner.train(False)
-    return rate, total / count
-
-
-def _step(training: Training, batch: Batch) -> float:
-    """Take one step; return the loss before it.
+    The learner is left with the weights to keep. A run's measures by epoch are `train/loss` and
+    what else the learner gives, `validation/...`, `learning_rate`, `train/gradient_norm` and the
+    speed; those of some steps are `step/...`.
 
     Raises:
-        MethodError: If the loss is not finite.
+        MethodError: If a loss is not finite, or memory does not suffice.
+        SpecError: If an epoch has no batch.
     """
-    learner, fabric = training.learner, training.fabric
-    with fabric.autocast():
-        loss = learner.loss(batch)
-    value = float(loss.detach())
-    if not torch.isfinite(loss.detach()):
-        message = f"the loss of {learner.spec.kind} is {value} in epoch {batch.epoch}"
-        raise MethodError(message, hint="Lower method.optimizer.lr, or lengthen method.warmup.")
-    learner.optimizer.zero_grad(set_to_none=True)
-    fabric.backward(loss)
-    learner.optimizer.step()
-    learner.settle()
-    return value
+    _Loop(training, checkpoint).run()
 
 
-def _validated(training: Training) -> Measures:
-    """Return means over the validation samples."""
-    learner, images = training.learner, training.validate
-    sums: Measures = {}
-    for batch in images.batches(range(len(images)), learner.spec.batch, epoch=0):
-        with training.fabric.autocast():
-            found = learner.measures(batch)
-        for name, value in found.items():
-            sums[name] = sums.get(name, 0.0) + value * len(batch.ids)
-    return {name: value / len(images) for name, value in sums.items()}
+class _Loop:
+    def __init__(self, training: Training, checkpoint: Checkpoint) -> None:
+        self.training = training
+        self.learner = training.learner
+        self.spec = training.learner.spec
+        self.fabric = training.fabric
+        self.checkpoint = checkpoint
+        self.budget = Budget.of(self.spec, len(training.fit))
+        sizes = {"steps": self.budget.steps, "epoch_steps": self.budget.epoch_steps}
+        self.trained = Trained(self.learner, self.fabric, **sizes)
+        self.state = TrainState()
+        self._kept_at = self._told_at = perf_counter()
+        self._keeping = 0.0
+        self._logged = {EPOCH: 0, STEP: 0}
+        self._pending: list[_Done] = []
+        self._clock = perf_counter()
+
+    def run(self) -> None:
+        """Train what is left, and leave the learner with the weights to keep."""
+        training = self.training
+        self.state = self.checkpoint.load()
+        if self.state.step:
+            self.trained.load(self.state.tensors, self.state.parts)
+            self._logged = {name: training.run.last_step(name) for name in self._logged}
+            self._log_epochs()
+        self.state = replace(self.state, tensors={})  # they are in the learner now
+        training.reporter.unit(training.name, self.budget.steps, self.state.step, what="steps")
+        # For what draws from the global generators, such as dropout.
+        with torch.random.fork_rng(devices=[]):
+            while len(self.state.epochs) < self.budget.epochs and not self._stops_early():
+                self._epoch(len(self.state.epochs) + 1)
+        if self.spec.keep == "best" and self.state.best:
+            self.learner.load_weights(self.checkpoint.best())
+        elif self.spec.ema is not None:
+            with self.trained.to_keep():
+                kept = self.learner.weights()
+            self.learner.load_weights(kept)
+        self.learner.eval()
+        _log_curves(training.run, self.state.epochs)
+        training.run.metrics(_speed(self.state.epochs, len(training.fit)))
+
+    def _epoch(self, epoch: int) -> None:
+        """Train for the rest of an epoch, measure it, keep where the training stands."""
+        noted = self.learner.start_epoch(epoch)
+        self.learner.train()
+        self._steps(epoch)
+        done, start = self.state.progress, perf_counter()
+        with self.trained.to_keep():
+            self.learner.eval()
+            self.learner.refresh()
+            measures = self._measures(epoch, done) | noted
+            seconds = done.seconds + perf_counter() - start
+            epochs = (*self.state.epochs, {**measures, _SECONDS: seconds})
+            merits = [self._merit(each) for each in epochs]
+            if self.spec.keep == "best" and all(merits[-1] > merit for merit in merits[:-1]):
+                self.checkpoint.save_best(self.learner.weights())
+                self.state = replace(self.state, best=epoch)
+            if self.spec.keep_every and epoch % self.spec.keep_every == 0:
+                self._store(epoch)
+        self.trained.end_epoch(merits[-1])
+        self.state = replace(self.state, epochs=epochs, progress=Progress())
+        self._log_epochs()
+        last = epoch == self.budget.epochs or self._stops_early()
+        self._keep(least=0.0, always=last or epoch == 1)
+        self._tell(f"epoch {epoch}/{self.budget.epochs}  {_news(measures)}")
+
+    def _measures(self, epoch: int, done: Progress) -> Measures:
+        """Return what is known of an epoch after its last step."""
+        training = self.training
+        means = {name: value / done.samples for name, value in done.sums.items()}
+        steps = -(-done.batches // (self.spec.accumulate or 1))
+        measures = {
+            **{f"train/{name}": value for name, value in means.items()},
+            "train/gradient_norm": done.norms / steps,
+            "train/samples_per_second": done.samples / done.seconds,
+            "train/waiting": done.waited / done.seconds,
+            "learning_rate": done.rate,
+        }
+        if training.validate is not None:
+            found = validated(self.learner, training.validate, training.task, self.fabric)
+            measures |= {f"validation/{name}": value for name, value in found.items()}
+        return measures | self.learner.end_epoch(epoch)
+
+    def _steps(self, epoch: int) -> None:
+        """Take the steps that an epoch has left."""
+        images, spec = self.training.fit, self.spec
+        parts = _Parts.of(spec, len(images), self.budget.batches_of(epoch, spec.accumulate or 1))
+        order = generator(images.seed, "order", epoch).permutation(len(images)).tolist()
+        ranks = {"rank": self.fabric.global_rank, "ranks": self.fabric.world_size}
+        first = self.state.progress.batches
+        batches = images.batches(order[: parts.samples], spec.batch, epoch, first=first, **ranks)
+        every = max(1, self.budget.epoch_steps // _POINTS)
+        self._clock = perf_counter()
+        with closing(batches):
+            for number, (batch, waited) in enumerate(_timed(batches), start=first):
+                torch.manual_seed(derive(images.seed, "step", epoch, number) & _MOST)
+                closes, rows = parts.closes(number), parts.rows(number)
+                found = self._backward(batch, rows, parts.sizes[number], closes=closes)
+                rate = self.trained.rate
+                norm = self.trained.step(self.state.step + 1) if closes else None
+                self._pending.append(_Done(found, parts.sizes[number], rate, waited, norm))
+                self.state = replace(self.state, step=self.state.step + closes)
+                last = number == len(parts.sizes) - 1
+                point = closes and self.state.step % every == 0
+                if point or last or perf_counter() - self._told_at >= _NEWS_SECONDS:
+                    self._settle(epoch, point=point)
+                    if closes and not last:
+                        self._keep(least=_WITHIN_SECONDS)
+
+    def _backward(self, batch: Batch, rows: int, whole: int, *, closes: bool) -> dict[str, Tensor]:
+        """Add a batch's gradients; return what the learner says of it, over all ranks.
+
+        Args:
+            batch: This rank's rows.
+            rows: Of the step that it belongs to, over all ranks.
+            whole: Of the batch, over all ranks.
+            closes: Whether it is the last of its step.
+
+        Raises:
+            MethodError: If memory does not suffice.
+        """
+        ranks, mine = self.fabric.world_size, len(batch.ids)
+        try:
+            with self.trained.alone(enabled=not closes):
+                found = self.trained.forward(batch)
+                share = mine * ranks / rows
+                self.trained.backward(found["loss"] if share == 1 else found["loss"] * share)
+        except RuntimeError as error:
+            if not out_of_memory(error):
+                raise
+            raise too_large(self.trained, batch, self.spec) from error
+        found = {name: value.detach() for name, value in found.items()}
+        if ranks == 1:
+            return found
+        sums = torch.stack([value.float() for value in found.values()]) * (mine / whole)
+        means = self.fabric.all_reduce(sums, reduce_op="sum")
+        return dict(zip(found, means.unbind(), strict=True))
+
+    def _settle(self, epoch: int, *, point: bool = False) -> None:
+        """Read what the steps since the last time came to, all at once, and tell of it.
+
+        Raises:
+            MethodError: If a loss is not finite.
+        """
+        now = perf_counter()
+        progress = self.state.progress
+        for found, norm, done in _read(self._pending):
+            sums = {
+                name: progress.sums.get(name, 0.0) + value * done.samples
+                for name, value in found.items()
+            }
+            loss = found["loss"]
+            if not math.isfinite(loss):
+                message = f"the loss of {self.spec.kind} is {loss} in epoch {epoch}"
+                message += f", batch {progress.batches + 1}"
+                hint = "Lower method.optimizer.lr, lengthen method.warmup, or set method.clip."
+                raise MethodError(message, hint=hint)
+            progress = replace(
+                progress,
+                batches=progress.batches + 1,
+                samples=progress.samples + done.samples,
+                sums=sums,
+                norms=progress.norms + (norm or 0.0),
+                rate=done.rate,
+                waited=progress.waited + done.waited,
+            )
+            if point and done is self._pending[-1]:
+                self._log_point({"loss": loss, "learning_rate": done.rate, "gradient_norm": norm})
+        self._pending.clear()
+        progress = replace(progress, seconds=progress.seconds + now - self._clock)
+        self._clock, self.state = now, replace(self.state, progress=progress)
+        loss = progress.sums["loss"] / progress.samples
+        speed = progress.samples / progress.seconds
+        self._tell(f"epoch {epoch}/{self.budget.epochs}  loss {loss:.4g}  {speed:.0f} samples/s")
+
+    def _log_point(self, values: Mapping[str, float | None]) -> None:
+        """Log a point of the curves over steps, unless it was before the run was stopped."""
+        if self.state.step > self._logged[STEP]:
+            found = {f"step/{name}": v for name, v in values.items() if v is not None}
+            finite = {name: value for name, value in found.items() if math.isfinite(value)}
+            self.training.run.metrics(finite, step=self.state.step)
+
+    def _log_epochs(self) -> None:
+        """Log the epochs that the run has not."""
+        for epoch, measures in enumerate(self.state.epochs, start=1):
+            if epoch > self._logged[EPOCH]:
+                self.training.run.metrics(_logged(measures), step=epoch)
+                self._logged[EPOCH] = epoch
+
+    def _keep(self, *, least: float, always: bool = False) -> None:
+        """Keep where the training stands, if that was long enough ago."""
+        start = perf_counter()
+        if not always and start - self._kept_at < max(least, self._keeping / _KEEPING):
+            return
+        self.training.run.flush()  # before the state: what is behind it is not logged again
+        tensors, parts = self.trained.tensors(), self.trained.parts()
+        self.checkpoint.save(replace(self.state, tensors=tensors, parts=parts))
+        self._kept_at = perf_counter()
+        self._keeping = self._kept_at - start
+        self._clock += self._keeping  # it is no part of the steps' time
+
+    def _store(self, epoch: int) -> None:
+        """Store the weights as they are after an epoch, for good."""
+        with tempfile.TemporaryDirectory(prefix="hardy-") as scratch:
+            file = Path(scratch) / f"epoch-{epoch:04d}.safetensors"
+            save_file(self.learner.weights(), file)
+            self.training.run.artifact(file, f"checkpoints/{file.name}")
+
+    def _tell(self, news: str) -> None:
+        self._told_at = perf_counter()
+        self.training.reporter.sample(self.state.step, news)
+
+    def _stops_early(self) -> bool:
+        """Whether no epoch was better for as long as the schedule waits."""
+        patience, merits = self.spec.early_stop, [self._merit(each) for each in self.state.epochs]
+        if patience is None or not merits:
+            return False
+        return len(merits) - 1 - merits.index(max(merits)) >= patience
+
+    def _merit(self, measures: Mapping[str, float]) -> float:
+        """Return how good an epoch is, higher is better.
+
+        Raises:
+            SpecError: If it has not the measure that the spec names.
+        """
+        found = _below(measures, "validation/") or {"loss": measures[EPOCH]}
+        name = self.spec.monitor
+        if name is None:
+            return self.learner.merit(found)
+        known = {**_logged(measures), **found}
+        if name not in known:
+            message = f"method.monitor is {name}, which an epoch of {self.spec.kind} does not have"
+            raise SpecError(message, hint=f"It has {', '.join(known)}.")
+        metric = self.training.task.spec.metrics.get(name)
+        higher = metric is not None and bool(metric.higher_is_better)
+        if self.spec.direction is not None:
+            higher = self.spec.direction == "max"
+        return known[name] if higher else -known[name]
 
 
-def _is_best(learner: Learner, epochs: tuple[Measures, ...]) -> bool:
-    """Tell whether the last epoch is better than all before it."""
-    merits = [learner.merit(_below(measures, "validation/")) for measures in epochs]
-    return all(merits[-1] > merit for merit in merits[:-1])
+@dataclass(frozen=True)
+class _Done:
+    """What a batch left: tensors that are not read yet, and what is known of it."""
+
+    found: Mapping[str, Tensor]
+    samples: int
+    rate: float
+    waited: float
+    norm: Tensor | None
 
 
-def _log_curves(run: Run, table: list[Measures]) -> None:
+@dataclass(frozen=True)
+class _Parts:
+    """How an epoch's samples are divided into batches, and these among steps.
+
+    Attributes:
+        sizes: Samples of each batch.
+        accumulate: Batches a step; the last step may have fewer.
+    """
+
+    sizes: tuple[int, ...]
+    accumulate: int
+
+    @classmethod
+    def of(cls, spec: TrainingSpec, samples: int, batches: int) -> "_Parts":
+        sizes = tuple(min(spec.batch, samples - n * spec.batch) for n in range(batches))
+        return cls(sizes, spec.accumulate or 1)
+
+    @property
+    def samples(self) -> int:
+        return sum(self.sizes)
+
+    def closes(self, number: int) -> bool:
+        """Whether a batch is the last of its step."""
+        return (number + 1) % self.accumulate == 0 or number == len(self.sizes) - 1
+
+    def rows(self, number: int) -> int:
+        """Return the samples of the step that a batch belongs to."""
+        first = number - number % self.accumulate
+        return sum(self.sizes[first : first + self.accumulate])
+
+
+def _timed(batches: Iterable[Batch]) -> Iterator[tuple[Batch, float]]:
+    """Yield batches, each with the seconds that it was waited for."""
+    start = perf_counter()
+    for batch in batches:
+        yield batch, perf_counter() - start
+        start = perf_counter()
+
+
+def _read(pending: Sequence[_Done]) -> Iterator[tuple[Measures, float | None, _Done]]:
+    """Yield what batches left, read from the device in one go."""
+    values = [value.float() for done in pending for value in done.found.values()]
+    values += [done.norm.float() for done in pending if done.norm is not None]
+    numbers = iter(torch.stack(values).tolist()) if values else iter(())
+    found = [{name: next(numbers) for name in done.found} for done in pending]
+    for done, each in zip(pending, found, strict=True):
+        yield each, None if done.norm is None else next(numbers), done
+
+
+def _log_curves(run: Run, epochs: Sequence[Measures]) -> None:
     """Log the measures of all epochs as a table and as curves."""
+    table = [_logged(measures) for measures in epochs]
     with tempfile.TemporaryDirectory(prefix="hardy-") as scratch:
         picture = Path(scratch) / "curves.png"
         curves(table).save(picture)
@@ -165,7 +432,7 @@ def _log_curves(run: Run, table: list[Measures]) -> None:
     run.text(curves_csv(table), "training/epochs.csv")
 
 
-def _speed(epochs: tuple[Measures, ...], samples: int) -> Measures:
+def _speed(epochs: Sequence[Measures], samples: int) -> Measures:
     """Return what a training sample took over all epochs, for plans of such trainings."""
     seconds = sum(measures[_SECONDS] for measures in epochs) / samples
     return {"seconds_per_sample": seconds, "samples_per_second": 1 / seconds}
@@ -181,4 +448,5 @@ def _logged(measures: Mapping[str, float]) -> Measures:
 
 
 def _news(measures: Mapping[str, float]) -> str:
-    return "  ".join(f"{name} {value:.4g}" for name, value in _logged(measures).items())
+    shown = {n: v for n, v in measures.items() if n == EPOCH or n.startswith("validation/")}
+    return "  ".join(f"{name} {value:.4g}" for name, value in shown.items())

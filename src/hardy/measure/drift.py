@@ -94,7 +94,7 @@ def compare(
 
 def is_time(metric: str) -> bool:
     """Tell whether a metric says how long something took, or what the machine did meanwhile."""
-    return "second" in metric or metric.startswith("system/")
+    return "second" in metric or metric.startswith("system/") or metric == "train/waiting"
 
 
 def _samples(

@@ -16,6 +16,14 @@ class Sgd(Spec):
     weight_decay: Annotated[float, Field(ge=0, description="L2 penalty.")] = 0.0
 
 
+class Adam(Spec):
+    """Adam (arXiv:1412.6980)."""
+
+    kind: Literal["adam"] = "adam"
+    lr: Annotated[float, Field(gt=0, description="Learning rate.")] = 1e-3
+    weight_decay: Annotated[float, Field(ge=0, description="L2 penalty.")] = 0.0
+
+
 class AdamW(Spec):
     """Adam with decoupled weight decay (arXiv:1711.05101)."""
 
@@ -24,4 +32,12 @@ class AdamW(Spec):
     weight_decay: Annotated[float, Field(ge=0, description="Decoupled weight decay.")] = 0.01
 
 
-OptimizerSpec = Annotated[Sgd | AdamW, Field(discriminator="kind")]
+class RAdam(Spec):
+    """Rectified Adam (arXiv:1908.03265)."""
+
+    kind: Literal["radam"] = "radam"
+    lr: Annotated[float, Field(gt=0, description="Learning rate.")] = 1e-3
+    weight_decay: Annotated[float, Field(ge=0, description="L2 penalty.")] = 0.0
+
+
+OptimizerSpec = Annotated[Sgd | Adam | AdamW | RAdam, Field(discriminator="kind")]

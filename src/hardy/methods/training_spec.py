@@ -3,11 +3,12 @@
 from collections.abc import Mapping
 from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from hardy.data.held_out_spec import HeldOut
 from hardy.methods.base_spec import MethodBase, Passes, Role
 from hardy.methods.optim_spec import AdamW, OptimizerSpec
+from hardy.methods.scheduler_spec import Cosine, SchedulerSpec
 
 
 class TrainingSpec(MethodBase):
@@ -16,7 +17,37 @@ class TrainingSpec(MethodBase):
     yields_weights: ClassVar[bool] = True
 
     epochs: Annotated[int, Field(ge=1, le=10_000, description="Times each sample is seen.")]
-    batch: Annotated[int, Field(ge=1, le=65_536, description="Samples a step.")] = 128
+    steps: Annotated[
+        int | None,
+        Field(
+            ge=1,
+            le=100_000_000,
+            description="Steps of the optimizer after which the training ends, in place of "
+            "`epochs`; the last epoch may be cut short.",
+        ),
+    ] = None
+    batch: Annotated[int, Field(ge=1, le=65_536, description="Samples a batch.")] = 128
+    accumulate: Annotated[
+        int | None,
+        Field(
+            ge=1,
+            le=4096,
+            description="Batches whose gradients are added up for one step: the step of a batch "
+            "that many times larger, in the memory of one, where nothing in the network looks "
+            "across a batch as batch norm does.",
+        ),
+    ] = None
+    max_batches: Annotated[
+        int | None,
+        Field(
+            ge=1,
+            description="Most batches an epoch; each epoch draws its samples anew. For searches.",
+        ),
+    ] = None
+    drop_last: Annotated[
+        bool | None,
+        Field(description="Leave out an epoch's last batch where it is smaller than the others."),
+    ] = None
     optimizer: Annotated[
         OptimizerSpec,
         Field(
@@ -24,19 +55,49 @@ class TrainingSpec(MethodBase):
             "not decay."
         ),
     ] = AdamW(lr=1e-3, weight_decay=0.1)
+    layer_decay: Annotated[
+        float | None,
+        Field(
+            gt=0,
+            le=1,
+            description="Factor of the learning rate from each layer to the one below it, as "
+            "fine-tuned transformers have it (arXiv:2106.08254): the head learns at `lr`.",
+        ),
+    ] = None
+    clip: Annotated[
+        float | None,
+        Field(gt=0, description="Largest norm of a step's gradients; longer ones are shortened."),
+    ] = None
     warmup: Annotated[
         float,
         Field(
             ge=0,
             lt=1,
             description="Share of the steps in which the learning rate rises from 0; it then falls "
-            "to 0 along a half cosine.",
+            "to 0 along a half cosine. For a training without `scheduler`.",
         ),
     ] = 0.1
+    scheduler: Annotated[
+        SchedulerSpec | None,
+        Field(description="The learning rate's way, in place of `warmup` and a half cosine."),
+    ] = None
+    ema: Annotated[
+        float | None,
+        Field(
+            gt=0,
+            lt=1,
+            description="Decay a step of an exponential mean of the weights, such as 0.999; the "
+            "mean is then what is validated and kept.",
+        ),
+    ] = None
     validate_on: Annotated[
-        HeldOut,
-        Field(description="Other samples of the dataset that the run is measured on."),
-    ]
+        HeldOut | None,
+        Field(description="Other samples of the dataset that each epoch is measured on."),
+    ] = None
+    answer_on: Annotated[
+        HeldOut | None,
+        Field(description="Those that the trained network answers for; none: `validate_on`."),
+    ] = None
     keep: Annotated[
         Literal["best", "last"],
         Field(
@@ -44,16 +105,67 @@ class TrainingSpec(MethodBase):
             "validation samples (the earlier where two are alike), or the last one's."
         ),
     ] = "best"
+    keep_every: Annotated[
+        int | None,
+        Field(
+            ge=1,
+            description="Epochs from one stored copy of the weights to the next "
+            "(`checkpoints/epoch-N.safetensors` of the run), beside those that `keep` names.",
+        ),
+    ] = None
+    monitor: Annotated[
+        str | None,
+        Field(
+            min_length=1,
+            description="Validation measure by which epochs are compared, such as accuracy or "
+            "loss; none: what the method goes by.",
+        ),
+    ] = None
+    direction: Annotated[
+        Literal["max", "min"] | None,
+        Field(
+            description="Whether a high or a low `monitor` is better; none: as the task says of "
+            "its metrics, and low for any other measure."
+        ),
+    ] = None
+    early_stop: Annotated[
+        int | None,
+        Field(
+            ge=1,
+            description="Epochs without a better measure after which the training ends early.",
+        ),
+    ] = None
+
+    @model_validator(mode="after")
+    def _one_way_of_the_rate(self) -> Self:
+        message = ""
+        if self.scheduler is not None and "warmup" in self.model_fields_set:
+            message = "warmup belongs to a training without scheduler; cosine has one of its own"
+        elif self.direction is not None and self.monitor is None:
+            message = "direction says how monitor is read, but there is no monitor"
+        if message:
+            raise ValueError(message)
+        return self
+
+    @property
+    def rate(self) -> SchedulerSpec:
+        """The learning rate's way."""
+        return self.scheduler or Cosine(warmup=self.warmup)
 
     def roles(self) -> Mapping[Role, HeldOut | None]:
         """Return the samples to learn from, and those that it is measured on and answers."""
-        return {"fit": None, "validate": self.validate_on, "answer": self.validate_on}
+        answered = self.answer_on or self.validate_on
+        return {"fit": None, "validate": self.validate_on, "answer": answered}
 
     def cost(self) -> Passes:
         """Return what one sample costs over all epochs."""
         return Passes(forward=self.epochs, backward=self.epochs, batch=self.batch)
 
     def shortest(self) -> Self:
-        """Return the same with one epoch and one validation sample."""
-        one = self.validate_on.model_copy(update={"samples": 1})
-        return self.model_copy(update={"epochs": 1, "validate_on": one})
+        """Return the same with one epoch, and one sample to validate and to answer for."""
+        ones = {
+            name: held_out.model_copy(update={"samples": 1})
+            for name in ("validate_on", "answer_on")
+            if (held_out := getattr(self, name)) is not None
+        }
+        return self.model_copy(update={"epochs": 1, "steps": None, **ones})

@@ -66,6 +66,9 @@ class Run(Protocol):
     def metrics(self, values: Mapping[str, float], step: int = 0) -> None:
         """Buffer metrics; a NaN or an infinity is refused with a TrackingError naming it."""
 
+    def last_step(self, metric: str) -> int:
+        """Return the last step at which the store has a metric; 0 where it has none."""
+
     def flush(self) -> None:
         """Write what is buffered."""
 

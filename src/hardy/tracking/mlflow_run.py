@@ -93,6 +93,12 @@ class MlflowRun:
         if full or self._flush_is_due():
             self.flush()
 
+    def last_step(self, metric: str) -> int:
+        """Return the last step at which the store has a metric; 0 where it has none."""
+        with translated(self._uri):
+            history = self._client.get_metric_history(self._run_id, metric)
+        return max((int(point.step) for point in history), default=0)
+
     def dataset(self, name: str, digest: str, source: Mapping[str, Any], context: str) -> None:
         """Link the run to the data it saw, by name and digest; no pixel is read."""
         if len(digest) > _DIGEST_CHARACTERS:

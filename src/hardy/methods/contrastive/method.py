@@ -13,6 +13,7 @@ none of these is wrong: p_ij is uniform over the j whose caption equals that of 
 import copy
 import math
 from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -25,7 +26,8 @@ from hardy.data.item import Batch
 from hardy.data.preprocess import Preprocess
 from hardy.methods.base import PLAIN, Adapts, Outcome, Subject, log_probabilities
 from hardy.methods.contrastive.spec import ContrastiveSpec
-from hardy.methods.fitting import Fits, Learner, Work
+from hardy.methods.fitting import Fits, Work
+from hardy.methods.learner import Learner, Means
 from hardy.methods.stages import Stages
 from hardy.models.clip.zero_shot import ZeroShot
 from hardy.models.model import Model
@@ -68,7 +70,7 @@ class Contrastive(Fits, Adapts):
             message = f"method contrastive learns from captions, and {dataset.name} has none"
             raise SpecError(message, hint="Set data.dataset to shapes.")
         learner = ContrastiveLearner(self.trained, self.spec, self.model.preprocess)
-        work.train(learner, work.images("fit"), work.images("validate"))
+        work.train(learner, work.source("fit"), work.source("validate"))
         return {f"network.{name}": tensor for name, tensor in learner.weights().items()}
 
     def load(self, fitted: Mapping[str, Tensor]) -> None:
@@ -107,6 +109,8 @@ class ContrastiveLearner(Learner):
         preprocess: The network's normalisation.
     """
 
+    separable: ClassVar[bool] = False
+
     network: ZeroShot
     spec: ContrastiveSpec
 
@@ -114,7 +118,7 @@ class ContrastiveLearner(Learner):
         super().__init__(network, spec)
         self.preprocess = preprocess
 
-    def loss(self, batch: Batch) -> Tensor:
+    def forward(self, batch: Batch) -> dict[str, Tensor]:
         """Return the mean loss of a batch, differentiable."""
         pixels, texts = batch.inputs, self._texts(batch)
         if batch.epoch:
@@ -125,7 +129,8 @@ class ContrastiveLearner(Learner):
         tokens = self.network.tokenizer(list(places)).to(pixels.device)
         each = functional.normalize(self.network.clip.encode_text(tokens).float(), dim=-1)  # type: ignore[operator]
         features = each[[places[text] for text in texts]]
-        return contrastive_loss(self.network.compare(images, features), batch.targets.caption)
+        logits = self.network.compare(images, features)
+        return {"loss": contrastive_loss(logits, batch.targets.caption)}
 
     def _texts(self, batch: Batch) -> list[str]:
         templates = self.spec.caption_templates
@@ -147,7 +152,7 @@ class ContrastiveLearner(Learner):
             boxes.append((side, side / 2 + x * (1 - side), side / 2 + y * (1 - side)))
         return torch.tensor(boxes, dtype=torch.float32, device=batch.inputs.device)
 
-    def settle(self) -> None:
+    def end_step(self, step: int) -> None:
         """Keep the scale at 100 or below, as the paper does."""
         with torch.no_grad():
             self.network.clip.logit_scale.clamp_(max=_HIGHEST_SCALE)  # type: ignore[operator]
@@ -157,11 +162,11 @@ class ContrastiveLearner(Learner):
         self.network.read_texts()
 
     @torch.no_grad()
-    def measures(self, batch: Batch) -> dict[str, float]:
+    def measure(self, batch: Batch) -> tuple[Means, Tensor | None]:
         """Return the loss and the zero-shot accuracy of a batch."""
         images = self.preprocess.normalise(batch.inputs)
         right = int((self.network(images).argmax(-1) == batch.targets.label).sum())
-        return {**super().measures(batch), "accuracy": right / len(batch.ids)}
+        return {**self(batch), "accuracy": right / len(batch.ids)}, None
 
     def merit(self, measures: Mapping[str, float]) -> float:
         """Return the zero-shot accuracy."""
