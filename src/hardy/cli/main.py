@@ -96,7 +96,24 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 
 def run(arguments: list[str]) -> int:
-    """Run the command line and return its exit status; no error leaves as a traceback."""
+    """Run the command line and return its exit status; no error leaves as a traceback.
+
+    Of the processes that torchrun starts, the first one runs it; the others train along with it.
+    """
+    if "TORCHELASTIC_RUN_ID" not in os.environ:
+        return _run(arguments)
+    from hardy.engine.work import order, serve
+
+    if os.environ["RANK"] != "0":
+        serve()
+        return 0
+    status = _run(arguments)
+    if not status:  # after a failure torchrun ends the others
+        order(None)
+    return status
+
+
+def _run(arguments: list[str]) -> int:
     # Before torch is loaded. Threads that spin while they wait for each other lose tens of
     # milliseconds an operation where others, such as those that make views, want the core.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

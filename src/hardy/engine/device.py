@@ -26,14 +26,16 @@ def make_fabric(experiment: Experiment) -> Fabric:
     """
     device, precision = experiment.compute.device, experiment.precision
     try:
-        fabric = Fabric(accelerator=device, devices=1)
-        if precision == "32-true":
-            return fabric
-        mixed = _Mixed(precision, fabric.device.type)
-        return Fabric(accelerator=device, devices=1, plugins=[mixed])
+        kind = Fabric(accelerator=device, devices=1).device.type
+        return Fabric(accelerator=device, devices=1, plugins=mixed_precision(precision, kind))
     except (RuntimeError, ValueError) as error:
         message = f"compute.device is {device}, which torch does not find on this machine"
         raise SpecError(message, hint="Take what there is: --set compute.device=auto") from error
+
+
+def mixed_precision(precision: str, device: str) -> list[MixedPrecision]:
+    """Return Fabric's plugin for a precision on a type of device; none for 32-true."""
+    return [] if precision == "32-true" else [_Mixed(precision, device)]
 
 
 class _Mixed(MixedPrecision):  # type: ignore[misc]  # Fabric is untyped here

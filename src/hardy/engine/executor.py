@@ -7,7 +7,8 @@ result. A unit's answers are spread so over the cores of a machine.
 import multiprocessing
 import pickle
 import queue
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from multiprocessing.process import BaseProcess
 from typing import Any, Protocol, TypeVar
@@ -94,6 +95,48 @@ class Processes:
             _end(running.values())
             inbox.close()
         return [results[place] for place in range(len(jobs))]
+
+
+@contextmanager
+def beside(jobs: Sequence[Job[Any]]) -> Iterator[None]:
+    """Do jobs in processes of their own while this one does its part of the same work.
+
+    They end when the context does.
+
+    Raises:
+        Exception: Whatever a job raised, in place of an error here that may have come of it.
+        MethodError: If a process died, such as for want of memory.
+    """
+    context = multiprocessing.get_context("spawn")
+    inbox = context.Queue()
+    running = {place: _started(context, job, place, inbox) for place, job in enumerate(jobs)}
+    try:
+        yield
+        while running:
+            place, what, content = _next(inbox, running)
+            if what == _FAILED:
+                raise content
+            if what == _DONE:
+                running.pop(place).join()
+    except Exception:
+        # It may have come of an error there, which is then on its way.
+        for what, content in _told(inbox):
+            if what == _FAILED:
+                raise content from None
+        raise
+    finally:
+        _end(running.values())
+        inbox.close()
+
+
+def _told(inbox: Any) -> Iterator[tuple[str, Any]]:  # noqa: ANN401
+    """Yield what processes have said and nobody has heard."""
+    try:
+        while True:
+            _, what, content = inbox.get(timeout=_POLL_SECONDS)
+            yield what, content
+    except queue.Empty:
+        return
 
 
 def _started(context: Any, job: Job[R], place: int, inbox: Any) -> BaseProcess:  # noqa: ANN401

@@ -97,7 +97,11 @@ class Setup:
 
 
 def set_up(
-    experiment: Experiment, located: Mapping[str, Located], data: Mapping[Role, Dataset]
+    experiment: Experiment,
+    located: Mapping[str, Located],
+    data: Mapping[Role, Dataset],
+    *,
+    fabric: Fabric | None = None,
 ) -> Setup:
     """Build the task, the models and the method.
 
@@ -105,12 +109,13 @@ def set_up(
         experiment: The resolved spec.
         located: Its weights, where the plan found them: its own first.
         data: Its samples, opened; those to answer at least.
+        fabric: Device and precision; None for those that the experiment names.
 
     Raises:
         SpecError: If the task, the model and the dataset do not fit each other.
         WeightsError: If the weights are absent or do not fit.
     """
-    fabric, dataset = make_fabric(experiment), data["answer"]
+    fabric, dataset = fabric or make_fabric(experiment), data["answer"]
     task = _task(experiment, dataset)
     specs = (experiment.model, *experiment.method.further_models.values())
     models = tuple(

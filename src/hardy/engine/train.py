@@ -142,7 +142,7 @@ class _Loop:
     def run(self) -> None:
         """Train what is left, and leave the learner with the weights to keep."""
         training = self.training
-        self.state = self.checkpoint.load()
+        self.state = self.fabric.broadcast(self.checkpoint.load())
         if self.state.step:
             self.trained.load(self.state.tensors, self.state.parts)
             self._logged = {name: training.run.last_step(name) for name in self._logged}
@@ -153,6 +153,8 @@ class _Loop:
         with torch.random.fork_rng(devices=[]):
             while len(self.state.epochs) < self.budget.epochs and not self._stops_early():
                 self._epoch(len(self.state.epochs) + 1)
+        if self.fabric.global_rank:
+            return  # rank 0 says and writes what came of it
         if self.spec.keep == "best" and self.state.best:
             self.learner.load_weights(self.checkpoint.best())
         elif self.spec.ema is not None:
@@ -209,6 +211,7 @@ class _Loop:
         """Take the steps that an epoch has left."""
         images, spec = self.training.fit, self.spec
         parts = _Parts.of(spec, len(images), self.budget.batches_of(epoch, spec.accumulate or 1))
+        _check_ranks(parts.sizes[-1], self.fabric.world_size)
         order = generator(images.seed, "order", epoch).permutation(len(images)).tolist()
         ranks = {"rank": self.fabric.global_rank, "ranks": self.fabric.world_size}
         first = self.state.progress.batches
@@ -402,6 +405,15 @@ class _Parts:
         """Return the samples of the step that a batch belongs to."""
         first = number - number % self.accumulate
         return sum(self.sizes[first : first + self.accumulate])
+
+
+def _check_ranks(samples: int, ranks: int) -> None:
+    """Refuse an epoch whose last batch leaves a rank without a sample."""
+    if samples < ranks:
+        message = (
+            f"an epoch's last batch has {samples} sample{'s' * (samples > 1)} for {ranks} ranks"
+        )
+        raise SpecError(message, hint="Set method.drop_last to true, or change method.batch.")
 
 
 def _timed(batches: Iterable[Batch]) -> Iterator[tuple[Batch, float]]:

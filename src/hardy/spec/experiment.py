@@ -68,6 +68,25 @@ class Compute(Spec):
     device: Annotated[
         Literal["auto", "cpu", "cuda", "mps"], Field(description="Where the network runs.")
     ] = "auto"
+    devices: Annotated[
+        int | None,
+        Field(
+            ge=1,
+            le=1024,
+            description="Devices of a machine that a network is trained on together, a process "
+            "each (on a CPU, processes that share it); a batch is divided among them, and numbers "
+            "differ by rounding. None: one.",
+        ),
+    ] = None
+    nodes: Annotated[
+        int | None,
+        Field(
+            ge=1,
+            le=1024,
+            description="Machines with so many devices each, on which torchrun has started hardy; "
+            "they share the folders of the data and the weights. None: this one.",
+        ),
+    ] = None
 
 
 class Experiment(Spec):
@@ -92,8 +111,11 @@ class Experiment(Spec):
     explain: Annotated[ExplainSpec, Field(description="Pictures to draw.")] = ExplainSpec()
     seed: Annotated[int, Field(ge=0, description="Seed of every random number.")] = 0
     precision: Annotated[
-        Literal["32-true", "bf16-mixed"],
-        Field(description="Lightning Fabric's precision; anything but 32-true is approximate."),
+        Literal["32-true", "bf16-mixed", "16-mixed"],
+        Field(
+            description="Lightning Fabric's precision; anything but 32-true is approximate. "
+            "16-mixed needs a CUDA device."
+        ),
     ] = "32-true"
     expect: Annotated[tuple[Expect, ...], Field(description="Published or measured values.")] = ()
     register_as: Annotated[
