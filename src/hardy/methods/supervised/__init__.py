@@ -1,0 +1,1 @@
+"""Training on labelled samples: a whole network, its head, or parts of it."""

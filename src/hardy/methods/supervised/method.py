@@ -1,0 +1,221 @@
+"""Supervised training: the task's loss of a network's outputs against the truth.
+
+With weights w of the classes, label smoothing s and the network's outputs f, the loss of a batch is
+1/B Σ_i w(y_i) L_s(f(x_i), y_i). Mixup (Zhang et al. 2018, arXiv:1710.09412) blends each sample with
+another, j, by λ ~ Beta(α, α): f(λ x_i + (1 - λ) x_j), and λ L(y_i) + (1 - λ) L(y_j).
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from fnmatch import fnmatchcase
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from hardy.core.catalog import did_you_mean
+from hardy.core.errors import SpecError
+from hardy.data.dataset import Dataset
+from hardy.data.item import Batch, Targets
+from hardy.methods.base import Answers
+from hardy.methods.fitting import Fits, Work
+from hardy.methods.learner import Learner, Means
+from hardy.methods.supervised.spec import SupervisedSpec
+from hardy.models import head
+from hardy.models.model import Model
+from hardy.models.state import NETWORK, bare
+from hardy.tasks.base import Task
+
+
+class Supervised(Fits, Answers):
+    """Trains the model in place, and answers with it.
+
+    Args:
+        model: Is trained, and stays so.
+        spec: Schedule, what learns, augmentation, loss.
+        task: Gives the loss, and judges the answers.
+    """
+
+    def __init__(self, model: Model, spec: SupervisedSpec, task: Task) -> None:
+        super().__init__(model)
+        self.spec = spec
+        self.task = task
+
+    def fit(self, work: Work) -> dict[str, Tensor]:
+        """Train; return the network's tensors.
+
+        Raises:
+            SpecError: If a pattern of `tune` fits no parameter, or a weight no class.
+        """
+        weights = class_weights(self.spec.class_weights, work.data("fit"), self.task)
+        learner = SupervisedLearner(self.model, self.spec, self.task, weights)
+        learner.to(work.device)
+        with tuned(bare(self.model.network), self.spec.tune):
+            work.train(learner, work.source("fit", self.spec.augment), work.source("validate"))
+        return {f"{NETWORK}{name}": tensor for name, tensor in learner.weights().items()}
+
+    def load(self, fitted: Mapping[str, Tensor]) -> None:
+        """Take the trained network's tensors."""
+        tensors = {name.removeprefix(NETWORK): tensor for name, tensor in fitted.items()}
+        bare(self.model.network).load_state_dict(tensors)
+        self.model.eval()
+
+    @torch.no_grad()
+    def answer(self, images: Tensor) -> dict[str, Tensor]:
+        """Answer for normalised images (B, 3, H, W)."""
+        return {self.spec.kind: self.task.answer(self.model(images))}
+
+
+class SupervisedLearner(Learner):
+    """A network and its task's loss.
+
+    Args:
+        model: Its network is trained in place.
+        spec: Schedule and loss.
+        task: Gives the loss.
+        class_weights: (C,); none for a weight of 1.
+    """
+
+    spec: SupervisedSpec
+    class_weights: Tensor | None
+
+    def __init__(
+        self, model: Model, spec: SupervisedSpec, task: Task, class_weights: Tensor | None = None
+    ) -> None:
+        super().__init__(model.network, spec)
+        self.task = task
+        self.preprocess = model.preprocess
+        self._kept = model.model_indices
+        self.register_buffer("class_weights", class_weights, persistent=False)
+
+    def forward(self, batch: Batch) -> dict[str, Tensor]:
+        """Return the mean loss of a batch, differentiable."""
+        inputs, targets = self.preprocess.normalise(batch.inputs), batch.targets
+        if self.spec.mixup is None or not batch.epoch:
+            return {"loss": self._losses(self._outputs(inputs), targets).mean()}
+        share, order = partners(batch, self.spec.mixup)
+        outputs = self._outputs(torch.lerp(inputs[order], inputs, share.view(-1, 1, 1, 1)))
+        parts = (part[order] if torch.is_tensor(part) else part for part in targets)
+        others = Targets(*parts)  # type: ignore[arg-type]  # a caption is of no use to a loss
+        mixed = torch.lerp(self._losses(outputs, others), self._losses(outputs, targets), share)
+        return {"loss": mixed.mean()}
+
+    @torch.no_grad()
+    def measure(self, batch: Batch) -> tuple[Means, Tensor | None]:
+        """Return the plain loss of a validation batch, and its answers."""
+        outputs = self._outputs(self.preprocess.normalise(batch.inputs))
+        loss = self.task.loss(outputs, batch.targets).mean()
+        return {"loss": loss}, self.task.answer(outputs)
+
+    def merit(self, measures: Mapping[str, float]) -> float:
+        """Return the task's headline metric, turned so that higher is better."""
+        name = self.task.headline
+        higher = self.task.spec.metrics[name].higher_is_better
+        return measures[name] if higher else -measures[name]
+
+    def _outputs(self, inputs: Tensor) -> Tensor:
+        # The layout that convolutions are fastest in; their weights have it already.
+        found: Tensor = self.network(inputs.contiguous(memory_format=torch.channels_last))
+        return found if self._kept is None else found[:, self._kept]
+
+    def _losses(self, outputs: Tensor, targets: Targets) -> Tensor:
+        smoothing = self.spec.label_smoothing or 0.0
+        return self.task.loss(
+            outputs, targets, smoothing=smoothing, class_weights=self.class_weights
+        )
+
+
+def partners(batch: Batch, alpha: float) -> tuple[Tensor, Tensor]:
+    """Draw what each sample of a batch is blended with.
+
+    Returns:
+        The share (B,) of the sample itself, and the place (B,) of the other, on the device.
+    """
+    from scipy.stats import beta
+
+    drawn = batch.uniform("mixup", 2).cpu().double()
+    share = torch.from_numpy(beta.ppf(drawn[:, 0].numpy(), alpha, alpha)).float()
+    return share.to(batch.inputs.device), drawn[:, 1].argsort().to(batch.inputs.device)
+
+
+@contextmanager
+def tuned(network: nn.Module, tune: str | Sequence[str]) -> Iterator[None]:
+    """Let only some parameters learn while the context lasts.
+
+    Args:
+        network: Theirs.
+        tune: `all`, `head`, or patterns of their names.
+
+    Raises:
+        SpecError: If a pattern fits none.
+    """
+    patterns = _patterns(network, tune)
+    names = [name for name, _ in network.named_parameters()]
+    for pattern in patterns:
+        if not any(fnmatchcase(name, pattern) for name in names):
+            message = f"method.tune: no parameter of the network is called {pattern!r}"
+            steps = dict.fromkeys(name.partition(".")[0] for name in names)
+            hint = did_you_mean(pattern, names) or f"They begin with {', '.join(steps)}."
+            raise SpecError(message, hint=hint)
+    before = {name: p.requires_grad for name, p in network.named_parameters()}
+    for name, parameter in network.named_parameters():
+        parameter.requires_grad_(any(fnmatchcase(name, pattern) for pattern in patterns))
+    try:
+        yield
+    finally:
+        for name, parameter in network.named_parameters():
+            parameter.requires_grad_(before[name])
+
+
+def _patterns(network: nn.Module, tune: str | Sequence[str]) -> Sequence[str]:
+    if tune == "all":
+        return ("*",)
+    return (f"{head.find(network)}.*",) if tune == "head" else tuple(tune)
+
+
+def class_weights(
+    stated: str | Mapping[str, float] | None, dataset: Dataset, task: Task
+) -> Tensor | None:
+    """Return the weight of each class in the loss (C,), float32; None for 1 each.
+
+    Args:
+        stated: As in the schema.
+        dataset: The samples to learn from.
+        task: Whose classes they are.
+
+    Raises:
+        SpecError: If a name is no class.
+    """
+    if stated is None:
+        return None
+    if not isinstance(stated, str):
+        for name in stated:
+            if name not in task.names:
+                message = f"method.class_weights: there is no class {name!r}"
+                known = f"The classes are {', '.join(task.names[:8])}."
+                raise SpecError(message, hint=did_you_mean(name, task.names) or known)
+        return torch.tensor([float(stated.get(name, 1.0)) for name in task.names])
+    counts = _counts(dataset, task)
+    # A class without a sample weighs nothing that could matter.
+    weights = counts.sum() / (np.count_nonzero(counts) * np.maximum(counts, 1))
+    return torch.from_numpy(weights).float()
+
+
+def _counts(dataset: Dataset, task: Task) -> np.ndarray:
+    """Count the samples, or the pixels, of each class: (C,)."""
+    classes = len(task.names)
+    if dataset.read_mask is None or task.target != "mask":
+        labels = [sample.label for sample in dataset.samples]
+        return np.bincount(labels, minlength=classes).astype(np.float64)
+    counts = np.zeros(classes)
+    for sample in dataset.samples:
+        found = np.bincount(np.asarray(dataset.read_mask(sample)).ravel(), minlength=256)
+        counts += found[:classes]
+    if task.void is not None and task.void < classes:
+        counts[task.void] = 0
+    return counts
+
+
+def build(spec: SupervisedSpec, models: Sequence[Model], task: Task) -> Supervised:
+    """Build the method from its schema."""
+    return Supervised(models[0], spec, task)

@@ -1,0 +1,55 @@
+"""Schema of the method `supervised`."""
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from hardy.data.augment_spec import AugmentStep
+from hardy.methods.training_spec import TrainingSpec
+
+Weight = Annotated[float, Field(gt=0)]
+
+
+class SupervisedSpec(TrainingSpec):
+    """Train on samples and their truth: from nothing, a network as it is, or its head alone."""
+
+    baseline: ClassVar[str | None] = None
+    tasks: ClassVar[tuple[str, ...]] = ()
+    makes_head: ClassVar[bool] = True
+    answer_batch: ClassVar[int] = 32
+
+    kind: Literal["supervised"] = "supervised"
+    epochs: Annotated[int, Field(ge=1, le=10_000, description="Times each sample is seen.")] = 20
+    tune: Annotated[
+        Literal["all", "head"] | tuple[Annotated[str, Field(min_length=1)], ...],
+        Field(
+            description="What learns: `all`, the `head`, or parameters by patterns of their names, "
+            "such as [layer4.*, fc.*]. The rest stays as it is, its batch norms' statistics too.",
+            examples=["all", "head", ["layer4.*", "fc.*"]],
+        ),
+    ] = "all"
+    augment: Annotated[
+        tuple[AugmentStep, ...],
+        Field(description="What is done to a training batch, in this order; none: nothing."),
+    ] = ()
+    label_smoothing: Annotated[
+        float | None,
+        Field(gt=0, lt=1, description="Share of the truth that is spread over all classes."),
+    ] = None
+    mixup: Annotated[
+        float | None,
+        Field(
+            gt=0,
+            description="Each sample is blended with another of its batch, by a share drawn from "
+            "Beta(mixup, mixup), and its loss is that of both truths (arXiv:1710.09412). On "
+            "several devices, with another of the same device.",
+        ),
+    ] = None
+    class_weights: Annotated[
+        Literal["balanced"] | dict[str, Weight] | None,
+        Field(
+            description="Weight of each class in the loss, by its name, 1 where none is stated; "
+            "`balanced`: the rarer, the heavier, 1 over all samples together.",
+            examples=["balanced", {"cat": 2.0}],
+        ),
+    ] = None

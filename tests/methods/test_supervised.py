@@ -1,0 +1,187 @@
+"""Supervised training: its loss and mixup against formulas, what learns, what is weighed."""
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+from torch.nn import functional
+
+from hardy.core.errors import SpecError
+from hardy.data.item import Batch, Targets
+from hardy.data.open import open_dataset
+from hardy.data.spec import DataSpec
+from hardy.methods.base import Subject, outcome_of
+from hardy.methods.supervised.method import (
+    Supervised,
+    SupervisedLearner,
+    class_weights,
+    partners,
+    tuned,
+)
+from hardy.methods.supervised.spec import SupervisedSpec
+from hardy.tasks.build import build_task
+from hardy.tasks.classify.spec import ClassifySpec
+from hardy.tasks.segment.spec import SegmentSpec
+from tests.contracts.device import another_device
+from tests.contracts.learner import LearnerContract
+from tests.contracts.method import PLAIN, build_method, small_model, some_views
+
+NAMES = tuple(f"class {n}" for n in range(5))
+SHAPES = {"dataset": "shapes", "shapes": {"count": 30, "size": 16}}
+
+
+def spec(**changes):
+    given = {"validate_on": {"split": "test"}, "epochs": 2, "batch": 4}
+    return SupervisedSpec.model_validate({"kind": "supervised"} | given | changes)
+
+
+def task():
+    return build_task(ClassifySpec(), NAMES)
+
+
+def batch(epoch=0, count=8, step=0):
+    drawn = torch.Generator().manual_seed(5)
+    pixels = torch.randint(0, 256, (count, 3, 16, 16), generator=drawn, dtype=torch.uint8)
+    labels = torch.tensor([0, 4, 0, 3, 4, 0, 1, 2])[:count]
+    ids = tuple(f"s{n}" for n in range(count))
+    return Batch(pixels, Targets(labels), ids, 0, epoch, step)
+
+
+class TestSupervisedLearner(LearnerContract):
+    changes = {"optimizer": {"kind": "adam", "lr": 0.01}}
+
+    def build(self, device="cpu"):
+        model = small_model().to(device)
+        found = SupervisedLearner(model, spec(**self.changes), task(), torch.ones(5))
+        return found.to(device)
+
+    def batch(self, epoch=0):
+        return batch(epoch)
+
+
+class TestMixedUp(TestSupervisedLearner):
+    changes = {"mixup": 0.4, "label_smoothing": 0.1, "optimizer": {"kind": "adam", "lr": 0.01}}
+
+
+def loss_of(learner, epoch=1):
+    with torch.no_grad():
+        return float(learner(batch(epoch))["loss"])
+
+
+def test_the_loss_is_the_weighted_mean_of_smoothed_cross_entropies():
+    model = small_model()
+    weights = torch.tensor([1.0, 2.0, 0.5, 3.0, 1.5])
+    learner = SupervisedLearner(model, spec(label_smoothing=0.2), task(), weights)
+    with torch.no_grad():
+        logs = model(PLAIN.normalise(batch().inputs)).double().log_softmax(-1).numpy()
+    labels = batch().targets.label.numpy()
+    total = 0.0
+    for row, label in zip(logs, labels, strict=True):
+        truth = np.full(5, 0.2 / 5)
+        truth[label] += 0.8
+        total -= float(weights[label]) * float((truth * row).sum())
+    assert loss_of(learner) == pytest.approx(total / 8, rel=1e-5)
+
+
+def test_mixup_blends_images_and_losses():
+    model = small_model()
+    learner = SupervisedLearner(model, spec(mixup=0.4), task())
+    share, order = partners(batch(1), 0.4)
+    assert sorted(order.tolist()) == list(range(8))
+    assert len(set(share.tolist())) == 8
+    inputs = PLAIN.normalise(batch().inputs)
+    blended = torch.stack(
+        [share[n] * inputs[n] + (1 - share[n]) * inputs[order[n]] for n in range(8)]
+    )
+    with torch.no_grad():
+        logits = model(blended)
+    labels = batch().targets.label
+    own = functional.cross_entropy(logits, labels, reduction="none")
+    other = functional.cross_entropy(logits, labels[order], reduction="none")
+    expected = (share * own + (1 - share) * other).mean()
+    assert loss_of(learner) == pytest.approx(float(expected), rel=1e-5)
+    assert loss_of(learner, 0) == pytest.approx(loss_of(SupervisedLearner(model, spec(), task())))
+
+
+def test_shares_are_of_the_beta_distribution():
+    many = torch.cat([partners(batch(1, step=n), 0.3)[0] for n in range(100)])
+    assert stats.kstest(many.numpy(), stats.beta(0.3, 0.3).cdf).pvalue > 0.01
+
+
+def learning(model, tune):
+    with tuned(model.network, tune):
+        return [name for name, p in model.network.named_parameters() if p.requires_grad]
+
+
+def test_what_learns():
+    model = small_model()
+    assert len(learning(model, "all")) == len(list(model.parameters()))
+    assert learning(model, ("3.*", "8.bias")) == ["3.weight", "3.bias", "8.bias"]
+    assert all(p.requires_grad for p in model.parameters())  # and then all do again
+    with pytest.raises(SpecError, match=r"no parameter of the network is called 'layer4.\*'"):
+        learning(model, ("layer4.*",))
+
+
+def test_the_head_alone_learns():
+    import timm
+
+    with torch.random.fork_rng(devices=[]):
+        network = timm.create_model("resnet18", num_classes=5)
+    with tuned(network, "head"):
+        names = [name for name, p in network.named_parameters() if p.requires_grad]
+    assert names == ["fc.weight", "fc.bias"]
+
+
+def test_it_answers_with_what_it_loaded():
+    model = small_model()
+    method = build_method(spec(), model)
+    assert isinstance(method, Supervised)
+    moved = {f"network.{n}": t * 1.01 for n, t in model.network.state_dict().items()}
+    method.load(moved)
+    expected = small_model()
+    expected.network.load_state_dict({n.removeprefix("network."): t for n, t in moved.items()})
+    with torch.no_grad():
+        logs = expected(some_views(4)).log_softmax(-1)
+    torch.testing.assert_close(method.answer(some_views(4))["supervised"], logs)
+    one = outcome_of(method, Subject(some_views(1))).answers["supervised"]
+    assert one.shape == (5,)
+
+
+def test_it_answers_alike_on_another_device():
+    model = small_model()
+    expected = build_method(spec(), model).answer(some_views(4))["supervised"]
+    with another_device() as device:
+        there = build_method(spec(), small_model().to(device))
+        found = there.answer(some_views(4).to(device))["supervised"]
+    assert type(found) is torch.Tensor
+    torch.testing.assert_close(found, expected)
+
+
+def test_balanced_weights_are_one_over_all_samples():
+    dataset = open_dataset(DataSpec.model_validate(SHAPES))
+    known = build_task(ClassifySpec(), dataset.classes)
+    weights = class_weights("balanced", dataset, known)
+    labels = torch.tensor([sample.label for sample in dataset.samples])
+    assert float(weights[labels].mean()) == pytest.approx(1)
+    counts = torch.bincount(labels)
+    assert torch.allclose(weights * counts, (weights * counts)[0].expand(len(counts)))
+
+
+def test_pixels_are_counted_where_masks_are_the_truth():
+    dataset = open_dataset(DataSpec.model_validate(SHAPES))
+    known = build_task(SegmentSpec(), dataset.mask_classes, dataset.void)
+    weights = class_weights("balanced", dataset, known)
+    masks = np.stack([np.asarray(dataset.read_mask(sample)) for sample in dataset.samples])
+    assert float(weights[torch.from_numpy(masks.astype(int))].mean()) == pytest.approx(1, rel=1e-5)
+    assert weights[0] == weights.min()  # the background is most of the pixels
+
+
+def test_stated_weights_go_by_the_classes_names():
+    dataset = open_dataset(DataSpec.model_validate(SHAPES))
+    known = build_task(ClassifySpec(), dataset.classes)
+    found = class_weights({"square": 3.0}, dataset, known)
+    assert found.tolist() == [3.0 if name == "square" else 1.0 for name in dataset.classes]
+    assert class_weights(None, dataset, known) is None
+    with pytest.raises(SpecError, match="there is no class 'sqare'") as caught:
+        class_weights({"sqare": 3.0}, dataset, known)
+    assert "square" in caught.value.hint
