@@ -23,7 +23,7 @@ from hardy.core.hashing import digest
 from hardy.core.paths import safe_name, state_dir
 from hardy.data.dataset import Dataset
 from hardy.data.item import Targets
-from hardy.data.loader import Images, all_broken, broken, read_images
+from hardy.data.loader import Images, all_broken, broken
 from hardy.data.pipeline import BadSample, loader
 from hardy.data.view_spec import Identity
 from hardy.engine.checkpoint import Checkpoint
@@ -116,6 +116,7 @@ class _Work:
         self._run = run
         self._reporter = reporter
         self._name = setup.experiment.name
+        self._image_memory = setup.experiment.compute.image_memory * 10**6  # that is left
 
     @property
     def _workers(self) -> int:
@@ -127,18 +128,21 @@ class _Work:
         return self._setup.data[role]
 
     def images(self, role: Role) -> Images:
-        """Read a role's images into memory."""
-        what = {"fit": "training", "validate": "validation"}.get(role, role)
-        self._reporter.unit(
-            f"{self._name}: reads {what} samples", len(self._setup.data[role].samples)
-        )
-        found = read_images(
+        """Return a role's images in batches."""
+        if self._setup.skips:
+            what = {"fit": "training", "validate": "validation"}.get(role, role)
+            self._reporter.unit(
+                f"{self._name}: reads {what} samples", len(self._setup.data[role].samples)
+            )
+        found = Images(
             self._setup.pipeline(role, views=Identity()),
             self.device,
+            budget=self._image_memory,
             workers=self._workers,
             skip=self._setup.skips,
             hear=lambda done: self._reporter.sample(done, ""),
         )
+        self._image_memory -= found.room
         for item in found.left_out:
             self._setup.left_out.add(role, item)
         return found
