@@ -16,13 +16,13 @@ from hardy.data.ahead import read_ahead
 from hardy.data.augment import augment
 from hardy.data.augment_spec import AugmentStep, check_augment, crop_scale
 from hardy.data.item import Batch, Targets
+from hardy.data.kept import Kept, Levels, write
 from hardy.data.pipeline import BadSample, SamplePipeline, levels_of
 from hardy.data.preprocess import Preprocess
 
 _AHEAD = 2
 _LOOKED_AT = 8
 
-Levels = NDArray[np.uint8]
 Coming = tuple[Batch, list[Callable[[], object]]]
 """A batch in memory, and what to call before it is filled."""
 
@@ -45,7 +45,7 @@ class Images:
     Args:
         pipeline: What to read; of the views, the unchanged image.
         device: Where batches go.
-        steps: Augmentation of batches of epoch 1 and later.
+        augment: Augmentation of batches of epoch 1 and later.
         budget: Bytes that may be kept.
         workers: Threads that read ahead; 0 reads each batch when it is asked for.
         skip: Whether broken samples are left out; all are then decoded once beforehand.
@@ -65,22 +65,24 @@ class Images:
         pipeline: SamplePipeline,
         device: torch.device,
         *,
-        steps: Sequence[AugmentStep] = (),
+        augment: Sequence[AugmentStep] = (),
         budget: int,
         workers: int,
         skip: bool = False,
         hear: Callable[[int], None] = lambda _: None,
     ) -> None:
-        check_augment(steps, pipeline.shift)
+        check_augment(augment, pipeline.shift)
         self.seed = pipeline.seed
         self.left_out: tuple[BadSample, ...] = ()
         self._pipeline, self._device, self._workers = pipeline, device, workers
-        self._steps = tuple(steps)
+        # What is pinned goes to a GPU while the processor goes on.
+        self._pins = device.type == "cuda"
+        self._augment = tuple(augment)
         self._samples = [pipeline.dataset.samples[index] for index in pipeline.indices]
         self._labels = torch.tensor([sample.label for sample in self._samples])
         self._captions: dict[int, str] = {}
-        self._geometry = _kept_geometry(pipeline, crop_scale(steps))
-        self._kept = _Kept(pipeline, self._geometry, budget)
+        self._geometry = _kept_geometry(pipeline, crop_scale(augment))
+        self._kept = Kept(pipeline, self._geometry, budget)
         self._places = np.arange(len(pipeline))
         if skip:
             self._leave_out(hear)
@@ -164,8 +166,7 @@ class Images:
         )
 
     def _buffer(self, dtype: torch.dtype, *shape: int) -> Tensor:
-        # What is pinned goes to a GPU while the processor goes on.
-        return torch.empty(shape, dtype=dtype, pin_memory=self._device.type == "cuda")
+        return torch.empty(shape, dtype=dtype, pin_memory=self._pins)
 
     def _captions_of(self, places: Sequence[int]) -> tuple[str, ...]:
         """Return captions; making one takes longer than all else of a sample that is kept."""
@@ -190,13 +191,13 @@ class Images:
         except DataError as error:
             raise broken(self._pipeline.bad(place, error)) from error
         if mask is not None and batch.targets.mask is not None:
-            _write(mask, batch.targets.mask[row])
+            write(mask, batch.targets.mask[row])
         if batch.targets.image is not None:
-            _write(levels, batch.targets.image[row])
+            write(levels, batch.targets.image[row])
         if self._shifts(batch.epoch):
-            _write(self._pipeline.shifted(levels, place, batch.epoch), batch.inputs[row])
+            write(self._pipeline.shifted(levels, place, batch.epoch), batch.inputs[row])
         else:
-            _write(levels, batch.inputs[row])
+            write(levels, batch.inputs[row])
 
     def _plain(self, place: int, geometry: Preprocess) -> tuple[Levels, Levels | None]:
         """Return a sample before the shift, and keep it if there is room."""
@@ -224,11 +225,11 @@ class Images:
             image=image,
         )
         batch = batch._replace(inputs=inputs, targets=targets)
-        if not batch.epoch:
+        if not batch.epoch or not batch.ids:
             return batch
         own, late = self._pipeline.preprocess, self._pipeline.late
-        if self._steps:
-            batch = augment(batch, self._steps, (own.height, own.width))
+        if self._augment:
+            batch = augment(batch, self._augment, (own.height, own.width))
         if late is not None:
             noise = batch.normal("shift", (3, own.height, own.width))
             noise *= levels_of(late, own).to(self._device)
@@ -236,7 +237,7 @@ class Images:
         return batch
 
     def _there(self, tensor: Tensor) -> Tensor:
-        return tensor.to(self._device, non_blocking=True)
+        return tensor.to(self._device, non_blocking=self._pins)
 
     def _leave_out(self, hear: Callable[[int], None]) -> None:
         """Decode all samples, and leave out those that are broken."""
@@ -259,54 +260,6 @@ class Images:
         if not good:
             raise all_broken(bad)
         self._places, self.left_out = np.array(good), tuple(bad)
-
-
-class _Kept:
-    """Levels and masks of the first samples, as many as there is room for.
-
-    Attributes:
-        masks: (K, h, w); None where no masks are wanted.
-        there: Which samples are here, of all (N,).
-        room: Bytes that it takes once it is full.
-    """
-
-    def __init__(self, pipeline: SamplePipeline, geometry: Preprocess, budget: int) -> None:
-        plane = geometry.height, geometry.width
-        masks = pipeline.target == "mask" and pipeline.dataset.read_mask is not None
-        each = (3 + masks) * plane[0] * plane[1]
-        self._count = min(len(pipeline), budget // each)
-        self.room = self._count * each
-        # The system gives memory when it is written to, not before.
-        self._levels = np.empty((self._count, 3, *plane), np.uint8)
-        self.masks = np.empty((self._count, *plane), np.uint8) if masks else None
-        self.there = np.zeros(len(pipeline), bool)
-
-    def __getitem__(self, place: int) -> tuple[Levels, Levels | None]:
-        return self._levels[place], None if self.masks is None else self.masks[place]
-
-    def put(self, place: int, levels: Levels, mask: Levels | None) -> None:
-        """Keep a sample, if there is room; several threads may put."""
-        if place >= self._count:
-            return
-        _write(levels, torch.from_numpy(self._levels[place]))
-        if self.masks is not None and mask is not None:
-            self.masks[place] = mask
-        self.there[place] = True  # last: from now on others read it
-
-    def copy(self, places: NDArray[np.int64], batch: Batch) -> None:
-        """Fill a batch with samples that are here."""
-        # A mode without errors is what lets numpy write to its place at once.
-        np.take(self._levels, places, 0, batch.inputs.numpy(), mode="clip")
-        if self.masks is not None and batch.targets.mask is not None:
-            np.take(self.masks, places, 0, batch.targets.mask.numpy(), mode="clip")
-
-
-def _write(source: NDArray[np.generic], out: Tensor) -> None:
-    """Copy a picture (3, h, w), or a mask (h, w)."""
-    # Channel by channel: numpy's copy of a transposed picture takes three times as long.
-    target = out.numpy()
-    for part in range(len(target)):
-        target[part] = source[part]
 
 
 def _kept_geometry(pipeline: SamplePipeline, scale: float) -> Preprocess:
