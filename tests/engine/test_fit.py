@@ -159,12 +159,11 @@ def test_neither_memory_for_images_nor_workers_change_what_is_learned(tmp_path):
         return unit.fingerprint, fitted(set_up_of(unit), f"run{len(overrides)}")[0]
 
     fingerprint, plain = learned()
-    for overrides in (("compute.image_memory=0",), ("compute.image_memory=0", "compute.workers=2")):
-        other, run = learned(*overrides)
-        assert other == fingerprint
-        assert run.steps == plain.steps
-        for name, tensor in plain.files[WEIGHTS].items():
-            assert torch.equal(tensor, run.files[WEIGHTS][name])
+    other, run = learned("compute.image_memory=0", "compute.workers=2")
+    assert other == fingerprint
+    assert run.steps == plain.steps
+    for name, tensor in plain.files[WEIGHTS].items():
+        assert torch.equal(tensor, run.files[WEIGHTS][name])
 
 
 def test_what_training_keeps_is_within_the_memory_for_all_roles(tmp_path):

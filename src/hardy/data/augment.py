@@ -78,13 +78,16 @@ def _moved(batch: Batch, steps: Sequence[tuple[str, Any]], size: tuple[int, int]
 
 def _mirror(batch: Batch, steps: Sequence[tuple[str, Flip]]) -> Callable[[Tensor, str], Tensor]:
     """Return what mirrors planes (B, K, h, w): exactly, and faster than a map does."""
-    drawn = [_flips(batch, step, name) for name, step in steps]
+    drawn = []
+    for name, step in steps:
+        columns = _flips(batch, step, name).unbind(1)
+        chances = step.horizontal, step.vertical
+        drawn += [each for each in zip(chances, columns, (-1, -2), strict=True) if each[0]]
 
     def move(planes: Tensor, mode: str) -> Tensor:
         del mode  # nothing lies between pixels
-        for flips in drawn:
-            for axis, flip in zip((-1, -2), flips.unbind(1), strict=True):
-                planes = torch.where(flip.view(-1, 1, 1, 1), planes.flip(axis), planes)
+        for _, flips, axis in drawn:
+            planes = torch.where(flips.view(-1, 1, 1, 1), planes.flip(axis), planes)
         return planes
 
     return move
@@ -177,8 +180,8 @@ def _sometimes(drawn: Tensor, probability: float, changed: Tensor, levels: Tenso
 
 def _greyed(levels: Tensor) -> Tensor:
     """Return luminance (B, 1, h, w)."""
-    weights = torch.tensor(_GREY, device=levels.device).view(1, 3, 1, 1)
-    return (levels * weights).sum(1, keepdim=True)
+    red, green, blue = (levels[:, channel, None] for channel in range(3))
+    return (_GREY[0] * red).add_(green, alpha=_GREY[1]).add_(blue, alpha=_GREY[2])
 
 
 def _grey(levels: Tensor, step: Grey, batch: Batch, name: str) -> Tensor:
@@ -190,13 +193,13 @@ def _jitter(levels: Tensor, step: Jitter, batch: Batch, name: str) -> Tensor:
     drawn = batch.uniform(name, 5)
     changed = levels
 
-    def mixed(other: Tensor | float, amount: float, column: int) -> Tensor:
+    def mixed(other: Tensor, amount: float, column: int) -> Tensor:
         """Go from `other` towards the image and beyond, as torchvision does."""
         factor = _between(drawn[:, column], (max(0.0, 1 - amount), 1 + amount)).view(-1, 1, 1, 1)
-        return (factor * changed + (1 - factor) * other).clamp(0, _WHITE)
+        return torch.lerp(other.expand_as(changed), changed, factor).clamp_(0, _WHITE)
 
     if step.brightness:
-        changed = mixed(0.0, step.brightness, 1)
+        changed = mixed(torch.zeros_like(levels[:, :1]), step.brightness, 1)
     if step.contrast:
         changed = mixed(_greyed(changed).mean((-1, -2), keepdim=True), step.contrast, 2)
     if step.saturation:
@@ -212,17 +215,17 @@ def _turned(levels: Tensor, turn: Tensor) -> Tensor:
     value = levels.amax(1)
     chroma = value - levels.amin(1)
     size = chroma.clamp(min=torch.finfo(levels.dtype).tiny)
-    sixths = torch.where(
-        value == red,
-        (green - blue) / size,
-        torch.where(value == green, (blue - red) / size + 2, (red - green) / size + 4),
+    green_or_blue = torch.where(
+        value == green, (blue - red).div_(size).add_(2), (red - green).div_(size).add_(4)
     )
-    sixths = sixths + 6 * turn.view(-1, 1, 1)
-    channels = []
-    for place in (5, 3, 1):
-        along = (place + sixths) % 6
-        channels.append(value - chroma * along.minimum(4 - along).clamp(0, 1))
-    return torch.stack(channels, 1)
+    sixths = torch.where(value == red, (green - blue).div_(size), green_or_blue)
+    sixths += 6 * turn.view(-1, 1, 1)
+    turned = torch.empty_like(levels)
+    for channel, place in enumerate((5, 3, 1)):
+        along = (sixths + place).remainder_(6)
+        along = along.minimum(4 - along).clamp_(0, 1)
+        turned[:, channel] = value.addcmul(chroma, along, value=-1)
+    return turned
 
 
 def _blur(levels: Tensor, step: Blur, batch: Batch, name: str) -> Tensor:
