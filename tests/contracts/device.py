@@ -150,6 +150,7 @@ def another_device() -> Iterator[torch.device]:
         patch.setattr(torch, "tensor", _moved_after(torch.tensor))
         patch.setattr(torch, "as_tensor", _moved_after(torch.as_tensor))
         patch.setattr(torch, "autocast", _autocast_here(torch.autocast))
+        patch.setattr(torch, "Generator", _generator_here(torch.Generator))
         yield DEVICE
 
 
@@ -199,3 +200,13 @@ def _autocast_here(real: Any) -> Any:
             super().__init__("cpu" if device_type == DEVICE.type else device_type, *args, **kwargs)
 
     return Autocast
+
+
+def _generator_here(real: Any) -> Any:
+    """Wrap the maker of generators: one of `DEVICE` is the CPU's, which draws for it."""
+
+    def generator(device: torch.device | str = "cpu") -> torch.Generator:
+        made: torch.Generator = real("cpu" if torch.device(device).type == DEVICE.type else device)
+        return made
+
+    return generator

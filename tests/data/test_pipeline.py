@@ -154,6 +154,18 @@ def test_noise_after_the_normalisation_is_exactly_that(dataset, std):
     assert difference.abs().max() < 2e-6
 
 
+@pytest.mark.parametrize(("shift", "views"), [*PLANS[:4], (None, Cut(count=3))])
+def test_an_epoch_draws_its_own_shift_and_views(dataset, shift, views):
+    made = SamplePipeline(dataset, PREPROCESS, shift=shift, views=views, seed=1)
+    plain, first, second = (made.item(1, epoch) for epoch in (0, 1, 2))
+    assert same(plain, made[1])
+    assert same(second, made.item(1, 2))
+    for one, other in ((plain, first), (plain, second), (first, second)):
+        assert not torch.equal(one.pixels[-1], other.pixels[-1])
+        # View 0 is the unchanged image, but for the shift.
+        assert torch.equal(one.pixels[0], other.pixels[0]) == (shift is None)
+
+
 def test_noise_after_the_normalisation_under_views_is_refused(dataset):
     shift = GaussianSigma(sigma=0.7, space="normalised")
     with pytest.raises(SpecError, match="under views of kind augmix") as caught:

@@ -168,3 +168,29 @@ def test_levels_of_real_numbers_move_as_whole_ones(way):
     assert real.dtype == np.float32
     assert np.array_equal(whole, np.asarray(way.geometry(Image.fromarray(image))))
     assert np.abs(real - whole / 2).max() <= 0.6  # the whole ones are rounded twice
+
+
+@pytest.mark.parametrize(
+    "plain",
+    [
+        Preprocess(40, 50, "bilinear", (0.5,) * 3, (0.5,) * 3),
+        Preprocess((40, 60), None, "bilinear", (0.5,) * 3, (0.5,) * 3, "squeeze"),
+        Preprocess((40, 60), None, "bilinear", (0.5,) * 3, (0.5,) * 3, "pad"),
+    ],
+)
+def test_a_scaled_geometry_shows_the_same_part(plain):
+    # A ramp says where each pixel comes from.
+    x, y = np.meshgrid(np.arange(400), np.arange(200))
+    ramp = Image.fromarray(np.stack([x / 2, y / 2, 0 * x], -1).astype(np.uint8))
+    small, large = plain.geometry(ramp), plain.scaled(2).geometry(ramp)
+    assert large.size == (plain.width * 2, plain.height * 2)
+    back = np.asarray(large.resize(small.size, Image.Resampling.BILINEAR), float)
+    assert np.abs(back - np.asarray(small, float))[2:-2, 2:-2].mean() < 1.5
+
+
+def test_detail_is_how_much_larger_the_input_could_be():
+    crop = Preprocess(40, 50, "bilinear", (0.5,) * 3, (0.5,) * 3)
+    assert crop.detail(400, 100) == pytest.approx(2)
+    assert crop.detail(40, 25) == pytest.approx(0.5)
+    squeeze = Preprocess((40, 60), None, "bilinear", (0.5,) * 3, (0.5,) * 3, "squeeze")
+    assert squeeze.detail(60, 120) == pytest.approx(3)

@@ -4,15 +4,16 @@ import json
 from dataclasses import replace
 
 import pytest
+import torch
 
 from hardy.core.cache import default_cache
 from hardy.core.errors import DataError, WeightsError
 from hardy.data.leaks import check_apart
 from hardy.engine.answer import rows
 from hardy.engine.checkpoint import Checkpoint
-from hardy.engine.fit import discard, fit, fitted_folder, load_fitted
+from hardy.engine.fit import _Work, discard, fit, fitted_folder, load_fitted
 from hardy.engine.progress import Reporter
-from hardy.models.state import FITTED, MANIFEST
+from hardy.models.state import FITTED, MANIFEST, WEIGHTS
 from hardy.plan.units import make_plan
 from hardy.registry.stores import default_stores
 from hardy.spec import resolve
@@ -137,3 +138,39 @@ def test_the_plan_finds_the_weights_of_all_models(planned):
     )
     other = planned("method.members.1.model={kind: hardy, weights: random, classes: 6}")
     assert unit.fingerprint != other.fingerprint
+
+
+TRAINED = """\
+name: trained
+data: {dataset: shapes, split: train, shapes: {count: 12}}
+model: {kind: open_clip, name: hardy-shapes, weights: random}
+method: {kind: contrastive, epochs: 2, batch: 5, validate_on: {split: test, samples: 4}}
+compute: {device: cpu}
+"""
+
+
+def test_neither_memory_for_images_nor_workers_change_what_is_learned(tmp_path):
+    (tmp_path / "trained.yaml").write_text(TRAINED)
+
+    def learned(*overrides):
+        unit = make_plan(
+            resolve(str(tmp_path / "trained.yaml"), overrides), default_stores(), None
+        ).units[0]
+        return unit.fingerprint, fitted(set_up_of(unit), f"run{len(overrides)}")[0]
+
+    fingerprint, plain = learned()
+    other, run = learned("compute.image_memory=0", "compute.workers=2")
+    assert other == fingerprint
+    assert run.steps == plain.steps
+    for name, tensor in plain.files[WEIGHTS].items():
+        assert torch.equal(tensor, run.files[WEIGHTS][name])
+
+
+def test_what_training_keeps_is_within_the_memory_for_all_roles(tmp_path):
+    (tmp_path / "trained.yaml").write_text(TRAINED)
+    unit = make_plan(resolve(str(tmp_path / "trained.yaml"), ()), default_stores(), None).units[0]
+    setup = set_up_of(unit)
+    work = _Work(setup, Checkpoint("run", "f" * 32), KeptRun("run"), Reporter())
+    each = 3 * setup.model.preprocess.height * setup.model.preprocess.width
+    work._image_memory = 14 * each
+    assert [work.images(role).room for role in ("fit", "validate")] == [12 * each, 2 * each]

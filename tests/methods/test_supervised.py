@@ -1,8 +1,11 @@
 """Supervised training: its loss and mixup against formulas, what learns, what is weighed."""
 
+from types import MappingProxyType
+
 import numpy as np
 import pytest
 import torch
+from hardy.tasks.segment.spec import SegmentSpec
 from scipy import stats
 from torch.nn import functional
 
@@ -21,7 +24,6 @@ from hardy.methods.supervised.method import (
 from hardy.methods.supervised.spec import SupervisedSpec
 from hardy.tasks.build import build_task
 from hardy.tasks.classify.spec import ClassifySpec
-from hardy.tasks.segment.spec import SegmentSpec
 from tests.contracts.device import another_device
 from tests.contracts.learner import LearnerContract
 from tests.contracts.method import PLAIN, build_method, small_model, some_views
@@ -47,8 +49,11 @@ def batch(epoch=0, count=8, step=0):
     return Batch(pixels, Targets(labels), ids, 0, epoch, step)
 
 
+ADAM = {"optimizer": {"kind": "adam", "lr": 0.01}}
+
+
 class TestSupervisedLearner(LearnerContract):
-    changes = {"optimizer": {"kind": "adam", "lr": 0.01}}
+    changes = MappingProxyType(ADAM)
 
     def build(self, device="cpu"):
         model = small_model().to(device)
@@ -60,7 +65,7 @@ class TestSupervisedLearner(LearnerContract):
 
 
 class TestMixedUp(TestSupervisedLearner):
-    changes = {"mixup": 0.4, "label_smoothing": 0.1, "optimizer": {"kind": "adam", "lr": 0.01}}
+    changes = MappingProxyType({"mixup": 0.4, "label_smoothing": 0.1, **ADAM})
 
 
 def loss_of(learner, epoch=1):

@@ -33,9 +33,11 @@ def generator(seed: int, *coordinates: Coordinate) -> "np.random.Generator":
     return np.random.Generator(np.random.Philox(key=derive(seed, *coordinates)))
 
 
-def torch_generator(seed: int, *coordinates: Coordinate) -> "torch.Generator":
-    """Return the CPU's torch generator that belongs to the coordinates."""
+def torch_generator(
+    seed: int, *coordinates: Coordinate, device: "torch.device | str" = "cpu"
+) -> "torch.Generator":
+    """Return a device's torch generator that belongs to the coordinates."""
     import torch
 
     # torch takes 64-bit seeds; the low half of a blake2b digest is as good as the whole.
-    return torch.Generator().manual_seed(derive(seed, *coordinates) & (2**63 - 1))
+    return torch.Generator(device).manual_seed(derive(seed, *coordinates) & (2**63 - 1))

@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from hardy.core.seeding import generator, torch_generator
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -26,13 +28,19 @@ class Targets(NamedTuple):
 class Batch(NamedTuple):
     """Samples as a training sees them, on the model's device.
 
+    What is drawn at random is drawn for the whole batch, of which these are the rows of one
+    process, so that it depends on neither the number of processes nor the device of the network.
+
     Attributes:
-        inputs: Images (B, 3, h, w) in [0, 255].
+        inputs: Images (B, 3, h, w) in [0, 255], or features (B, D).
         targets: Their truth.
-        ids: The samples' stable names; with the seed and the epoch, they derive every random
-            number.
+        ids: The samples' stable names.
         seed: The experiment's seed.
         epoch: Counted from 1; 0 where the batch is only measured, and nothing is drawn.
+        step: Number of the batch within the epoch, from 0.
+        rank: Which of the processes that share the batch has these rows.
+        ranks: How many share it; the rows are `rank::ranks` of it.
+        whole: Rows of the batch over all processes; 0 for as many as there are here.
     """
 
     inputs: "Tensor"
@@ -40,3 +48,37 @@ class Batch(NamedTuple):
     ids: tuple[str, ...]
     seed: int = 0
     epoch: int = 0
+    step: int = 0
+    rank: int = 0
+    ranks: int = 1
+    whole: int = 0
+
+    def uniform(self, name: str, columns: int) -> "Tensor":
+        """Return numbers (B, columns) in [0, 1), float32, the same on every device.
+
+        Args:
+            name: What they are for; together with the seed, the epoch and the step, it says which
+                numbers they are.
+            columns: How many a sample.
+        """
+        import numpy as np
+        import torch
+
+        rng = generator(self.seed, name, self.epoch, self.step)
+        drawn = rng.random((self.whole or len(self.ids), columns), np.float32)
+        return torch.from_numpy(drawn[self.rank :: self.ranks]).to(self.inputs.device)
+
+    def normal(self, name: str, shape: tuple[int, ...]) -> "Tensor":
+        """Return standard normal numbers (B, *shape), float32, drawn on the device.
+
+        Args:
+            name: As in `uniform`.
+            shape: A sample's.
+        """
+        import torch
+
+        device = self.inputs.device
+        rng = torch_generator(self.seed, name, self.epoch, self.step, device=device)
+        rows = self.whole or len(self.ids)
+        drawn = torch.randn(rows, *shape, generator=rng, dtype=torch.float32, device=device)
+        return drawn[self.rank :: self.ranks]

@@ -1,30 +1,29 @@
 """From a manifest to tensors of views, in order, made ahead by threads.
 
-Every random number is derived from the seed and the sample's id, so the number of workers changes
-how soon a sample is ready and nothing else.
+Every random number is derived from the seed, the epoch and the sample's id, so the number of
+workers changes how soon a sample is ready and nothing else. Epoch 0 stands for samples that are
+seen once, as in answering and validation.
 """
 
 import time
-from collections import deque
 from collections.abc import Callable, Generator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 
 from hardy.core.errors import DataError, SpecError
-from hardy.core.seeding import generator
+from hardy.core.seeding import derive, generator
+from hardy.data.ahead import read_ahead
 from hardy.data.dataset import Dataset, Sample
 from hardy.data.item import Targets
 from hardy.data.preprocess import Preprocess
 from hardy.data.shift_spec import GaussianSigma, ShiftSpec
 from hardy.data.view_spec import Identity, ViewSpec
 from hardy.data.views import Point, Views, make_views
-
-_PREFETCH = 2
 
 
 @dataclass(frozen=True)
@@ -113,6 +112,9 @@ class SamplePipeline:
         target: The truth that is wanted: masks are read, and images before the shift kept, only
             where they are.
 
+    Attributes:
+        late: The shift, if it is noise that comes after the normalisation.
+
     Raises:
         SpecError: If noise after the normalisation meets views that are cut from the image before.
     """
@@ -143,7 +145,7 @@ class SamplePipeline:
         self.further = tuple(further)
         self.point = point
         self.target = target
-        self._late = _late_noise(shift, self.views)
+        self.late = _late_noise(shift, self.views)
         for each in self.further:
             _late_noise(shift, each.views)  # refuses what cannot be
 
@@ -151,7 +153,11 @@ class SamplePipeline:
         return len(self.indices)
 
     def __getitem__(self, position: int) -> Prepared | BadSample:
-        index = self.indices[position]
+        return self.item(position)
+
+    def item(self, position: int, epoch: int = 0) -> Prepared | BadSample:
+        """Return a sample, its shift and views drawn for an epoch."""
+        index, seed = self.indices[position], self._seed(epoch)
         sample = self.dataset.samples[index]
         ends = [time.perf_counter()]
         try:
@@ -159,21 +165,21 @@ class SamplePipeline:
             ends.append(time.perf_counter())
             targets = self._targets(sample, image)
         except DataError as error:
-            return BadSample(index, sample.id, error.message, error.hint)
+            return self.bad(position, error)
         begun = time.perf_counter()
-        canvas, plain = self._images(image, sample, self.preprocess)
+        canvas, plain = self._images(image, sample, self.preprocess, seed)
         seen = time.perf_counter()
         views = self._viewed(
-            canvas, plain, sample, ViewSet(self.preprocess, self.views, self.point)
+            canvas, plain, sample, ViewSet(self.preprocess, self.views, self.point), seed
         )
-        if self._late is not None:
+        if self.late is not None:
             seen = time.perf_counter()  # the unchanged image has its noise only now
         stages = {"read": 1000 * (ends[1] - ends[0]), "image": 1000 * (seen - begun)}
         others = []
         for place, each in enumerate(self.further):
             before = time.perf_counter()
-            images = self._images(image, sample, each.preprocess)
-            others.append(self._viewed(*images, sample, each).pixels)
+            images = self._images(image, sample, each.preprocess, seed)
+            others.append(self._viewed(*images, sample, each, seed).pixels)
             stages[f"views.{place}"] = 1000 * (time.perf_counter() - before)
         return Prepared(
             index,
@@ -187,22 +193,76 @@ class SamplePipeline:
             stages,
         )
 
+    def plain(
+        self, position: int, preprocess: Preprocess
+    ) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
+        """Return a sample's levels (3, h, w) before any shift, and its mask (h, w) if wanted.
+
+        Args:
+            position: Which.
+            preprocess: Geometry, which need not be the network's.
+
+        Raises:
+            DataError: If a file is broken.
+        """
+        sample = self.dataset.samples[self.indices[position]]
+        image = np.asarray(preprocess.geometry(self.dataset.read(sample)))
+        return image.transpose(2, 0, 1), self._mask(sample, preprocess)
+
+    def shifted(
+        self, levels: NDArray[np.uint8], position: int, epoch: int
+    ) -> NDArray[np.uint8] | NDArray[np.float32]:
+        """Return levels (3, h, w) under the shift, drawn for an epoch.
+
+        Args:
+            levels: What `plain` gave in the network's geometry.
+            position: Whose they are.
+            epoch: 0 for what `item` gives by default.
+        """
+        sample, seed = self.dataset.samples[self.indices[position]], self._seed(epoch)
+        if self.late is not None:
+            pixels = torch.from_numpy(np.ascontiguousarray(levels))
+            noisy: NDArray[np.float32] = self._noisy(
+                pixels, self.late, sample, self.preprocess, seed
+            ).numpy()
+            return noisy
+        image = Image.fromarray(np.ascontiguousarray(levels.transpose(1, 2, 0)))
+        return np.asarray(self._shifted(image, sample, seed)).transpose(2, 0, 1)
+
+    def bad(self, position: int, error: DataError) -> BadSample:
+        """Say which sample has the broken file that an error tells of."""
+        index = self.indices[position]
+        return BadSample(index, self.dataset.samples[index].id, error.message, error.hint)
+
+    def _seed(self, epoch: int) -> int:
+        """Return the seed of an epoch's shifts and views; the experiment's own where it is 0."""
+        return derive(self.seed, "epoch", epoch) if epoch else self.seed
+
     def _targets(self, sample: Sample, image: Image.Image) -> Targets:
         """Return a sample's truth; a mask is moved to the network's size as its image is."""
         dataset = self.dataset
         label = torch.tensor([sample.label]) if dataset.classes else None
-        mask = clean = None
-        if self.target == "mask" and dataset.read_mask is not None:
-            moved = self.preprocess.mask(dataset.read_mask(sample), fill=dataset.void or 0)
-            mask = torch.from_numpy(np.array(moved, np.int64))[None]
-        elif self.target == "image":
+        moved, clean = self._mask(sample, self.preprocess), None
+        mask = None if moved is None else torch.from_numpy(moved.astype(np.int64))[None]
+        if self.target == "image":
             plain = np.array(self.preprocess.geometry(image))
             clean = torch.from_numpy(plain).permute(2, 0, 1)[None]
         caption = (dataset.caption(sample),) if dataset.caption else ()
         return Targets(label, mask, clean, caption)
 
+    def _mask(self, sample: Sample, preprocess: Preprocess) -> NDArray[np.uint8] | None:
+        dataset = self.dataset
+        if self.target != "mask" or dataset.read_mask is None:
+            return None
+        return np.asarray(preprocess.mask(dataset.read_mask(sample), fill=dataset.void or 0))
+
     def _viewed(
-        self, canvas: Image.Image, plain: Image.Image, sample: Sample, asked: ViewSet
+        self,
+        canvas: Image.Image,
+        plain: Image.Image,
+        sample: Sample,
+        asked: ViewSet,
+        seed: int,
     ) -> Views:
         """Return a set of views.
 
@@ -211,46 +271,60 @@ class SamplePipeline:
             plain: View 0.
             sample: Whose they are.
             asked: Which.
+            seed: The epoch's.
         """
         views = make_views(
             canvas,
             asked.views,
             asked.preprocess,
-            self.seed,
+            seed,
             sample.id,
             plain,
             point=asked.point(plain) if asked.point else None,
             device=self.device,
         )
-        if self._late is not None:
-            noisy = self._noisy(views.pixels, self._late, sample, asked.preprocess)
+        if self.late is not None:
+            noisy = self._noisy(views.pixels, self.late, sample, asked.preprocess, seed)
             views = Views(noisy, views.names)
         return views
 
     def _images(
-        self, image: Image.Image, sample: Sample, preprocess: Preprocess
+        self, image: Image.Image, sample: Sample, preprocess: Preprocess, seed: int
     ) -> tuple[Image.Image, Image.Image]:
         """Return what views are cut from, and view 0."""
         plain = preprocess.geometry(image)
         if self.shift is None:
             return image, plain
-        from hardy.data import shifts  # scipy would double the time that a worker takes to start
-
-        rng = generator(self.seed, sample.id, "shift", self.shift.label)
-        shifted = shifts.shifted(plain, self.shift, rng)
+        shifted = self._shifted(plain, sample, seed)
         return shifted, shifted
 
+    def _shifted(self, plain: Image.Image, sample: Sample, seed: int) -> Image.Image:
+        from hardy.data import shifts  # scipy would double the time that a worker takes to start
+
+        assert self.shift is not None  # noqa: S101 - for mypy
+        rng = generator(seed, sample.id, "shift", self.shift.label)
+        return shifts.shifted(plain, self.shift, rng)
+
     def _noisy(
-        self, pixels: torch.Tensor, late: GaussianSigma, sample: Sample, preprocess: Preprocess
+        self,
+        pixels: torch.Tensor,
+        late: GaussianSigma,
+        sample: Sample,
+        preprocess: Preprocess,
+        seed: int,
     ) -> torch.Tensor:
         """Add the noise that the normalisation turns into the stated one, alike to all views."""
-        from hardy.data.shifts.plain import sigma_in_levels
-
-        rng = generator(self.seed, sample.id, "shift", late.label)
+        rng = generator(seed, sample.id, "shift", late.label)
         shape = 3, preprocess.height, preprocess.width
         noise = torch.from_numpy(rng.standard_normal(shape, np.float32))
-        sigma = torch.from_numpy(sigma_in_levels(late.sigma, preprocess.std))
-        return pixels.float() + noise * sigma.view(3, 1, 1)
+        return pixels.float() + noise * levels_of(late, preprocess)
+
+
+def levels_of(late: GaussianSigma, preprocess: Preprocess) -> torch.Tensor:
+    """Return the standard deviation (3, 1, 1) in [0, 255] levels of noise after normalisation."""
+    from hardy.data.shifts.plain import sigma_in_levels
+
+    return torch.from_numpy(sigma_in_levels(late.sigma, preprocess.std)).view(3, 1, 1)
 
 
 def _late_noise(shift: ShiftSpec | None, views: ViewSpec) -> GaussianSigma | None:
@@ -264,29 +338,5 @@ def _late_noise(shift: ShiftSpec | None, views: ViewSpec) -> GaussianSigma | Non
 
 
 def loader(pipeline: SamplePipeline, workers: int) -> Generator[Prepared | BadSample, None, None]:
-    """Yield a pipeline's samples in order.
-
-    Pillow and numpy let other threads run while they work, so threads keep the cores as busy as
-    processes would, without a start of seconds and without handing pixels over.
-
-    Close the iterator, or use it up, to end the workers; `contextlib.closing` does so.
-
-    Args:
-        pipeline: What to prepare.
-        workers: Threads that prepare samples ahead of their use; 0 prepares each one when it is
-            asked for.
-    """
-    if workers == 0:
-        yield from (pipeline[position] for position in range(len(pipeline)))
-        return
-    pool = ThreadPoolExecutor(workers, thread_name_prefix="hardy-views")
-    try:
-        ahead: deque[Future[Prepared | BadSample]] = deque()
-        for position in range(len(pipeline)):
-            ahead.append(pool.submit(pipeline.__getitem__, position))
-            if len(ahead) > workers * _PREFETCH:
-                yield ahead.popleft().result()
-        while ahead:
-            yield ahead.popleft().result()
-    finally:
-        pool.shutdown(cancel_futures=True)
+    """Yield a pipeline's samples in order; see `read_ahead`."""
+    return read_ahead(pipeline.__getitem__, len(pipeline), workers)

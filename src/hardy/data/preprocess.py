@@ -104,6 +104,18 @@ class Preprocess:
         """Return where the input's left and upper side lie in the resized image."""
         return _crop_start(resized[0], self.width), _crop_start(resized[1], self.height)
 
+    def scaled(self, factor: float) -> "Preprocess":
+        """Return the same geometry to an input that is larger by a factor."""
+        sides = tuple(round(side * factor) for side in (self.height, self.width))
+        size = sides[0] if isinstance(self.size, int) else (sides[0], sides[1])
+        resize = None if self.resize is None else round(self.resize * factor)
+        return replace(self, size=size, resize=resize)
+
+    def detail(self, width: int, height: int) -> float:
+        """Return by how much the input could be larger before an image of that size is enlarged."""
+        resized = self._resized(width, height)
+        return max(width / resized[0], height / resized[1])
+
     def same_geometry(self, other: "Preprocess") -> bool:
         """Whether `geometry` gives the same pixels for both; the normalisation plays no part."""
         return replace(other, mean=self.mean, std=self.std) == self

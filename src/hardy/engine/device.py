@@ -106,3 +106,18 @@ def threads_as_before() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+@contextmanager
+def all_threads() -> Iterator[None]:
+    """Give torch's operations all cores while the context lasts; several ranks share them."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(max(1, _OWN_THREADS // _ranks_here()))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _ranks_here() -> int:
+    return torch.distributed.get_world_size() if torch.distributed.is_initialized() else 1

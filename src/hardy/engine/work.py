@@ -1,8 +1,8 @@
 """What a method may ask of the engine while it learns, on one device or as one of several ranks."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,13 +14,14 @@ from torch import Tensor
 from hardy.core.cache import default_cache
 from hardy.core.errors import SpecError
 from hardy.core.hashing import digest
+from hardy.data.augment_spec import AugmentStep
 from hardy.data.dataset import Dataset
 from hardy.data.item import Targets
-from hardy.data.loader import all_broken, broken, read_images
+from hardy.data.loader import Images, all_broken, broken
 from hardy.data.pipeline import BadSample, loader
 from hardy.data.view_spec import Identity
 from hardy.engine.checkpoint import Checkpoint
-from hardy.engine.device import spread
+from hardy.engine.device import all_threads, spread
 from hardy.engine.executor import Send, beside
 from hardy.engine.progress import Reporter
 from hardy.engine.ranks import (
@@ -67,6 +68,7 @@ class Work:
         self._run = run
         self._reporter = reporter
         self._name = setup.experiment.name
+        self._image_memory = setup.experiment.compute.image_memory * 10**6  # that is left
 
     @property
     def _workers(self) -> int:
@@ -77,19 +79,23 @@ class Work:
         """Return a role's samples."""
         return self._setup.data[role]
 
-    def source(self, role: Role) -> Source:
+    def source(self, role: Role, augment: Sequence[AugmentStep] = ()) -> Source:
         """Return a role's images in batches."""
-        what = {"fit": "training", "validate": "validation"}.get(role, role)
-        self._reporter.unit(
-            f"{self._name}: reads {what} samples", len(self._setup.data[role].samples)
-        )
-        found = read_images(
+        if self._setup.skips:
+            what = {"fit": "training", "validate": "validation"}.get(role, role)
+            self._reporter.unit(
+                f"{self._name}: reads {what} samples", len(self._setup.data[role].samples)
+            )
+        found = Images(
             self._setup.pipeline(role, views=Identity()),
             self.device,
-            workers=self._workers,
+            augment=augment,
+            budget=self._image_memory,
+            workers=max(1, self._workers),
             skip=self._setup.skips,
             hear=lambda done: self._reporter.sample(done, ""),
         )
+        self._image_memory -= found.room
         for item in found.left_out:
             self._setup.left_out.add(role, item)
         return found
@@ -112,7 +118,8 @@ class Work:
 
     def train(self, learner: Learner, fit: Source, validate: Source | None) -> None:
         """Train; the learner is left with the weights to keep."""
-        with _together(self._setup, learner) as fabric:
+        threads = all_threads() if learner.spec.trains_on_all_cores else nullcontext()
+        with _together(self._setup, learner) as fabric, threads:
             parts = (self.task, fabric, self._run, self._reporter, self._name)
             train(Training(learner, fit, validate, *parts), self._checkpoint)
 

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from hardy.data.augment_spec import AugmentStep
 from hardy.data.dataset import Dataset
 from hardy.data.item import Batch, Targets
 from hardy.methods.base import Subject
@@ -67,10 +68,15 @@ class Work(Protocol):
     def data(self, role: Role) -> Dataset:
         """Return a role's samples."""
 
-    def source(self, role: Role) -> Source:
+    def source(self, role: Role, augment: Sequence[AugmentStep] = ()) -> Source:
         """Return a role's images in batches, as large as the network's input, and shifted.
 
+        Args:
+            role: Which.
+            augment: What is done to batches of epoch 1 and later, on the device.
+
         Raises:
+            SpecError: If the augmentation cuts crops and there is a shift of pixels.
             DataError: If a sample is broken and the spec does not say `on_bad_sample: skip`.
         """
 

@@ -16,6 +16,9 @@ class TrainingSpec(MethodBase):
 
     yields_weights: ClassVar[bool] = True
 
+    trains_on_all_cores: ClassVar[bool] = True
+    """Whether operations on images up to 64 pixels are divided among cores, too."""
+
     epochs: Annotated[int, Field(ge=1, le=10_000, description="Times each sample is seen.")]
     steps: Annotated[
         int | None,

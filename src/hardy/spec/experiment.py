@@ -58,6 +58,14 @@ class Compute(Spec):
             "a GPU is kept busier, and numbers differ by rounding.",
         ),
     ] = 1
+    image_memory: Annotated[
+        int,
+        Field(
+            ge=0,
+            description="Memory for decoded images and masks that a training keeps, in MB of 10^6 "
+            "bytes; samples beyond it are decoded anew each epoch, ahead of their use.",
+        ),
+    ] = 2000
     keep_features: Annotated[
         bool,
         Field(

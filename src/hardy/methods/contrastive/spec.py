@@ -18,6 +18,8 @@ class ContrastiveSpec(TrainingSpec):
     """Train a CLIP model on images and their captions (arXiv:2103.00020)."""
 
     reads_texts: ClassVar[bool] = True
+    # Its runs were so from the first on, and operations round by the number of threads.
+    trains_on_all_cores: ClassVar[bool] = False
 
     kind: Literal["contrastive"] = "contrastive"
     epochs: Annotated[int, Field(ge=1, le=10_000, description="Times each sample is seen.")] = 20
