@@ -4,6 +4,7 @@ from safetensors.torch import load_file
 
 from hardy.engine.setup import set_up
 from hardy.engine.signals import Stopped
+from hardy.measure.drift import is_time
 
 
 class KeptRun:
@@ -44,6 +45,14 @@ class KeptRun:
 
     def flush(self):
         pass
+
+
+def untimed(steps):
+    """Return measures by step without those that say how long something took."""
+    return {
+        n: {name: v for name, v in values.items() if not is_time(name)}
+        for n, values in steps.items()
+    }
 
 
 def set_up_of(unit):

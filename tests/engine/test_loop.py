@@ -13,8 +13,7 @@ from hardy.core.errors import MethodError, SpecError
 from hardy.core.seeding import generator
 from hardy.engine.checkpoint import Checkpoint
 from hardy.engine.train import Budget
-from hardy.measure.drift import is_time
-from tests.engine.runs import KeptRun
+from tests.engine.runs import KeptRun, untimed
 from tests.engine.toys import PRINT, Rows, Toy, network, spec, trained
 
 
@@ -28,13 +27,6 @@ def states_are_kept_often(monkeypatch):
 def same(one, other):
     assert one.keys() == other.keys()
     return all(torch.equal(tensor, other[name]) for name, tensor in one.items())
-
-
-def untimed(steps):
-    return {
-        n: {name: v for name, v in values.items() if not is_time(name)}
-        for n, values in steps.items()
-    }
 
 
 def test_a_training_is_plain_torch_written_out():
