@@ -19,7 +19,7 @@ from hardy.core.errors import DataError, SpecError
 from hardy.core.seeding import generator
 from hardy.data.dataset import Dataset, Sample
 from hardy.data.item import Targets
-from hardy.data.preprocess import Preprocess
+from hardy.data.preprocess import OUTSIDE, Preprocess
 from hardy.data.shift_spec import GaussianSigma, ShiftSpec
 from hardy.data.view_spec import Identity, ViewSpec
 from hardy.data.views import Point, Views, make_views
@@ -193,7 +193,8 @@ class SamplePipeline:
         label = torch.tensor([sample.label]) if dataset.classes else None
         mask = clean = None
         if self.target == "mask" and dataset.read_mask is not None:
-            moved = self.preprocess.mask(dataset.read_mask(sample), fill=dataset.void or 0)
+            void = OUTSIDE if dataset.void is None else dataset.void
+            moved = self.preprocess.mask(dataset.read_mask(sample), fill=void)
             mask = torch.from_numpy(np.array(moved, np.int64))[None]
         elif self.target == "image":
             plain = np.array(self.preprocess.geometry(image))
