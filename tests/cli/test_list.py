@@ -24,7 +24,7 @@ def listed(capsys: pytest.CaptureFixture[str], *arguments: str) -> list[list[str
         ("datasets", list(DATASETS)),
         ("corruptions", list(CORRUPTIONS)),
         ("metrics", list(METRICS)),
-        ("tasks", ["classify"]),
+        ("tasks", ["classify", "segment", "reconstruct"]),
     ],
 )
 def test_catalogs(capsys: pytest.CaptureFixture[str], what: str, names: list[str]) -> None:
@@ -36,7 +36,7 @@ def test_metrics_say_which_way_is_better_and_of_which_task(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     rows = dict(listed(capsys, "metrics"))
-    assert rows["accuracy"].startswith("higher   classify  share of samples")
+    assert rows["accuracy"].startswith("higher   classify     share of samples")
     assert rows["nll"].startswith("lower    classify")
     assert rows["entropy"].startswith("neither  classify")
     assert rows["seconds_per_sample"].startswith("lower    all")

@@ -19,13 +19,13 @@ class DenseSpec(TaskBase):
         "pixel_error": Metric("share of pixels that are wrong, 0 to 1", False),
         "doubt": Metric("mean entropy of a pixel, in nats", None),
     }
+    target: ClassVar = "mask"
     kind: Literal["dense"] = "dense"
 
 
 class Dense(Task):
     """The score is an image's mean IoU over the classes that its truth or its answer has."""
 
-    target = "mask"
     fields = ("intersection", "predicted", "doubt")
     truth_fields = ("pixels",)
     tabled = ("miou",)

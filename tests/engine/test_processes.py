@@ -52,7 +52,17 @@ CASES = {
 }
 
 
+PLANES = ("segment", "reconstruct")
+"""Tasks whose answers are planes, by the method `source`."""
+
+
 def experiment(kind: str) -> Experiment:
+    if kind in PLANES:
+        model = {"kind": "segmenter", "width": 8, "input": {"size": 40}}
+        parts = {"task": {"kind": kind}, "model": model, "method": {"kind": "source"}}
+        shifted = {**SHAPES, "shift": {"kind": "gaussian_noise", "severity": 3}}
+        device = {"compute": {"device": "cpu"}}
+        return Experiment.model_validate({"name": kind, "data": shifted, **parts, **device})
     model, method = CASES[kind]
     data = {**SHAPES, "split": "train"} if kind == "contrastive" else SHAPES
     given = {"name": kind, "data": data, "model": model, "method": {"kind": kind, **method}}
@@ -94,7 +104,7 @@ def made(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HARDY_HOME", str(tmp_path_factory.mktemp("home")))
         here, jobs = {}, []
-        for kind in CASES:
+        for kind in (*CASES, *PLANES):
             spec = experiment(kind)
             fitted = fit(built(spec), Checkpoint(kind, "f" * 32), KeptRun(kind), Reporter())
             setup = built(spec)
@@ -102,7 +112,7 @@ def made(tmp_path_factory):
             here[kind] = {place: plain(row) for place, row in rows(setup, range(6), workers=0)}
             parts = (setup.experiment, setup.located, setup.data["answer"], fitted)
             jobs.append([AnswerJob(*parts, tuple(range(6))[k::2]) for k in range(2)])
-        there = {kind: {} for kind in CASES}
+        there = {kind: {} for kind in (*CASES, *PLANES)}
 
         def hear(_, sent):
             kind, place, row = sent
@@ -118,7 +128,7 @@ def test_every_method_has_a_case():
     assert set(CASES) == {method.model_fields["kind"].default for method in METHODS}
 
 
-@pytest.mark.parametrize("kind", CASES)
+@pytest.mark.parametrize("kind", [*CASES, *PLANES])
 def test_records_are_the_same_in_one_process_and_in_two(made, kind):
     here, there = made
     assert set(here[kind]) == set(range(6))

@@ -3,8 +3,9 @@
 from dataclasses import replace
 
 import pytest
+from PIL import Image
 
-from hardy.core.errors import DataError, WeightsError
+from hardy.core.errors import DataError, SpecError, WeightsError
 from hardy.data.open import open_dataset
 from hardy.methods.source.spec import SourceSpec
 from hardy.plan import inputs
@@ -185,3 +186,25 @@ def test_a_task_is_in_the_fingerprint_only_if_it_is_not_the_plain_one(monkeypatc
     marks = {fingerprint(each, "d", "w") for each in (plain, experiment(task={"kind": "classify"}))}
     assert len(marks) == 1
     assert fingerprint(plain.model_copy(update={"task": Finer()}), "d", "w") not in marks
+
+
+@pytest.mark.parametrize(
+    ("task", "layout", "wanted", "instead"),
+    [
+        ("classify", "masks", "label", "segment"),
+        ("segment", "labels", "mask", "classify"),
+    ],
+)
+def test_a_plan_says_that_a_dataset_lacks_the_truth(tmp_path, task, layout, wanted, instead):
+    root = tmp_path / "set"
+    for folder in {"masks": ("images", "masks"), "labels": ("cat", "dog")}[layout]:
+        (root / folder).mkdir(parents=True)
+        Image.new("L", (4, 4)).save(root / folder / "a.png")
+    (root / "labels.txt").write_text("ground\nsky\n")
+    model = {"kind": "segmenter" if task == "segment" else "hardy"}
+    data = {"dataset": "folder", "root": str(root)}
+    parts = {"data": data, "model": model, "method": {"kind": "source"}, "task": {"kind": task}}
+    for absent_ok in (True, False):
+        with pytest.raises(SpecError, match=f"{task} needs a {wanted} a sample, and folder") as e:
+            make_plan(resolved(Unit(experiment(**parts))), NO_STORES, None, absent_ok=absent_ok)
+        assert f"set task: {instead}" in e.value.hint

@@ -6,7 +6,8 @@ import pytest
 
 from hardy.spec import Diagnostics, load_policy
 from hardy.spec.names import _answers
-from hardy.tasks.names import DIRECTED, METRICS, expectable
+from hardy.tasks import TASKS
+from hardy.tasks.names import DIRECTED, GENERAL, METRICS, expectable
 
 # What specs could expect before a task named its own metrics.
 ACCEPTED = [
@@ -29,7 +30,15 @@ def test_every_metric_of_another_answer_may_be_expected() -> None:
 
 
 def test_only_what_has_a_direction_can_decide() -> None:
-    assert set(METRICS) - set(DIRECTED) == {"entropy", "confidence", "samples"}
+    undirected = {"entropy", "confidence", "samples", "pixel_entropy", "majority_miou"}
+    assert set(METRICS) - set(DIRECTED) == undirected
+
+
+def test_metrics_of_two_tasks_are_never_mixed_up() -> None:
+    names = [name for task in TASKS for name in task.metrics]
+    assert len(names) == len(set(names))
+    assert not set(names) & set(GENERAL)
+    assert "miou" not in expectable(_answers(), tasks=[TASKS[0]])
 
 
 def policy(project: Path, metric: str) -> None:

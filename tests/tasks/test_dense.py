@@ -1,7 +1,6 @@
 """A task whose answers are maps: what the rooms say of scores that are not 0 or 1."""
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 
@@ -59,10 +58,10 @@ def test_the_interval_of_a_set_is_that_of_sets_drawn_anew() -> None:
 
 
 def test_rows_of_one_cluster_are_drawn_together() -> None:
-    frame = pd.DataFrame({"value": np.arange(60) % 20})
-    alone = resampled(lambda t: t["value"].mean(), frame)
-    together = resampled(lambda t: t["value"].mean(), frame, np.arange(60) % 20)
-    error = frame["value"].std(ddof=0) / np.sqrt(20)
+    values = np.arange(60) % 20
+    alone = resampled(lambda places: values[places].mean(), 60)
+    together = resampled(lambda places: values[places].mean(), 60, np.arange(60) % 20)
+    error = values.std() / np.sqrt(20)
     assert together[1] - together[0] == pytest.approx(2 * 1.96 * error, rel=0.15)
     assert alone[1] - alone[0] == pytest.approx(2 * 1.96 * error / np.sqrt(3), rel=0.15)
 

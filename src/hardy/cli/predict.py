@@ -1,6 +1,7 @@
 """`hardy predict`: what a registered model says of image files."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +37,12 @@ _SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"}
     metavar="NAME=VALUE",
     help="A parameter of the version's task, such as top_k=3.",
 )
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="FOLDER",
+    help="Where to write the pictures that the version makes, such as masks.",
+)
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of views.")
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text")
 def command(
@@ -44,6 +51,7 @@ def command(
     adapt: bool,
     views: int | None,
     params: tuple[str, ...],
+    out: Path | None,
     seed: int,
     form: str,
 ) -> None:
@@ -56,6 +64,8 @@ def command(
         raise click.UsageError(message)
     given = dict(map(_param, params))
     files = find_images(images)  # wrong names fail here, before torch is imported
+    if out is not None:
+        _check_stems(files)
 
     from hardy.data.decode import decode
     from hardy.registry.load import load
@@ -68,11 +78,50 @@ def command(
         raise
     table = predictor.predict(decoded, adapt=adapt, views=views or 0, seed=seed, **given)
     rows = _rows(files, table)
+    written = _write(out, files, [predictor.task.files(row) for row in rows]) if out else []
     if form == "json":
         click.echo(json.dumps(rows, indent=2, ensure_ascii=False))
         return
-    for row in rows:
-        click.echo("\n".join([row["file"], *(f"  {line}" for line in predictor.task.told(row))]))
+    for number, row in enumerate(rows):
+        lines = [*predictor.task.told(row), *(written[number] if written else ())]
+        click.echo("\n".join([row["file"], *(f"  {line}" for line in lines)]))
+
+
+def _check_stems(files: list[Path]) -> None:
+    """Make sure that no image's pictures would take the place of another's.
+
+    Raises:
+        DataError: If two images have the same name, but for its ending and folder.
+    """
+    known: dict[str, Path] = {}
+    for file in files:
+        if file.stem in known:
+            message = f"{known[file.stem]} and {file}: pictures of both would have the same name"
+            raise DataError(message, hint="Predict them in two calls, each with its own --out.")
+        known[file.stem] = file
+
+
+def _write(out: Path, files: list[Path], pictures: list[Mapping[str, bytes]]) -> list[list[str]]:
+    """Write the pictures of each image into a folder; return the paths, a list an image.
+
+    Raises:
+        DataError: If there are none, or the folder cannot be written to.
+    """
+    if not any(pictures):
+        message = "--out: this version makes no pictures"
+        raise DataError(message, hint="Leave --out away.")
+    written = []
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        for file, own in zip(files, pictures, strict=True):
+            paths = {out / f"{file.stem}.{end}": content for end, content in own.items()}
+            for path, content in paths.items():
+                path.write_bytes(content)
+            written.append([str(path) for path in paths])
+    except OSError as error:
+        message = f"--out {out}: {error.strerror or error}"
+        raise DataError(message, hint="Name a folder that can be written to.") from error
+    return written
 
 
 def _param(text: str) -> tuple[str, Any]:

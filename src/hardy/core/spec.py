@@ -1,5 +1,6 @@
 """The base of every schema: frozen, strict about keys, documented field by field."""
 
+from collections.abc import Iterable
 from functools import reduce
 from operator import or_
 from typing import Annotated, Any, ClassVar
@@ -28,6 +29,11 @@ class Spec(BaseModel):
         stated = {name: value for name, value in values.items() if value is not None}
         versions = (vars(part).get("VERSION", 0) for part in type(self).__mro__)
         return {"VERSION": sum(versions), **stated}
+
+
+def kinds(schemas: Iterable[type[Spec]]) -> list[str]:
+    """Return the names of schemas that are told apart by their `kind`."""
+    return [str(schema.model_fields["kind"].default) for schema in schemas]
 
 
 def one_of(schemas: tuple[type[Spec], ...]) -> Any:  # noqa: ANN401 - a type, made of types

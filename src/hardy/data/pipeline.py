@@ -20,7 +20,7 @@ from hardy.core.seeding import derive, generator
 from hardy.data.ahead import read_ahead
 from hardy.data.dataset import Dataset, Sample
 from hardy.data.item import Targets
-from hardy.data.preprocess import Preprocess
+from hardy.data.preprocess import OUTSIDE, Preprocess
 from hardy.data.shift_spec import GaussianSigma, ShiftSpec
 from hardy.data.view_spec import Identity, ViewSpec
 from hardy.data.views import Point, Views, make_views
@@ -254,7 +254,8 @@ class SamplePipeline:
         dataset = self.dataset
         if self.target != "mask" or dataset.read_mask is None:
             return None
-        return np.asarray(preprocess.mask(dataset.read_mask(sample), fill=dataset.void or 0))
+        void = OUTSIDE if dataset.void is None else dataset.void
+        return np.asarray(preprocess.mask(dataset.read_mask(sample), fill=void))
 
     def _viewed(
         self,

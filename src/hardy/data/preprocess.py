@@ -9,6 +9,10 @@ if TYPE_CHECKING:
     import numpy as np
     import torch
 
+OUTSIDE = 255
+"""Label of pixels beyond an image, and of those that a network did not see, unless a dataset has a
+label for what counts for nothing."""
+
 _FILTERS = {
     "nearest": Image.Resampling.NEAREST,
     "bilinear": Image.Resampling.BILINEAR,
@@ -143,7 +147,7 @@ class Preprocess:
         return (x + left) * width / resized[0], (y + top) * height / resized[1]
 
     def back(
-        self, plane: "np.ndarray", width: int, height: int, *, outside: int = 255
+        self, plane: "np.ndarray", width: int, height: int, *, outside: int = OUTSIDE
     ) -> "np.ndarray":
         """Bring a plane of the network's input back to the image that the input came from.
 

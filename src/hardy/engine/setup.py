@@ -21,6 +21,7 @@ from hardy.models.build import build_model, ready
 from hardy.models.model import Model
 from hardy.models.spec import ModelSpec
 from hardy.models.weights import Located
+from hardy.plan.inputs import check_truth
 from hardy.spec.experiment import Experiment
 from hardy.tasks.base import Task
 from hardy.tasks.build import task_on
@@ -116,7 +117,8 @@ def set_up(
         WeightsError: If the weights are absent or do not fit.
     """
     fabric, dataset = fabric or make_fabric(experiment), data["answer"]
-    task = _task(experiment, dataset)
+    check_truth(experiment.task, dataset)
+    task = task_on(experiment.task, dataset)
     specs = (experiment.model, *experiment.method.further_models.values())
     models = tuple(
         model_on(spec, each, dataset, task, seed=experiment.seed, device=fabric.device)
@@ -133,20 +135,6 @@ def set_up(
         default_cache() if experiment.compute.keep_features else None, experiment.precision
     )
     return Setup(experiment, located, fabric, task, data, models, method)
-
-
-def _task(experiment: Experiment, dataset: Dataset) -> Task:
-    """Build the task with the names that the dataset has.
-
-    Raises:
-        SpecError: If the dataset lacks the truth that answers are held against.
-    """
-    task = task_on(experiment.task, dataset)
-    there = {"label": dataset.classes, "mask": dataset.read_mask, "image": True}
-    if not there[task.target]:
-        message = f"task {task.kind} needs a {task.target} a sample; {dataset.name} has none"
-        raise SpecError(message, hint="Choose another task, or another dataset.")
-    return task
 
 
 def model_on(
@@ -168,6 +156,7 @@ def model_on(
         spec,
         dataset.model_indices if task.target == "label" else None,
         classes=dataset.classes,
+        outputs=task.outputs,
         seed=seed,
         located=located,
         device=device,

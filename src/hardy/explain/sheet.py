@@ -6,13 +6,12 @@ from PIL import Image
 from hardy.core.seeding import generator
 from hardy.data.dataset import Dataset, Sample
 from hardy.explain.drawing import GAP, GREY, INK, canvas, fit, font
+from hardy.explain.planes import label_colours
 
 _TILE = 160
 _LINE = 18
 _COLUMNS = 6
 _NAME = font(13)
-# Labels of a mask, told apart by hue and lightness; label 0 first.
-_GOLDEN = 0.618034
 
 
 def contact_sheet(dataset: Dataset, *, count: int = 24, seed: int = 0) -> Image.Image:
@@ -61,7 +60,4 @@ def _fitted(image: Image.Image) -> Image.Image:
 
 def _coloured(dataset: Dataset, sample: Sample) -> Image.Image:
     labels = np.asarray(dataset.read_mask(sample)) if dataset.read_mask else np.zeros((1, 1), int)
-    hues = (np.arange(256) * _GOLDEN) % 1 * 255
-    lightness = 120 + 110 * (np.arange(256) % 3) / 2
-    palette = np.stack([hues, np.full(256, 170), lightness], 1).astype(np.uint8)
-    return Image.fromarray(palette[labels], "HSV").convert("RGB")
+    return Image.fromarray(label_colours()[labels])

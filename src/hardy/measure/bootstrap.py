@@ -6,7 +6,6 @@ Efron and Tibshirani, "An Introduction to the Bootstrap", 1993, chapter 13 (perc
 from collections.abc import Callable
 
 import numpy as np
-import pandas as pd
 
 from hardy.core.errors import DataError
 from hardy.core.seeding import generator
@@ -15,8 +14,8 @@ _DRAWS = 1000
 
 
 def resampled(
-    metric: Callable[[pd.DataFrame], float],
-    frame: pd.DataFrame,
+    metric: Callable[[np.ndarray], float],
+    count: int,
     clusters: np.ndarray | None = None,
     *,
     draws: int = _DRAWS,
@@ -25,27 +24,30 @@ def resampled(
     """Return the percentile interval of a metric over samples drawn with replacement.
 
     Args:
-        metric: Computes the number from a table; called once a draw.
-        frame: One row a sample; a table of few columns is drawn faster.
-        clusters: Names (N,): rows of the same name are drawn together, such as one photograph
-            under several shifts; none: each row by itself.
+        metric: Computes the number of the samples at some places; called once a draw.
+        count: How many samples there are, N.
+        clusters: Names (N,): samples of the same name are drawn together, such as one photograph
+            under several shifts; none: each by itself.
         draws: How often.
         confidence: Level of the two-sided interval, in (0, 1).
 
     Raises:
-        DataError: If the table is empty.
+        DataError: If there is no sample.
     """
-    if frame.empty:
+    if not count:
         message = "there is no sample to draw an interval from"
         raise DataError(message, hint="Run the experiment on at least one sample.")
-    names = np.arange(len(frame)) if clusters is None else np.asarray(clusters)
-    _, place = np.unique(names, return_inverse=True)
-    rows = [np.flatnonzero(place == number) for number in range(int(place.max()) + 1)]
+    _, place = np.unique(np.arange(count) if clusters is None else clusters, return_inverse=True)
+    members = [np.flatnonzero(place == number) for number in range(int(place.max()) + 1)]
+    single = np.concatenate(members) if len(members) == count else None
     rng = generator(0, "resampled")
     found = []
     for _ in range(draws):
-        drawn = rng.integers(len(rows), size=len(rows))
-        found.append(metric(frame.iloc[np.concatenate([rows[number] for number in drawn])]))
+        drawn = rng.integers(len(members), size=len(members))
+        places = np.concatenate([members[n] for n in drawn]) if single is None else single[drawn]
+        found.append(metric(places))
+    if np.isnan(found).all():
+        return float("nan"), float("nan")
     tail = (1 - confidence) / 2
     low, high = np.nanquantile(found, [tail, 1 - tail])
     return float(low), float(high)

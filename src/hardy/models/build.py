@@ -8,13 +8,20 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from hardy.core.errors import WeightsError
+from hardy.core.errors import SpecError, WeightsError
 from hardy.core.seeding import derive
 from hardy.data.preprocess import Preprocess
 from hardy.models.input_spec import InputSpec
 from hardy.models.model import Model
 from hardy.models.reference import Library
-from hardy.models.spec import HardyModel, ModelSpec, OpenClipModel, TimmModel, TorchvisionModel
+from hardy.models.spec import (
+    HardyModel,
+    ModelSpec,
+    OpenClipModel,
+    SegmenterModel,
+    TimmModel,
+    TorchvisionModel,
+)
 from hardy.models.state import bare
 from hardy.models.weights import STORED, Loaded, Located, load, locate, read
 
@@ -28,6 +35,7 @@ def build_model(
     model_indices: tuple[int, ...] | None = None,
     *,
     classes: tuple[str, ...] = (),
+    outputs: int | None = None,
     seed: int = 0,
     located: Located | None = None,
     device: torch.device | str = "cpu",
@@ -39,6 +47,7 @@ def build_model(
         model_indices: Outputs to keep, in the order of the dataset's classes; None keeps all. An
             image-text model has an output a class, and takes from them what ImageNet calls it.
         classes: The dataset's class names, which an image-text model needs.
+        outputs: Channels, of a kind that has as many as its task.
         seed: Seed of random weights, used by `weights: random` alone.
         located: The weights where a plan found them; None looks for them.
         device: Where the model goes.
@@ -55,7 +64,9 @@ def build_model(
     if located.path is None and isinstance(spec.weights.source, STORED):
         message = f"the weights {spec.weights} of {spec.name} are not at hand"
         raise WeightsError(message, hint="The run that yielded them is gone: run it again.")
-    network, preprocess = build_network(spec, texts=texts, seed=seed, download=located.path is None)
+    network, preprocess = build_network(
+        spec, texts=texts, outputs=outputs, seed=seed, download=located.path is None
+    )
     loaded = _load(bare(network), spec, located)
     return ready(Model(network, preprocess, model_indices, loaded), device)
 
@@ -94,19 +105,25 @@ def _same_numbers_each_time() -> None:
 
 
 def build_network(
-    spec: ModelSpec, *, texts: tuple[str, ...] = (), seed: int = 0, download: bool = False
+    spec: ModelSpec,
+    *,
+    texts: tuple[str, ...] = (),
+    outputs: int | None = None,
+    seed: int = 0,
+    download: bool = False,
 ) -> tuple[nn.Module, Preprocess]:
     """Build an architecture and say how its input is prepared.
 
     Args:
         spec: Architecture; its weights matter only for the transform, and its `input` wins there.
         texts: What an image-text model compares images with; it reads them in `ready`.
+        outputs: Channels, of a kind that has as many as its task.
         seed: Seed of the initial weights.
         download: Whether the library may fetch the weights that the spec names.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive(seed, "weights") & (2**63 - 1))
-        network, record = _BUILDERS[spec.kind].network(spec, texts, download)
+        network, record = _BUILDERS[spec.kind].network(spec, texts, outputs, download)
     return network, _with(record, spec.input)
 
 
@@ -119,7 +136,7 @@ def _with(record: Preprocess, stated: InputSpec | None) -> Preprocess:
     return changed if changed.fit == "shorter_side" else replace(changed, resize=None)
 
 
-def _own(spec: HardyModel, texts: Texts, download: bool) -> Built:
+def _own(spec: HardyModel, texts: Texts, outputs: int | None, download: bool) -> Built:
     from hardy.models.resnet26 import ResNet26
 
     half = (0.5, 0.5, 0.5)
@@ -127,7 +144,17 @@ def _own(spec: HardyModel, texts: Texts, download: bool) -> Built:
     return ResNet26(spec.classes), Preprocess(32, 32, "bilinear", half, half)
 
 
-def _timm(spec: TimmModel, texts: Texts, download: bool) -> Built:
+def _segmenter(spec: SegmenterModel, texts: Texts, outputs: int | None, download: bool) -> Built:
+    from hardy.models.segmenters.encoder_decoder import UNet
+
+    if outputs is None:
+        message = f"{spec.kind} {spec.name} has as many channels as its task, and none is known"
+        raise SpecError(message, hint="Build it by the task: `build_network(..., outputs=N)`.")
+    half = (0.5, 0.5, 0.5)
+    return UNet(outputs, spec.width), Preprocess(64, None, "bilinear", half, half, fit="squeeze")
+
+
+def _timm(spec: TimmModel, texts: Texts, outputs: int | None, download: bool) -> Built:
     import timm
     from timm.data import resolve_data_config
 
@@ -144,7 +171,9 @@ def _timm(spec: TimmModel, texts: Texts, download: bool) -> Built:
     )
 
 
-def _torchvision(spec: TorchvisionModel, texts: Texts, download: bool) -> Built:
+def _torchvision(
+    spec: TorchvisionModel, texts: Texts, outputs: int | None, download: bool
+) -> Built:
     from torchvision import models
 
     choices = models.get_model_weights(spec.name)
@@ -166,7 +195,7 @@ def _torchvision(spec: TorchvisionModel, texts: Texts, download: bool) -> Built:
     )
 
 
-def _open_clip(spec: OpenClipModel, texts: Texts, download: bool) -> Built:
+def _open_clip(spec: OpenClipModel, texts: Texts, outputs: int | None, download: bool) -> Built:
     from hardy.models.clip.build import build_zero_shot
 
     return _fetch(lambda: build_zero_shot(spec, texts, download=download), spec)
@@ -206,7 +235,7 @@ class _Builder:
         layout: Returns the tensors of a file that has others beside the network's.
     """
 
-    network: Callable[[Any, Texts, bool], Built]
+    network: Callable[[Any, Texts, int | None, bool], Built]
     texts: Callable[[Any, Texts, tuple[int, ...] | None], Texts] | None = None
     layout: Callable[[nn.Module, Mapping[str, Tensor]], Mapping[str, Tensor]] | None = None
 
@@ -215,5 +244,6 @@ _BUILDERS: dict[str, _Builder] = {
     "timm": _Builder(_timm),
     "torchvision": _Builder(_torchvision),
     "hardy": _Builder(_own),
+    "segmenter": _Builder(_segmenter),
     "open_clip": _Builder(_open_clip, _class_texts, _open_clip_layout),
 }

@@ -1,8 +1,8 @@
 """What a spec may say about a model: its architecture and where its weights come from."""
 
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, get_args
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, field_validator
 
 from hardy.core.spec import Spec
 from hardy.models.files import content_identity
@@ -61,6 +61,9 @@ class ModelBase(Spec):
     compares_texts: ClassVar[bool] = False
     """Whether it compares images with texts, so that methods can work on the texts."""
 
+    dense: ClassVar[bool] = False
+    """Whether it answers for each pixel of its input; else it gives one answer an image."""
+
 
 class TimmModel(ModelBase):
     """A classifier of the timm library."""
@@ -98,6 +101,43 @@ class HardyModel(ModelBase):
     ] = WeightsRef.of("random")
     input: Input = None
     classes: Annotated[int, Field(ge=2, le=100_000, description="Number of outputs.")] = 10
+
+
+class SegmenterModel(ModelBase):
+    """A network of hardy's own that answers for each pixel, with as many channels as its task."""
+
+    dense: ClassVar[bool] = True
+
+    kind: Literal["segmenter"] = "segmenter"
+    name: Annotated[
+        Literal["unet-small"],
+        Field(description="A U-Net of four levels with GroupNorm; it takes any size."),
+    ] = "unet-small"
+    weights: Annotated[
+        WeightsRef,
+        From((Random, File, *_STORED)),
+        Field(
+            description="`random`, or where weights lie: `file:PATH`, `experiment:NAME`, "
+            "`runs:/ID/PATH` or `models:/NAME@ALIAS`.",
+        ),
+    ] = WeightsRef.of("random")
+    input: Input = None
+    width: Annotated[
+        int,
+        Field(
+            ge=8,
+            le=256,
+            multiple_of=8,
+            description="Channels of the finest level; each coarser one has twice as many.",
+        ),
+    ] = 16
+
+    @field_validator("input", mode="before")
+    @classmethod
+    def _squeezed(cls, stated: Any) -> Any:  # noqa: ANN401 - not validated yet
+        """A size alone is squeezed to, as hardy's own is."""
+        alone = isinstance(stated, dict) and stated.get("size") and not stated.get("fit")
+        return {**stated, "fit": "squeeze"} if alone and not stated.get("resize") else stated
 
 
 def _one_place(template: str) -> str:
@@ -167,5 +207,8 @@ class OpenClipModel(ModelBase):
 
 
 ModelSpec = Annotated[
-    TimmModel | TorchvisionModel | HardyModel | OpenClipModel, Field(discriminator="kind")
+    TimmModel | TorchvisionModel | HardyModel | OpenClipModel | SegmenterModel,
+    Field(discriminator="kind"),
 ]
+
+MODELS: tuple[type[ModelBase], ...] = get_args(get_args(ModelSpec)[0])

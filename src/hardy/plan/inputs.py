@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass, field
 
-from hardy.core.errors import RegistryError, TrackingError, WeightsError
+from hardy.core.errors import RegistryError, SpecError, TrackingError, WeightsError
 from hardy.core.hashing import file_sha256
+from hardy.core.spec import kinds
 from hardy.data.cards import DATASETS
 from hardy.data.dataset import Dataset
 from hardy.data.open import dataset_if_there, open_dataset
@@ -12,6 +13,8 @@ from hardy.models.reference import File, Package, RunFile, Version
 from hardy.models.spec import ModelSpec
 from hardy.models.weights import Located, locate
 from hardy.plan.tracker import Stores
+from hardy.tasks import TASKS
+from hardy.tasks.base_spec import TaskBase
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,24 @@ def samples_of(data: DataSpec, *, absent_ok: bool = False) -> Samples:
         return Samples(found.digest, len(found.samples), dataset=found)
     source = DATASETS[data.dataset].source or "`hardy data check` says where to get it"
     return Samples("", data.subset.count if data.subset else None, absent=source)
+
+
+def check_truth(task: TaskBase, dataset: Dataset) -> None:
+    """Make sure that a dataset has the truth that a task's answers are held against.
+
+    Raises:
+        SpecError: If it has another one, or none.
+    """
+    there = {"label": dataset.classes, "mask": dataset.read_mask, "image": True}
+    if there[task.target]:
+        return
+    message = f"task {task.kind} needs a {task.target} a sample, and {dataset.name} has none"
+    has = [part for part in ("label", "mask") if there[part]]
+    others = kinds(each for each in TASKS if each.target in has)
+    if has and others:
+        hint = f"Its samples have a {has[0]}: set task: {' or '.join(others)}."
+        raise SpecError(message, hint=f"{hint} Or choose another dataset.")
+    raise SpecError(message, hint="Choose another dataset, or another task.")
 
 
 def located_of(model: ModelSpec, stores: Stores, *, absent_ok: bool = False) -> Located:

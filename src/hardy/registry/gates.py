@@ -142,10 +142,7 @@ def _interval(
         return low, high
     if not drawn or metric not in candidate.task.spec.metrics:
         return None
-    task, main = candidate.task, candidate.main
-    return resampled(
-        lambda rows: task.metrics(rows, main)[metric], task.columns_of(keyed, main), images
-    )
+    return resampled(candidate.task.metric_at(keyed, candidate.main, metric), len(keyed), images)
 
 
 def _better(
@@ -246,19 +243,17 @@ def _metric_bootstrap(
 ) -> tuple[bool, str]:
     """Draw images anew, the same for both: by how much is the candidate's metric the better?"""
     keyed = _keyed(candidate)
-    ours = candidate.task.columns_of(keyed, candidate.main)
-    theirs = holder.task.columns_of(_keyed(holder).loc[keyed.index], holder.main)
+    ours = candidate.task.metric_at(keyed, candidate.main, name)
+    theirs = holder.task.metric_at(_keyed(holder).loc[keyed.index], holder.main, name)
     sign = 1 if higher else -1
 
-    def gain(drawn: pd.DataFrame) -> float:
-        places = drawn["place"].to_numpy()
-        new = candidate.task.metrics(ours.iloc[places], candidate.main)[name]
-        return sign * (new - holder.task.metrics(theirs.iloc[places], holder.main)[name])
+    def gain(places: np.ndarray) -> float:
+        return sign * (ours(places) - theirs(places))
 
-    table, images = pd.DataFrame({"place": np.arange(len(keyed))}), _images(keyed)
-    low, _ = resampled(gain, table, images, confidence=2 * confidence - 1)
+    count, images = len(keyed), _images(keyed)
+    low, _ = resampled(gain, count, images, confidence=2 * confidence - 1)
     reason = (
-        f"{name} better by {gain(table):+.4g} on {_counted(images)}, "
+        f"{name} better by {gain(np.arange(count)):+.4g} on {_counted(images)}, "
         f"lower bound {low:+.4g} (must be above 0)"
     )
     return low > 0, reason

@@ -1,7 +1,7 @@
 """A registered model brought back to life: images in, a table of answers out."""
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from numbers import Integral, Real
 from pathlib import Path
@@ -20,6 +20,7 @@ from torch import Tensor
 from hardy.core.catalog import did_you_mean
 from hardy.core.errors import RegistryError, WeightsError
 from hardy.core.hashing import file_sha256
+from hardy.data.preprocess import OUTSIDE
 from hardy.data.views import make_views
 from hardy.explain.point import point_as_shares
 from hardy.methods.base import Method, Subject, outcome_of
@@ -32,9 +33,8 @@ from hardy.models.state import bare
 from hardy.registry.bundle import CARD, FITTED, WEIGHTS, Card, read_card
 from hardy.registry.inputs import content_id
 
-_BATCH = 32
-_VOID = 255
-"""What an image's pixels get that the network did not see, in a plane of classes."""
+_BATCH, _BATCH_PIXELS = 32, 32 * 224**2
+"""Images that go through the network together, and their pixels where these are many."""
 
 _HALF = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 
@@ -47,7 +47,12 @@ def load_predictor(folder: Path, *, device: str = "auto") -> "Predictor":
         WeightsError: If the weights are not the ones that the card names, or do not fit.
     """
     card = read_card(folder / CARD)
-    network, _ = build_network(card.model, texts=card.class_texts or (), download=False)
+    network, _ = build_network(
+        card.model,
+        texts=card.class_texts or (),
+        outputs=card.build_task().outputs,
+        download=False,
+    )
     inner, tensors = bare(network), _tensors(folder / WEIGHTS, card.weights_sha256)
     _check_fits(tensors, inner.state_dict())
     inner.load_state_dict(tensors)
@@ -133,14 +138,13 @@ class Predictor:
         given = self._params(params)
         spec = self._method_spec(views)
         with self._lock:
-            if adapt:
-                answers = [self._adapted(image, spec, seed) for image in images]
-            else:
-                answers = self._plain(images)
-        rows = [
-            self.task.served(answer, self._undo(image), given)
-            for answer, image in zip(answers, images, strict=True)
-        ]
+            adapted = (self._adapted(image, spec, seed) for image in images)
+            answers = adapted if adapt else self._plain(images)
+            # Each is a row before the next ones are there: answers may be whole planes.
+            rows = [
+                self.task.served(answer, self._undo(image), given)
+                for answer, image in zip(answers, images, strict=True)
+            ]
         return pd.DataFrame(rows, columns=list(self.task.returns))
 
     def _params(self, given: Mapping[str, bool | int | float | str]) -> dict[str, Any]:
@@ -162,19 +166,19 @@ class Predictor:
 
     def _undo(self, image: Image.Image) -> Callable[[np.ndarray], np.ndarray]:
         """Return what brings a plane of the network's geometry to an image's size."""
-        void = _VOID if self.task.void is None else self.task.void
+        void = OUTSIDE if self.task.void is None else self.task.void
         return lambda plane: self.card.preprocess.back(
             plane, image.width, image.height, outside=void
         )
 
-    def _plain(self, images: Sequence[Image.Image]) -> list[Tensor]:
-        answers: list[Tensor] = []
-        for start in range(0, len(images), _BATCH):
-            pixels = torch.stack([self._pixels(image) for image in images[start : start + _BATCH]])
+    def _plain(self, images: Sequence[Image.Image]) -> Iterator[Tensor]:
+        size = self.card.preprocess
+        batch = min(_BATCH, max(1, _BATCH_PIXELS // (size.height * size.width)))
+        for start in range(0, len(images), batch):
+            pixels = torch.stack([self._pixels(image) for image in images[start : start + batch]])
             with torch.no_grad(), self._autocast():
                 outputs = self.model(self._normalised(pixels))
-            answers.extend(self.task.answer(outputs))
-        return answers
+            yield from self.task.answer(outputs)
 
     def _adapted(self, image: Image.Image, spec: MethodBase, seed: int) -> Tensor:
         method, asked = self._method(spec), views_of(spec)

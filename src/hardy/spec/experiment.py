@@ -4,14 +4,17 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from hardy.core.spec import Spec
+from hardy.core.spec import Spec, kinds
 from hardy.data.spec import DataSpec
 from hardy.explain.spec import ExplainSpec
 from hardy.methods import MethodSpec
 from hardy.methods.base_spec import views_of
 from hardy.models.reference import WeightsRef
-from hardy.models.spec import ModelSpec
-from hardy.tasks import PLAIN_TASK, TaskSpec
+from hardy.models.spec import MODELS, ModelSpec
+from hardy.tasks import PLAIN_TASK, TASKS, TaskSpec
+
+_DENSE_KINDS = " or ".join(kinds(m for m in MODELS if m.dense))
+_DENSE_TASKS = " or ".join(kinds(t for t in TASKS if t.dense))
 
 Scalar = bool | int | float | str | None
 
@@ -159,6 +162,30 @@ class Experiment(Spec):
                     f"method {method.kind} does not answer the task {self.task.kind}, but "
                     f"{', '.join(method.tasks)}"
                 )
+                raise ValueError(message)
+        return self
+
+    @model_validator(mode="after")
+    def _planes_are_asked_for_and_given(self) -> Self:
+        for _, model in self.method.pairs(self.model):
+            fit = model.input and model.input.fit
+            message = ""
+            if self.task.dense and not model.dense:
+                message = (
+                    f"the task {self.task.kind} wants an answer for each pixel, and model.kind "
+                    f"{model.kind} gives one an image; set model.kind to {_DENSE_KINDS}"
+                )
+            elif model.dense and not self.task.dense:
+                message = (
+                    f"model.kind {model.kind} answers for each pixel, and the task "
+                    f"{self.task.kind} wants one answer an image; set task to {_DENSE_TASKS}"
+                )
+            elif self.task.dense and fit == "shorter_side":
+                message = (
+                    f"model.input.fit is {fit}, a centre crop, which has no way back: an answer "
+                    "must be brought to the whole image's size; use squeeze or pad"
+                )
+            if message:
                 raise ValueError(message)
         return self
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
+from hardy.core.spec import kinds
 from hardy.core.variables import ALLOWED, VARIABLE
 from hardy.methods import METHODS
 from hardy.methods.base_spec import MethodBase
@@ -14,6 +15,8 @@ from hardy.spec.find import lookup, names
 from hardy.spec.model_names import model_faults, source_of, text_at, unknown, weights_path
 from hardy.spec.node import KeyPath, Node
 from hardy.spec.policies import policy_names
+from hardy.tasks import PLAIN_TASK, TASKS
+from hardy.tasks.base_spec import TaskBase
 from hardy.tasks.names import expectable
 
 NAMED = "a path, or a name that `hardy list` shows"
@@ -29,9 +32,17 @@ def experiment_faults(tree: Node) -> Iterator[Diagnostic]:
     yield from _policy_faults(tree)
     yield from _variable_faults(tree)
     expect = tree.child("expect")
-    known = expectable([*_answers(), *_member_names(tree)], _votes())
+    known = expectable([*_answers(), *_member_names(tree)], _votes(), _tasks(tree))
     for index, _ in enumerate(expect.value if expect and isinstance(expect.value, list) else ()):
         yield from unknown(tree, ("expect", index, "metric"), "metric", known)
+
+
+def _tasks(tree: Node) -> list[type[TaskBase]]:
+    """Return the schema of the task that a tree names; all where it names none that there is."""
+    found = text_at(tree, ("task", "kind"))
+    kind = found[1] if found else PLAIN_TASK.kind
+    named = [task for task, name in zip(TASKS, kinds(TASKS), strict=True) if name == kind]
+    return named or list(TASKS)
 
 
 @cache

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from hardy.core.spec import kinds
 from hardy.spec.experiment import Experiment
 from hardy.spec.suite import Member
 from hardy.tasks import TASKS
@@ -39,7 +40,7 @@ def json_schema() -> dict[str, Any]:
     task = schema["properties"]["task"]
     schema["properties"]["task"] = {
         "description": task.pop("description"),
-        "anyOf": [{"enum": [kind.model_fields["kind"].default for kind in TASKS]}, task],
+        "anyOf": [{"enum": kinds(TASKS)}, task],
     }
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     schema["properties"] = {

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 from hardy.core.spec import one_of
 from hardy.tasks.base_spec import TaskBase
 from hardy.tasks.classify.spec import ClassifySpec
+from hardy.tasks.reconstruct.spec import ReconstructSpec
+from hardy.tasks.segment.spec import SegmentSpec
 
-TASKS: tuple[type[TaskBase], ...] = (ClassifySpec,)
+TASKS: tuple[type[TaskBase], ...] = (ClassifySpec, SegmentSpec, ReconstructSpec)
 
 PLAIN_TASK: TaskBase = ClassifySpec()
 """The task of an experiment that names none; it is outside the fingerprint."""

@@ -14,6 +14,7 @@ import pandas as pd
 from PIL import Image
 from torch import Tensor
 
+from hardy.core.errors import MethodError
 from hardy.data.item import Targets
 from hardy.data.pipeline import Prepared
 from hardy.measure.bootstrap import resampled
@@ -52,9 +53,6 @@ class Task(ABC):
         void: Label of pixels that count for nothing; None where all count.
     """
 
-    target: ClassVar[Literal["label", "mask", "image"]]
-    """The part of a sample's truth that answers are held against."""
-
     fields: ClassVar[tuple[str, ...]]
     """Columns of an answer, without its name; the first tells which answers a table has."""
 
@@ -91,6 +89,11 @@ class Task(ABC):
         return self.spec.kind
 
     @property
+    def target(self) -> Literal["label", "mask", "image"]:
+        """The part of a sample's truth that answers are held against."""
+        return self.spec.target
+
+    @property
     def headline(self) -> str:
         """The metric of tables."""
         return self.spec.headline
@@ -103,6 +106,32 @@ class Task(ABC):
     @abstractmethod
     def answer(self, outputs: Tensor) -> Tensor:
         """Turn a network's outputs (B, K, ...) into answers (B, ...): float32, detached, CPU."""
+
+    def loss(
+        self,
+        outputs: Tensor,
+        targets: Targets,
+        *,
+        smoothing: float = 0.0,
+        class_weights: Tensor | None = None,
+    ) -> Tensor:
+        """Return how wrong a network's outputs (B, K, ...) are, (B,) in float32 with their graph.
+
+        A task without one of its own cannot be trained for.
+
+        Args:
+            outputs: On any device.
+            targets: The truth, on the same.
+            smoothing: Share of the truth that is spread over all classes, in [0, 1).
+            class_weights: What the loss of each class is multiplied by, (K,); none: 1.
+
+        Raises:
+            MethodError: If there is no loss.
+            DataError: If the truth does not fit the outputs.
+        """
+        del outputs, targets, smoothing, class_weights
+        message = f"the task {self.kind} has no loss to train by"
+        raise MethodError(message, hint="Choose another task, or another method.")
 
     @abstractmethod
     def truth(self, targets: Targets) -> dict[str, list[Any]]:
@@ -150,10 +179,21 @@ class Task(ABC):
         Raises:
             DataError: If the table is empty or lacks the answer.
         """
-        chosen = metric or self.headline
-        return resampled(
-            lambda drawn: self.metrics(drawn, name)[chosen], self.columns_of(frame, name)
-        )
+        return resampled(self.metric_at(frame, name, metric or self.headline), len(frame))
+
+    def metric_at(
+        self, frame: pd.DataFrame, name: str, metric: str
+    ) -> Callable[[np.ndarray], float]:
+        """Return what computes a metric of an answer on the samples at some places of a table.
+
+        It is asked a thousand times, for samples drawn anew; so a task whose columns take long to
+        read, reads them once.
+
+        Raises:
+            DataError: If the table is empty or lacks the answer.
+        """
+        table = self.columns_of(frame, name)
+        return lambda places: self.metrics(table.iloc[places], name)[metric]
 
     def columns_of(self, frame: pd.DataFrame, name: str) -> pd.DataFrame:
         """Return the columns of the truth and of one answer, from which its metrics follow.
@@ -220,6 +260,10 @@ class Task(ABC):
     def told(self, row: Mapping[str, Any]) -> list[str]:
         """Return a row that `served` gave as lines for a terminal, each a name and its value."""
         return [f"{name}: {value}" for name, value in row.items()]
+
+    def files(self, row: Mapping[str, Any]) -> Mapping[str, bytes]:
+        """Return what a row that `served` gave holds as pictures, by the ends of their names."""
+        return {}
 
     def answers(self, frame: pd.DataFrame) -> list[str]:
         """Return the names of the answers in a table, in the order of its columns."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from hardy.core.spec import Spec
 
@@ -32,6 +32,15 @@ class TaskBase(Spec):
 
     metrics: ClassVar[Mapping[str, Metric]]
     """Metrics of an answer by name, the headline first: the one that tables show."""
+
+    target: ClassVar[Literal["label", "mask", "image"]]
+    """The part of a sample's truth that answers are held against."""
+
+    dense: ClassVar[bool] = False
+    """Whether an answer is a plane over the whole image, which only some kinds of models give."""
+
+    loss_options: ClassVar[frozenset[str]] = frozenset()
+    """What a training may say about the task's loss: `smoothing`, `class_weights`."""
 
     joint: ClassVar[tuple[str, ...]] = ()
     """Names of the metrics that only the runs of one matrix have together (`Task.joint`)."""

@@ -23,7 +23,6 @@ def build_task(spec: TaskBase, names: tuple[str, ...] = (), void: int | None = N
 
 def task_on(spec: TaskBase, dataset: Dataset) -> Task:
     """Build a task with the names that a dataset has for what the task's truth is."""
-    target = build_task(spec).target
-    if target == "mask":
+    if spec.target == "mask":
         return build_task(spec, dataset.mask_classes, dataset.void)
-    return build_task(spec, dataset.classes if target == "label" else ())
+    return build_task(spec, dataset.classes if spec.target == "label" else ())

@@ -16,5 +16,7 @@ class DenseSpec(TaskBase):
         "pixel_error": Metric("share of pixels of another class, 0 to 1", False),
     }
 
+    target: ClassVar[Literal["label", "mask", "image"]] = "mask"
+
     kind: Literal["dense"] = "dense"
     side: Annotated[int, Field(ge=1, description="Rows and columns of the grid.")] = 16

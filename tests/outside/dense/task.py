@@ -20,7 +20,6 @@ from hardy.tasks.base import Content, Task
 class Dense(Task):
     """Answers are log-probabilities (B, C, side, side)."""
 
-    target = "mask"
     fields = ("intersection", "predicted", "entropy")
     truth_fields = ("pixels",)
     tabled = ("miou", "pixel_error")
@@ -88,7 +87,7 @@ class Dense(Task):
         }
 
     def interval(self, frame: pd.DataFrame, name: str) -> tuple[float, float]:
-        return resampled(lambda drawn: self.metrics(drawn, name)["miou"], frame)
+        return resampled(lambda places: self.metrics(frame.iloc[places], name)["miou"], len(frame))
 
     def report(
         self, frame: pd.DataFrame, main: str, baseline: str | None

@@ -2,12 +2,13 @@
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from hardy.core.errors import DataError, RegistryError
 from hardy.data.item import Targets
@@ -32,7 +33,6 @@ def build(spec: ClassifySpec, names: tuple[str, ...], void: int | None) -> "Clas
 class Classify(Task):
     """Say which one of some classes an image shows; the score is 1 where that is right, else 0."""
 
-    target: ClassVar[Literal["label", "mask", "image"]] = "label"
     fields: ClassVar[tuple[str, ...]] = FIELDS
     truth_fields: ClassVar[tuple[str, ...]] = ("label",)
     following: ClassVar[tuple[str, ...]] = ("label_rank",)
@@ -55,6 +55,21 @@ class Classify(Task):
     def answer(self, outputs: Tensor) -> Tensor:
         """Return log-softmax of logits (..., C) in float32, detached, on the CPU."""
         return torch.log_softmax(outputs.detach().float(), dim=-1).cpu()
+
+    def loss(
+        self,
+        outputs: Tensor,
+        targets: Targets,
+        *,
+        smoothing: float = 0.0,
+        class_weights: Tensor | None = None,
+    ) -> Tensor:
+        """Return the cross-entropy of logits (B, C), (B,) in nats; see `Task.loss`."""
+        labels = _checked(targets)
+        weights = class_weights if class_weights is None else class_weights.to(outputs.device)
+        return functional.cross_entropy(
+            outputs.float(), labels, weights, reduction="none", label_smoothing=smoothing
+        )
 
     def truth(self, targets: Targets) -> dict[str, list[Any]]:
         """Return the column `label`."""
@@ -152,11 +167,15 @@ class Classify(Task):
         return [f"{100 * each['confidence']:6.2f} %  {each['name']}" for each in row["top"]]
 
 
-def _labels(targets: Targets) -> list[int]:
+def _checked(targets: Targets) -> Tensor:
     if targets.label is None:
         message = "the samples have no class, which the task classify needs"
         raise DataError(message, hint="Choose a dataset with classes, or another task.")
-    return [int(label) for label in targets.label]
+    return targets.label
+
+
+def _labels(targets: Targets) -> list[int]:
+    return [int(label) for label in _checked(targets)]
 
 
 def _by_class(table: pd.DataFrame, baseline: str, main: str) -> Iterator[tuple[str, Content]]:

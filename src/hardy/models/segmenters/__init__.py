@@ -1,0 +1,1 @@
+"""Networks of hardy's own that answer for each pixel."""

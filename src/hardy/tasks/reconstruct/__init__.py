@@ -1,0 +1,1 @@
+"""The image as it was before the shift."""
