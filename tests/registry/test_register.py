@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 from mlflow.exceptions import MlflowException
 
-from hardy.core.errors import RegistryError, TrackingError
+from hardy.core.errors import ArtifactAbsent, RegistryError, TrackingError
 from hardy.data.spec import Corruption, DataSpec
 from hardy.methods.base_spec import HeldOut
 from hardy.methods.source.spec import SourceSpec
@@ -144,7 +144,7 @@ def test_weights_that_nobody_planned_are_not_guessed():
 
 def test_a_training_from_before_manifests_is_registered_all_the_same():
     def absent(run, path):
-        raise TrackingError(path)
+        raise ArtifactAbsent(path)
 
     unit = result(records(5), "a", experiment(method=Trained(), data=HALF))
     unit.store = SimpleNamespace(artifact=absent)
@@ -155,3 +155,14 @@ def test_a_training_from_before_manifests_is_registered_all_the_same():
             _fitted(unit)
     finally:
         unit.experiment.method.__class__.yields_weights = True
+
+
+def test_a_store_that_does_not_answer_is_no_training_without_a_manifest():
+    def down(run, path):
+        message = "the server does not answer"
+        raise TrackingError(message)
+
+    unit = result(records(5), "a", experiment(method=Trained(), data=HALF))
+    unit.store = SimpleNamespace(artifact=down)
+    with pytest.raises(TrackingError, match="does not answer"):
+        _fitted(unit)

@@ -17,6 +17,7 @@ from hardy.explain.point import SourcePoint
 from hardy.methods.base import Method, Subject
 from hardy.methods.base_spec import Role, views_of
 from hardy.methods.build import build_method
+from hardy.models import head
 from hardy.models.build import build_model, ready
 from hardy.models.model import Model
 from hardy.models.spec import ModelSpec
@@ -114,7 +115,15 @@ def set_up(
     task = _task(experiment, dataset)
     specs = (experiment.model, *experiment.method.further_models.values())
     models = tuple(
-        model_on(spec, each, dataset, task, seed=experiment.seed, device=fabric.device)
+        model_on(
+            spec,
+            each,
+            dataset,
+            task,
+            seed=experiment.seed,
+            device=fabric.device,
+            new_head=experiment.method.makes_head and spec is experiment.model,
+        )
         for spec, each in zip(specs, located.values(), strict=True)
     )
     for model in models:
@@ -152,8 +161,18 @@ def model_on(
     *,
     seed: int = 0,
     device: torch.device | str = "cpu",
+    new_head: bool = False,
 ) -> Model:
     """Build a model for a dataset's classes or for whatever else its task's outputs are.
+
+    Args:
+        spec: Architecture and weights.
+        located: The weights.
+        dataset: Names the classes.
+        task: Says how many outputs are needed.
+        seed: Seed of random weights and of a new head.
+        device: Where the model goes.
+        new_head: Whether the network gets a new head where its outputs are not the classes.
 
     Raises:
         SpecError: If its outputs are others.
@@ -167,6 +186,10 @@ def model_on(
         located=located,
         device=device,
     )
+    if new_head and task.target == "label" and _outputs(spec, model) != task.outputs:
+        head.make(model.network, task.outputs, seed)
+        if head.kept(model.network, model.model_indices) is None:
+            model.model_indices = None
     _check_outputs(spec, model, task, dataset)
     return model
 

@@ -42,6 +42,9 @@ class MethodBase(Spec):
     yields_weights: ClassVar[bool] = False
     """Whether a run leaves `weights/weights.safetensors` for other experiments to begin with."""
 
+    makes_head: ClassVar[bool] = False
+    """Whether it gives its network a new head where the outputs are not the task's classes."""
+
     registrable: ClassVar[bool] = True
     """Whether one network and this method are all that a registered version needs."""
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from hardy.core.errors import WeightsError
 from hardy.core.seeding import derive
 from hardy.data.preprocess import Preprocess
+from hardy.models import head
 from hardy.models.input_spec import InputSpec
 from hardy.models.model import Model
 from hardy.models.reference import Library
@@ -36,8 +37,9 @@ def build_model(
 
     Args:
         spec: Architecture and weights.
-        model_indices: Outputs to keep, in the order of the dataset's classes; None keeps all. An
-            image-text model has an output a class, and takes from them what ImageNet calls it.
+        model_indices: Outputs to keep, in the order of the dataset's classes; None keeps all. A
+            network that has an output a class keeps all too (`head.kept`). An image-text model has
+            one, and takes from the indices what ImageNet calls it.
         classes: The dataset's class names, which an image-text model needs.
         seed: Seed of random weights, used by `weights: random` alone.
         located: The weights where a plan found them; None looks for them.
@@ -57,17 +59,23 @@ def build_model(
         raise WeightsError(message, hint="The run that yielded them is gone: run it again.")
     network, preprocess = build_network(spec, texts=texts, seed=seed, download=located.path is None)
     loaded = _load(bare(network), spec, located)
-    return ready(Model(network, preprocess, model_indices, loaded), device)
+    kept = head.kept(network, model_indices)
+    return ready(Model(network, preprocess, kept, loaded), device)
 
 
 def _load(network: nn.Module, spec: ModelSpec, located: Located) -> Loaded | None:
-    """Put weights that lie in a file into a network; say what came, None without a file."""
+    """Put weights that lie in a file into a network; say what came, None without a file.
+
+    The head gets as many outputs as the file's has, unless only a part is to fit.
+    """
     if located.path is None:
         return None
     found = read(located, spec.weights, tuple(network.state_dict()))
     layout = _BUILDERS[spec.kind].layout
     tensors = layout(network, found) if layout is not None else found
     partial = bool(spec.weights.partial)
+    if not partial and not located.in_order:
+        head.like(network, tensors)
     return load(network, tensors, partial=partial, file=located.path.name)
 
 
