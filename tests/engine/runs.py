@@ -37,6 +37,9 @@ class KeptRun:
     def dataset(self, name, digest, source, context):
         self.datasets.append((name, context))
 
+    def tags(self, values):
+        self.tagged = dict(values)
+
     def flush(self):
         pass
 

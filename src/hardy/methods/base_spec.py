@@ -73,6 +73,19 @@ class MethodBase(Spec):
         """Whether a sample's answer depends on no other sample: it may run anywhere, any time."""
         return True
 
+    @property
+    def wants_parts(self) -> bool:
+        """Whether it needs samples apart from the experiment's and states none: see `on_parts`."""
+        return False
+
+    def on_parts(self, validate: HeldOut, answer: HeldOut) -> Self:
+        """Return the same with these samples to measure a training on and to answer for.
+
+        An experiment whose dataset is one whole asks for it, where `wants_parts`.
+        """
+        del validate, answer
+        return self
+
     def roles(self) -> Mapping[Role, HeldOut | None]:
         """Return which samples it needs for what; None stands for the experiment's `data`."""
         return {"answer": None}

@@ -5,7 +5,8 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from hardy.core.spec import Spec
-from hardy.data.spec import DataSpec
+from hardy.data.held_out_spec import HeldOut
+from hardy.data.spec import OWN_PARTS, DataSpec, splits_of
 from hardy.explain.spec import ExplainSpec
 from hardy.methods import MethodSpec
 from hardy.methods.base_spec import views_of
@@ -112,6 +113,20 @@ class Experiment(Spec):
         return {f"{path}.weights": model.weights for path, model in self.models().items()}
 
     @model_validator(mode="after")
+    def _parts_of_a_whole(self) -> Self:
+        """Divide a dataset that is one whole, where the method needs parts and none are stated."""
+        data, method = self.data, self.method
+        if not method.wants_parts:
+            return self
+        if data.partition is not None or len(splits_of(data.dataset)) > 1:
+            raise ValueError(_lines_to_write(method.kind, data))
+        validate, answer = (HeldOut(part=name) for name in ("val", "test"))
+        # The fields of what is being validated; nobody has seen it yet.
+        object.__setattr__(self, "data", data.model_copy(update={"partition": OWN_PARTS}))
+        object.__setattr__(self, "method", method.on_parts(validate, answer))
+        return self
+
+    @model_validator(mode="after")
     def _samples_are_apart(self) -> Self:
         if not self.method.episodic and (self.compute.processes or 1) > 1:
             message = (
@@ -182,3 +197,20 @@ class Experiment(Spec):
             )
             raise ValueError(message)
         return self
+
+
+def _lines_to_write(kind: str, data: DataSpec) -> str:
+    """Say which samples a method could be measured on, as lines of a spec."""
+    if data.partition is not None:
+        own, key = data.partition.part, "part"
+        others = [part for part in data.partition.fractions if part != own]
+        stated = "data.partition"
+    else:
+        own, key = ("train" if "train" in splits_of(data.dataset) else data.part_name), "split"
+        others = [split for split in splits_of(data.dataset) if split != own]
+        stated = f"data: {{split: {own}}}"
+    other = next((name for name in ("val", *others) if name in others), "OTHER")
+    return (
+        f"method {kind} learns from the samples of `data`, and needs others to be measured on; "
+        f"beside {stated}, write method: {{validate_on: {{{key}: {other}}}}}"
+    )
