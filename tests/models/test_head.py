@@ -3,6 +3,7 @@
 import pytest
 import timm
 import torch
+from pydantic import ValidationError
 from safetensors.torch import save_file
 from torch import nn
 from torch.nn import functional
@@ -291,7 +292,7 @@ def test_setting_up_asks_the_methods_schema(monkeypatch):
         data = {"answer": open_dataset(spec.data)}
         return set_up(spec, {"model.weights": Located(None, "random")}, data).model.network.fc
 
-    with pytest.raises(SpecError, match="has 10 outputs, but dataset shapes needs 6"):
+    with pytest.raises(ValidationError, match="has 10 outputs, but dataset shapes needs 6"):
         built(3)
     monkeypatch.setattr(SourceSpec, "makes_head", True)
     expected = ResNet26(10)

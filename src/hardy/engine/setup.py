@@ -23,6 +23,7 @@ from hardy.models.model import Model
 from hardy.models.spec import ModelSpec
 from hardy.models.weights import Located
 from hardy.spec.experiment import Experiment
+from hardy.spec.fit import misfit, way_out
 from hardy.tasks.base import Task
 from hardy.tasks.build import task_on
 
@@ -196,16 +197,9 @@ def model_on(
 
 def _check_outputs(spec: ModelSpec, model: Model, task: Task, dataset: Dataset) -> None:
     outputs, kept = _outputs(spec, model), model.model_indices
-    needed = max(kept) + 1 if kept else task.outputs
-    fits = outputs >= needed if kept else outputs == needed
-    if not fits:
-        message = (
-            f"model {spec.name} has {outputs} outputs, but dataset {dataset.name} needs {needed}"
-        )
-        hint = "Choose weights that were trained on these classes."
-        if task.target == "label":
-            hint += " Or name an ImageNet model's classes by folders of WordNet ids; or use CLIP."
-        raise SpecError(message, hint=hint)
+    if message := misfit(spec.name, outputs, dataset.name, task.outputs, kept):
+        classes = task.target == "label"
+        raise SpecError(message, hint=way_out() if classes else "Choose weights of this task.")
 
 
 def _outputs(spec: ModelSpec, model: Model) -> int:

@@ -42,6 +42,9 @@ class MethodBase(Spec):
     yields_weights: ClassVar[bool] = False
     """Whether a run leaves `weights/weights.safetensors` for other experiments to begin with."""
 
+    leaves_more: ClassVar[bool] = True
+    """Whether such a run may leave other things that it fitted beside its network's tensors."""
+
     makes_head: ClassVar[bool] = False
     """Whether it gives its network a new head where the outputs are not the task's classes."""
 

@@ -5,6 +5,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from hardy.core.spec import Spec
+from hardy.data.cards import DATASETS
 from hardy.data.held_out_spec import HeldOut
 from hardy.data.spec import OWN_PARTS, DataSpec, splits_of
 from hardy.explain.spec import ExplainSpec
@@ -12,6 +13,7 @@ from hardy.methods import MethodSpec
 from hardy.methods.base_spec import views_of
 from hardy.models.reference import WeightsRef
 from hardy.models.spec import ModelSpec
+from hardy.spec.fit import misfit, way_out
 from hardy.tasks import PLAIN_TASK, TaskSpec
 
 Scalar = bool | int | float | str | None
@@ -155,6 +157,34 @@ class Experiment(Spec):
                     f"method {method.kind} needs a model of images and texts, which model.kind "
                     f"{model.kind} is not; set model.kind to open_clip"
                 )
+                raise ValueError(message)
+        return self
+
+    @model_validator(mode="after")
+    def _input_size_is_taken(self) -> Self:
+        for path, model in self.models().items():
+            size, only = model.input and model.input.size, model.only_size
+            if size is not None and only is not None and size != only:
+                message = (
+                    f"{path}.input.size is {list(size) if isinstance(size, tuple) else size}, but "
+                    f"{model.name} has position embeddings for {only} alone; leave size out, or "
+                    "take a network for that size"
+                )
+                raise ValueError(message)
+        return self
+
+    @model_validator(mode="after")
+    def _outputs_are_the_classes(self) -> Self:
+        """Say what names alone tell; a plan, which opens the data, tells of all others."""
+        card = DATASETS[self.data.dataset]
+        if self.task.target != "label" or not card.classes or card.of_imagenet:
+            return self
+        for path, model in self.models().items():
+            if model.stated_outputs is None or (self.method.makes_head and path == "model"):
+                continue
+            fault = misfit(model.name, model.stated_outputs, self.data.dataset, card.classes)
+            if fault:
+                message = f"{fault}. {way_out()}"
                 raise ValueError(message)
         return self
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from hardy.core.spec import Spec
 
@@ -32,6 +32,10 @@ class TaskBase(Spec):
 
     metrics: ClassVar[Mapping[str, Metric]]
     """Metrics of an answer by name, the headline first: the one that tables show."""
+
+    target: ClassVar[Literal["label", "mask", "image"] | None] = None
+    """The part of a sample's truth that answers are held against, as its `Task` has it; None where
+    nothing is to be said before the task is built."""
 
     joint: ClassVar[tuple[str, ...]] = ()
     """Names of the metrics that only the runs of one matrix have together (`Task.joint`)."""

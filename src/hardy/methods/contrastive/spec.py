@@ -18,6 +18,7 @@ class ContrastiveSpec(TrainingSpec):
     """Train a CLIP model on images and their captions (arXiv:2103.00020)."""
 
     reads_texts: ClassVar[bool] = True
+    leaves_more: ClassVar[bool] = False
 
     kind: Literal["contrastive"] = "contrastive"
     epochs: Annotated[int, Field(ge=1, le=10_000, description="Times each sample is seen.")] = 20

@@ -38,6 +38,7 @@ class ClassifySpec(TaskBase):
         "entropy": Metric("mean entropy of the prediction, in nats", None, (0, None)),
         "confidence": Metric("mean probability of the predicted class, 0 to 1", None, (0, 1)),
     }
+    target: ClassVar[Literal["label", "mask", "image"] | None] = "label"
     joint: ClassVar[tuple[str, ...]] = (
         "mean/accuracy",
         "mean/error",
