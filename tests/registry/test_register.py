@@ -8,16 +8,18 @@ from hardy.core.errors import ArtifactAbsent, RegistryError, TrackingError
 from hardy.data.spec import Corruption, DataSpec
 from hardy.methods.base_spec import HeldOut
 from hardy.methods.source.spec import SourceSpec
+from hardy.models.reference import WeightsRef
 from hardy.registry.register import (
     _built_and_registered,
     _fitted,
+    _model,
     _weights,
     join_evidence,
     known,
     register,
 )
 from hardy.registry.versions import evidence, find
-from tests.registry.helpers import POLICY, TASK, experiment, records, result
+from tests.registry.helpers import MODEL, POLICY, TASK, experiment, records, result
 
 pytestmark = pytest.mark.usefixtures("stub_package")
 
@@ -140,6 +142,14 @@ def test_weights_that_nobody_planned_are_not_guessed():
     unit.planned = None
     with pytest.raises(RegistryError, match="not known where the weights"):
         _built_and_registered(POLICY, [unit], "r")
+
+
+def test_what_a_run_left_is_taken_whole_whatever_it_began_with():
+    part = WeightsRef.of("file:w", take="encoder", into="blocks", partial=True)
+    model = MODEL.model_copy(update={"weights": part})
+    assert _model(experiment(model=model)) == model
+    trained = _model(experiment(model=model, method=Trained(), data=HALF))
+    assert trained == model.model_copy(update={"weights": WeightsRef.of("file:w")})
 
 
 def test_a_training_from_before_manifests_is_registered_all_the_same():
