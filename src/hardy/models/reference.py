@@ -231,6 +231,10 @@ class WeightsRef(Spec):
         stated = {name: value for name, value in stated.items() if value is not None}
         return {"from": str(self), **stated} if stated else str(self)
 
+    def whole(self) -> Self:
+        """Return the reference to all that the source has, as it is there."""
+        return self.model_copy(update=dict.fromkeys((*_TAKING, "same")))
+
     @property
     def beside_network(self) -> bool:
         """Whether what is taken of a run is none of its network, but else what it fitted."""

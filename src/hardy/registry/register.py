@@ -15,7 +15,6 @@ from hardy.core.errors import ArtifactAbsent, RegistryError
 from hardy.data.open import open_dataset
 from hardy.engine.setup import model_on
 from hardy.models.model import Model
-from hardy.models.reference import WeightsRef
 from hardy.models.spec import ModelSpec
 from hardy.models.state import FITTED as RUN_FITTED
 from hardy.models.state import MANIFEST, manifest_of
@@ -113,8 +112,7 @@ def _model(experiment: Experiment) -> ModelSpec:
     """Return the model part; what a run left is taken as a whole, whatever it began with."""
     if not experiment.method.yields_weights:
         return experiment.model
-    whole = WeightsRef(source=experiment.model.weights.source)
-    return experiment.model.model_copy(update={"weights": whole})
+    return experiment.model.model_copy(update={"weights": experiment.model.weights.whole()})
 
 
 def _weights(unit: StoredUnit, planned: PlannedUnit) -> Located:
