@@ -45,7 +45,7 @@ def command(
     method. With --model, IMAGES are files, or folders of files. Broken images are named and left
     out.
 
-    Example: hardy embed quickstart --set matrix=null --out features.parquet
+    Example: hardy embed quickstart --set data.shift.kind=fog --out features.parquet
     """
     if model is None:
         if len(targets) != 1:
@@ -81,7 +81,8 @@ def _of_spec(spec: str, overrides: tuple[str, ...]) -> "Embedding":
     resolved = resolve(spec, overrides)
     if len(resolved.units) != 1:
         message = f"{spec} is {len(resolved.units)} runs; features are of one"
-        raise SpecError(message, hint="Narrow it with --set, such as --set matrix=null.")
+        axes = " ".join(f"--set {axis}=VALUE" for axis in resolved.matrix)
+        raise SpecError(message, hint=f"State one value an axis: {axes}" if axes else "")
     from hardy.engine.embed import of_unit
     from hardy.engine.unit import with_weights
     from hardy.plan.units import make_plan
