@@ -161,3 +161,9 @@ def test_it_is_fast_and_light() -> None:
     assert "method.steps=" in done.stdout
     modules = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
     assert not {"torch", "mlflow", "numpy", "pandas"} & modules
+
+
+def test_embed_completes_specs_and_overrides(offered) -> None:
+    assert "quickstart" in offered("embed", "quick")
+    assert "seed=" in offered("embed", "quickstart", "--set", "see")
+    assert {"--model", "--out", "--batch"} <= {*offered("embed", "--")}

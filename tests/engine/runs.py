@@ -43,6 +43,9 @@ class KeptRun:
     def dataset(self, name, digest, source, context):
         self.datasets.append((name, context))
 
+    def tags(self, values):
+        self.tagged = dict(values)
+
     def flush(self):
         pass
 

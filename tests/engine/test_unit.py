@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from hardy.core.errors import TrackingError, WeightsError
+from hardy.core.errors import ArtifactAbsent, WeightsError
 from hardy.engine.unit import leaves, with_weights
 from hardy.models.state import WEIGHTS
 from hardy.plan.units import OWN_WEIGHTS
@@ -21,7 +21,7 @@ class Store:
     def artifact(self, run_id, path):
         if run_id not in self.runs:
             message = "no such artifact"
-            raise TrackingError(message)
+            raise ArtifactAbsent(message)
         return self.folder / run_id / path
 
 

@@ -102,10 +102,10 @@ def setup_of(asked):
     return set_up(asked, located, {"answer": open_dataset(asked.data)})
 
 
-@pytest.mark.parametrize("name", ["vit_tiny_patch16_224"])
+@pytest.mark.parametrize("name", ["mixer_s32_224"])
 def test_a_size_that_the_network_does_not_take_is_refused(name):
     asked = experiment(spec({"size": 96, "fit": "squeeze"}, name=name), 1)
-    with pytest.raises(SpecError, match=r"size: vit_tiny\S+ does not take 96") as fault:
+    with pytest.raises(SpecError, match=r"size: mixer_s\S+ does not take 96") as fault:
         setup_of(asked)
     assert "position embeddings" in fault.value.hint
     assert setup_of(experiment(spec({"fit": "squeeze"}, name=name), 1)).model.outputs() == 1000

@@ -8,7 +8,9 @@ from PIL import Image
 from hardy.core.errors import RegistryError, WeightsError
 from hardy.data.view_spec import Operations
 from hardy.methods.source.spec import SourceSpec
-from hardy.registry.bundle import Card, write_bundle, write_weights
+from hardy.models import head
+from hardy.models.build import build_model
+from hardy.registry.bundle import WEIGHTS, Card, write_bundle, write_weights
 from hardy.registry.predictor import Predictor, load_predictor
 from tests.contracts.dense import Dense, DenseSpec
 from tests.contracts.device import another_device
@@ -63,6 +65,18 @@ def test_plain_answers_are_the_classifiers_own(bundle, model, images):
         assert [t["name"] for t in row["top"]] == [
             CLASSES[i] for i in p.argsort(descending=True)[:2]
         ]
+
+
+def test_a_version_with_a_head_of_its_own_is_rebuilt_from_its_weights(bundle, images, tmp_path):
+    tuned = build_model(MODEL, seed=3)
+    head.make(tuned.network, len(CLASSES), seed=5)
+    weights = write_weights(tuned.network, tmp_path)
+    folder = bundle(model_indices=None, weights_sha256=weights)
+    (tmp_path / WEIGHTS).replace(folder / WEIGHTS)
+    found = load_predictor(folder, device="cpu")
+    assert found.model.outputs() == len(CLASSES)
+    own = found.model.network.state_dict()
+    assert all(torch.equal(own[n], t) for n, t in tuned.network.state_dict().items())
 
 
 def test_adapting_is_episodic_and_does_something(bundle, images):

@@ -4,20 +4,22 @@ import pandas as pd
 import pytest
 from mlflow.exceptions import MlflowException
 
-from hardy.core.errors import RegistryError, TrackingError
+from hardy.core.errors import ArtifactAbsent, RegistryError, TrackingError
 from hardy.data.spec import Corruption, DataSpec
 from hardy.methods.base_spec import HeldOut
 from hardy.methods.source.spec import SourceSpec
+from hardy.models.reference import WeightsRef
 from hardy.registry.register import (
     _built_and_registered,
     _fitted,
+    _model,
     _weights,
     join_evidence,
     known,
     register,
 )
 from hardy.registry.versions import evidence, find
-from tests.registry.helpers import POLICY, TASK, experiment, records, result
+from tests.registry.helpers import MODEL, POLICY, TASK, experiment, records, result
 
 pytestmark = pytest.mark.usefixtures("stub_package")
 
@@ -142,9 +144,17 @@ def test_weights_that_nobody_planned_are_not_guessed():
         _built_and_registered(POLICY, [unit], "r")
 
 
+def test_what_a_run_left_is_taken_whole_whatever_it_began_with():
+    part = WeightsRef.of("file:w", take="encoder", into="blocks", partial=True)
+    model = MODEL.model_copy(update={"weights": part})
+    assert _model(experiment(model=model)) == model
+    trained = _model(experiment(model=model, method=Trained(), data=HALF))
+    assert trained == model.model_copy(update={"weights": WeightsRef.of("file:w")})
+
+
 def test_a_training_from_before_manifests_is_registered_all_the_same():
     def absent(run, path):
-        raise TrackingError(path)
+        raise ArtifactAbsent(path)
 
     unit = result(records(5), "a", experiment(method=Trained(), data=HALF))
     unit.store = SimpleNamespace(artifact=absent)
@@ -155,3 +165,14 @@ def test_a_training_from_before_manifests_is_registered_all_the_same():
             _fitted(unit)
     finally:
         unit.experiment.method.__class__.yields_weights = True
+
+
+def test_a_store_that_does_not_answer_is_no_training_without_a_manifest():
+    def down(run, path):
+        message = "the server does not answer"
+        raise TrackingError(message)
+
+    unit = result(records(5), "a", experiment(method=Trained(), data=HALF))
+    unit.store = SimpleNamespace(artifact=down)
+    with pytest.raises(TrackingError, match="does not answer"):
+        _fitted(unit)

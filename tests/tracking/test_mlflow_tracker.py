@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
-from mlflow.entities import Run
+from mlflow.entities import FileInfo, Run
 from mlflow.exceptions import MlflowException
 
-from hardy.core.errors import SpecError, TrackingError
+from hardy.core.errors import ArtifactAbsent, SpecError, TrackingError
 from hardy.plan.tracker import Status, Tracker
 from hardy.tracking.mlflow_tracker import MlflowTracker
 from hardy.tracking.store import tracking_uri
@@ -267,10 +267,27 @@ def test_a_run_that_may_go_on_is_asked_anew(
 
 def test_a_file_that_the_server_lacks(tracker: MlflowTracker, server: Server) -> None:
     run_id = past(tracker, Status.FINISHED)
-    with pytest.raises(TrackingError, match="no such artifact"):
+    with pytest.raises(ArtifactAbsent, match=r"no artifact file absent\.bin"):
         tracker.artifact(run_id, "absent.bin")
     server.files["absent.bin"] = b"there"
     assert tracker.artifact(run_id, "absent.bin").read_bytes() == b"there"
+
+
+@pytest.mark.parametrize("listed", [False, True])
+def test_a_server_that_is_down_is_told_from_a_file_that_it_lacks(
+    tracker: MlflowTracker, server: Server, monkeypatch: pytest.MonkeyPatch, *, listed: bool
+) -> None:
+    def listing(client: MlflowClient, run_id: str, folder: str) -> list[FileInfo]:
+        if listed:  # it is there, and was not handed out
+            return [FileInfo(f"{folder}/m.json", is_dir=False, file_size=1)]
+        message = "connection refused"
+        raise MlflowException(message)
+
+    monkeypatch.setattr(MlflowClient, "list_artifacts", listing)
+    with pytest.raises(TrackingError) as found:
+        tracker.artifact(past(tracker, Status.FINISHED), "weights/m.json")
+    assert not isinstance(found.value, ArtifactAbsent)
+    assert ("no such artifact" if listed else "connection refused") in found.value.message
 
 
 def test_link_names_the_verb_and_the_page(tracker: MlflowTracker) -> None:

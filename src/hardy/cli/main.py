@@ -26,6 +26,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "reproduce": ("hardy.cli.reproduce", "Run again what a run was; say whether it drifted."),
     "data": ("hardy.cli.data", "Check a dataset, or draw a contact sheet of it."),
     "predict": ("hardy.cli.predict", "Classify images with a registered model."),
+    "embed": ("hardy.cli.embed", "Write the features of images by a model, as parquet."),
     "promote": ("hardy.cli.promote", "Let a policy decide which version is the champion."),
     "cache": ("hardy.cli.cache", "Show, bound or empty what is kept on disk for other runs."),
     "ui": ("hardy.cli.ui", "Open MLflow's pages on the default store."),

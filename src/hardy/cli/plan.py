@@ -10,8 +10,10 @@ from rich.text import Text
 from rich.tree import Tree
 
 from hardy.cli.complete import complete_override, complete_spec
+from hardy.core.errors import SpecError
 from hardy.engine.model_cost import model_cost
 from hardy.plan.costs import Costs, UnitCost, order, price
+from hardy.plan.foresee import faults
 from hardy.plan.units import OWN_WEIGHTS, Plan, PlannedUnit, make_plan
 from hardy.registry.stores import default_stores
 from hardy.spec import Diagnostics, Resolved, check_policies, resolve
@@ -35,6 +37,9 @@ _UNKNOWN = "?"
 def command(spec: str, overrides: tuple[str, ...], again: bool, as_json: bool) -> None:
     """Show the runs that SPEC leads to, which are already done, and what the others cost.
 
+    Exits with 2 if a unit cannot run: its network's outputs are not the dataset's classes, the
+    dataset lacks the task's truth, or the machine the device.
+
     A model that was never measured on this machine is measured first, once, in seconds.
 
     Example: hardy plan quickstart --set data.shift.severity=5
@@ -53,6 +58,8 @@ def command(spec: str, overrides: tuple[str, ...], again: bool, as_json: bool) -
         console.print(_tree(plan, costs), highlight=False)
         for line in [*_summary(plan, costs), *(f"`hardy run` refuses: {each}" for each in refused)]:
             console.print(line, highlight=False, soft_wrap=True, markup=False)
+    if any(map(faults, order(plan))):
+        click.get_current_context().exit(SpecError.exit_status)
 
 
 def _refused(resolved: Resolved) -> list[str]:
@@ -98,6 +105,8 @@ def _branch(unit: PlannedUnit, cost: UnitCost, place: int, places: dict[str, int
         tree.add(Text(f"{whose}weights of {source.unit.experiment.name}: {when}"))
     for line in unit.absent:
         tree.add(Text(line, style="yellow"))
+    for line in faults(unit):
+        tree.add(Text(f"cannot run: {line}", style="red"))
     if not unit.reusable:
         tree.add(Text(_cost_line(cost)))
     return tree
@@ -169,6 +178,7 @@ def _unit_json(unit: PlannedUnit, cost: UnitCost) -> dict[str, Any]:
             "dataset": unit.unit.experiment.data.dataset,
         },
         "weights": unit.weights,
+        "faults": faults(unit),
         "cost": {**_cost_json(cost), "seconds_from": cost.seconds_from},
     }
 

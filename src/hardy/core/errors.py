@@ -6,6 +6,7 @@
     ├── WeightsError           weights are absent, damaged, or do not fit the model
     ├── MethodError            a method met numbers it cannot go on with
     ├── TrackingError          the MLflow store cannot be reached or is inconsistent
+    │   └── ArtifactAbsent     it was reached, and a run of it has no such file
     ├── RegistryError          a model, version or alias is absent or a policy is broken
     └── Interrupted            the user or the system stopped a run (exit status 130 or 143)
 
@@ -49,6 +50,10 @@ class MethodError(HardyError):
 
 class TrackingError(HardyError):
     """The MLflow tracking store cannot be reached or is inconsistent."""
+
+
+class ArtifactAbsent(TrackingError):
+    """A run has no artifact of that name; the store itself answered."""
 
 
 class RegistryError(HardyError):

@@ -41,6 +41,11 @@ class DatasetCard:
     source: str = ""
     downloads: tuple[Download, ...] = ()
 
+    @property
+    def of_imagenet(self) -> bool:
+        """Whether its classes are some of ImageNet's 1,000, to which outputs are restricted."""
+        return self.module.startswith("hardy.data.imagenet")
+
 
 _IMAGENET = "hardy.data.imagenet_sets"
 _COOP = "hardy.data.coop"

@@ -1,15 +1,16 @@
 """Parts of a dataset: by class, by a seeded division, by a seeded draw. All keep sorted order."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
+from itertools import accumulate, pairwise
 from typing import Any
 
 from hardy.core.catalog import did_you_mean
 from hardy.core.errors import DataError
 from hardy.core.seeding import Coordinate, generator
 from hardy.data.dataset import Dataset
-from hardy.data.spec import ClassFilter, Partition, Subset
+from hardy.data.spec import OWN_PARTS, ClassFilter, Partition, Subset
 
 Places = tuple[int, ...]
 
@@ -78,18 +79,19 @@ def divide(whole: Dataset, partition: Partition) -> Division:
     every sample once.
 
     Raises:
-        DataError: If a part gets no sample.
+        DataError: If a part gets no sample, or none of a class where the division is `OWN_PARTS`.
     """
+    if partition.stratified and partition.fractions == OWN_PARTS.fractions:
+        _check_each_class(whole, partition.fractions)
     places: dict[str, list[int]] = {name: [] for name in partition.fractions}
     for coordinates, group in _groups(whole, stratified=partition.stratified):
         order = _shuffled(group, partition.seed, "partition", *coordinates)
-        share, start = 0.0, 0
-        for name, fraction in partition.fractions.items():
-            share += fraction
-            # Without the rounding, 0.1 + 0.2 would be more than 0.3.
-            end = round(round(share, 9) * len(order))
-            places[name] += order[start:end]
-            start = end
+        start = 0
+        for name, size in zip(
+            places, _sizes(len(order), partition.fractions.values()), strict=True
+        ):
+            places[name] += order[start : start + size]
+            start += size
     for name, found in places.items():
         if not found:
             message = (
@@ -97,6 +99,35 @@ def divide(whole: Dataset, partition: Partition) -> Division:
             )
             raise DataError(message, hint="Give it a larger fraction.")
     return Division(whole, {name: tuple(sorted(found)) for name, found in places.items()})
+
+
+def _check_each_class(whole: Dataset, fractions: Mapping[str, float]) -> None:
+    """Make sure that each part gets samples of each class."""
+    least = next(count for count in range(1, 1000) if all(_sizes(count, fractions.values())))
+    counts = [(label, len(group)) for (label,), group in _groups(whole, stratified=True)]
+    few = [f"{_class(whole, label)} has {count}" for label, count in counts if count < least]
+    if few:
+        parts = ", ".join(f"{name} {share:.0%}" for name, share in fractions.items())
+        shown = ", ".join(few[:5]) + (f" and {len(few) - 5} more are too few" * (len(few) > 5))
+        message = (
+            f"data.partition: each class of {whole.name} needs at least {least} images to be "
+            f"divided into {parts}; {shown}"
+        )
+        hint = (
+            "Add images, leave such classes out by data.classes.exclude, or state other fractions."
+        )
+        raise DataError(message, hint=hint)
+
+
+def _class(whole: Dataset, label: Coordinate) -> str:
+    return whole.classes[int(label)] if whole.classes else "the whole"
+
+
+def _sizes(count: int, shares: Iterable[float]) -> list[int]:
+    """Return how many samples each share gets; shares that add up to 1 use every sample once."""
+    # Without the inner rounding, 0.1 + 0.2 would be more than 0.3.
+    ends = [round(round(share, 9) * count) for share in accumulate(shares)]
+    return [end - start for start, end in pairwise([0, *ends])]
 
 
 def draw(whole: Dataset, subset: Subset) -> Dataset:

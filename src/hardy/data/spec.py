@@ -76,6 +76,13 @@ class Partition(Spec):
         return self
 
 
+OWN_PARTS = Partition(
+    fractions={"train": 0.7, "val": 0.15, "test": 0.15}, part="train", stratified=True
+)
+"""What a dataset that is one whole is divided into, where a method needs parts and none are
+stated: to learn from, to measure the training on, to answer for."""
+
+
 class Shapes(Spec):
     """How many coloured shapes are drawn, how large, and from which seed."""
 

@@ -9,6 +9,7 @@ from hardy.engine.device import make_fabric
 from hardy.engine.progress import Reporter
 from hardy.engine.signals import Stopped, stop_on_signals
 from hardy.engine.unit import ending, keep, run_unit, with_weights
+from hardy.plan.foresee import check
 from hardy.plan.tracker import EXPERIMENT_TAG, FINGERPRINT_TAG, Run, Tracker
 from hardy.plan.units import Plan, PlannedUnit
 from hardy.results.report import parent_report
@@ -53,6 +54,7 @@ def run_plan(
 
 
 def _carry_out(plan: Plan, tracker: Tracker, reporter: Reporter) -> tuple[str, list[StoredUnit]]:
+    check((*plan.needed, *plan.units))
     for planned in (*plan.needed, *plan.units):
         if not planned.reusable:
             make_fabric(planned.unit.experiment)  # a device that is not there leaves no run behind

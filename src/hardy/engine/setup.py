@@ -17,12 +17,14 @@ from hardy.explain.point import SourcePoint
 from hardy.methods.base import Method, Subject
 from hardy.methods.base_spec import Role, views_of
 from hardy.methods.build import build_method
+from hardy.models import head
 from hardy.models.build import build_model, ready
 from hardy.models.model import Model
 from hardy.models.spec import ModelSpec
 from hardy.models.weights import Located
 from hardy.plan.inputs import check_truth
 from hardy.spec.experiment import Experiment
+from hardy.spec.fit import misfit, way_out
 from hardy.tasks.base import Task
 from hardy.tasks.build import task_on
 
@@ -121,7 +123,15 @@ def set_up(
     task = task_on(experiment.task, dataset)
     specs = (experiment.model, *experiment.method.further_models.values())
     models = tuple(
-        model_on(spec, each, dataset, task, seed=experiment.seed, device=fabric.device)
+        model_on(
+            spec,
+            each,
+            dataset,
+            task,
+            seed=experiment.seed,
+            device=fabric.device,
+            new_head=experiment.method.makes_head and spec is experiment.model,
+        )
         for spec, each in zip(specs, located.values(), strict=True)
     )
     for model in models:
@@ -145,8 +155,18 @@ def model_on(
     *,
     seed: int = 0,
     device: torch.device | str = "cpu",
+    new_head: bool = False,
 ) -> Model:
     """Build a model for a dataset's classes or for whatever else its task's outputs are.
+
+    Args:
+        spec: Architecture and weights.
+        located: The weights.
+        dataset: Names the classes.
+        task: Says how many outputs are needed.
+        seed: Seed of random weights and of a new head.
+        device: Where the model goes.
+        new_head: Whether the network gets a new head where its outputs are not the classes.
 
     Raises:
         SpecError: If its outputs are others.
@@ -161,22 +181,19 @@ def model_on(
         located=located,
         device=device,
     )
+    if new_head and task.target == "label" and _outputs(spec, model) != task.outputs:
+        head.make(model.network, task.outputs, seed)
+        if head.kept(model.network, model.model_indices) is None:
+            model.model_indices = None
     _check_outputs(spec, model, task, dataset)
     return model
 
 
 def _check_outputs(spec: ModelSpec, model: Model, task: Task, dataset: Dataset) -> None:
     outputs, kept = _outputs(spec, model), model.model_indices
-    needed = max(kept) + 1 if kept else task.outputs
-    fits = outputs >= needed if kept else outputs == needed
-    if not fits:
-        message = (
-            f"model {spec.name} has {outputs} outputs, but dataset {dataset.name} needs {needed}"
-        )
-        hint = "Choose weights that were trained on these classes."
-        if task.target == "label":
-            hint += " Or name an ImageNet model's classes by folders of WordNet ids; or use CLIP."
-        raise SpecError(message, hint=hint)
+    if message := misfit(spec.name, outputs, dataset.name, task.outputs, kept):
+        classes = task.target == "label"
+        raise SpecError(message, hint=way_out() if classes else "Choose weights of this task.")
 
 
 def _outputs(spec: ModelSpec, model: Model) -> int:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pandas as pd
 
-from hardy.core.errors import HardyError, TrackingError, WeightsError
+from hardy.core.errors import ArtifactAbsent, HardyError, WeightsError
 from hardy.data.dataset import Dataset
 from hardy.data.leaks import check_apart
 from hardy.data.open import open_dataset, open_division
@@ -246,7 +246,7 @@ def _file(
 ) -> Path:
     try:
         return tracker.artifact(run_id, wanted)
-    except TrackingError as error:
+    except ArtifactAbsent as error:
         name = source.unit.experiment.name
         message = (
             f"{planned.unit.experiment.name} begins with the weights of {name}, but its run "

@@ -9,6 +9,7 @@ from hardy.methods.ensemble.spec import EnsembleSpec
 from hardy.methods.memo.spec import MemoSpec
 from hardy.methods.memo_plus.spec import MemoPlusSpec
 from hardy.methods.source.spec import SourceSpec
+from hardy.methods.supervised.spec import SupervisedSpec
 from hardy.methods.tpt.spec import TptSpec
 from hardy.methods.view_ensemble.spec import ViewEnsembleSpec
 
@@ -20,6 +21,7 @@ METHODS: tuple[type[MethodBase], ...] = (
     TptSpec,
     EnsembleSpec,
     ContrastiveSpec,
+    SupervisedSpec,
 )
 
 if TYPE_CHECKING:

@@ -42,6 +42,12 @@ class MethodBase(Spec):
     yields_weights: ClassVar[bool] = False
     """Whether a run leaves `weights/weights.safetensors` for other experiments to begin with."""
 
+    leaves_more: ClassVar[bool] = True
+    """Whether such a run may leave other things that it fitted beside its network's tensors."""
+
+    makes_head: ClassVar[bool] = False
+    """Whether it gives its network a new head where the outputs are not the task's classes."""
+
     registrable: ClassVar[bool] = True
     """Whether one network and this method are all that a registered version needs."""
 
@@ -69,6 +75,19 @@ class MethodBase(Spec):
     def episodic(self) -> bool:
         """Whether a sample's answer depends on no other sample: it may run anywhere, any time."""
         return True
+
+    @property
+    def wants_parts(self) -> bool:
+        """Whether it needs samples apart from the experiment's and states none: see `on_parts`."""
+        return False
+
+    def on_parts(self, validate: HeldOut, answer: HeldOut) -> Self:
+        """Return the same with these samples to measure a training on and to answer for.
+
+        An experiment whose dataset is one whole asks for it, where `wants_parts`.
+        """
+        del validate, answer
+        return self
 
     def roles(self) -> Mapping[Role, HeldOut | None]:
         """Return which samples it needs for what; None stands for the experiment's `data`."""

@@ -155,6 +155,15 @@ class TrainingSpec(MethodBase):
         """The learning rate's way."""
         return self.scheduler or Cosine(warmup=self.warmup)
 
+    @property
+    def wants_parts(self) -> bool:
+        """Whether nothing says on which samples it is to be measured."""
+        return self.validate_on is None
+
+    def on_parts(self, validate: HeldOut, answer: HeldOut) -> Self:
+        """Return the same with these samples to measure each epoch on and to answer for."""
+        return self.model_copy(update={"validate_on": validate, "answer_on": answer})
+
     def roles(self) -> Mapping[Role, HeldOut | None]:
         """Return the samples to learn from, and those that it is measured on and answers."""
         answered = self.answer_on or self.validate_on

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from hardy.core.errors import SpecError, WeightsError
 from hardy.core.seeding import derive
 from hardy.data.preprocess import Preprocess
+from hardy.models import head
 from hardy.models.input_spec import InputSpec
 from hardy.models.model import Model
 from hardy.models.reference import Library
@@ -44,8 +45,9 @@ def build_model(
 
     Args:
         spec: Architecture and weights.
-        model_indices: Outputs to keep, in the order of the dataset's classes; None keeps all. An
-            image-text model has an output a class, and takes from them what ImageNet calls it.
+        model_indices: Outputs to keep, in the order of the dataset's classes; None keeps all. A
+            network that has an output a class keeps all too (`head.kept`). An image-text model has
+            one, and takes from the indices what ImageNet calls it.
         classes: The dataset's class names, which an image-text model needs.
         outputs: Channels, of a kind that has as many as its task.
         seed: Seed of random weights, used by `weights: random` alone.
@@ -68,17 +70,23 @@ def build_model(
         spec, texts=texts, outputs=outputs, seed=seed, download=located.path is None
     )
     loaded = _load(bare(network), spec, located)
-    return ready(Model(network, preprocess, model_indices, loaded), device)
+    kept = head.kept(network, model_indices)
+    return ready(Model(network, preprocess, kept, loaded), device)
 
 
 def _load(network: nn.Module, spec: ModelSpec, located: Located) -> Loaded | None:
-    """Put weights that lie in a file into a network; say what came, None without a file."""
+    """Put weights that lie in a file into a network; say what came, None without a file.
+
+    The head gets as many outputs as the file's has, unless only a part is to fit.
+    """
     if located.path is None:
         return None
     found = read(located, spec.weights, tuple(network.state_dict()))
     layout = _BUILDERS[spec.kind].layout
     tensors = layout(network, found) if layout is not None else found
     partial = bool(spec.weights.partial)
+    if not partial and not located.in_order:
+        head.like(network, tensors)
     return load(network, tensors, partial=partial, file=located.path.name)
 
 

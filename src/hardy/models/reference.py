@@ -231,6 +231,15 @@ class WeightsRef(Spec):
         stated = {name: value for name, value in stated.items() if value is not None}
         return {"from": str(self), **stated} if stated else str(self)
 
+    def whole(self) -> Self:
+        """Return the reference to all that the source has, as it is there."""
+        return self.model_copy(update=dict.fromkeys((*_TAKING, "same")))
+
+    @property
+    def beside_network(self) -> bool:
+        """Whether what is taken of a run is none of its network, but else what it fitted."""
+        return self.take is not None and self.take.partition(".")[0] != "network"
+
     def __str__(self) -> str:
         """Return the text of the source."""
         return str(self.source)

@@ -7,9 +7,11 @@ from pydantic import AfterValidator, Field, field_validator
 from hardy.core.spec import Spec
 from hardy.models.files import content_identity
 from hardy.models.input_spec import Input
+from hardy.models.names import timm_outputs, timm_size
 from hardy.models.reference import (
     File,
     From,
+    Library,
     OfExperiment,
     Package,
     Random,
@@ -20,6 +22,9 @@ from hardy.models.reference import (
 )
 
 _STORED = (OfExperiment, RunFile, Version)
+_WHOLE = (Random, Library, Package)
+# Those of torchvision that were trained at 224 px; vit_h_14 was not.
+_TRANSFORMERS = ("vit_b_16", "vit_b_32", "vit_l_16", "vit_l_32")
 _PRETRAINED = Tag("pretrained", "pretrained")
 
 LibraryWeights = Annotated[
@@ -64,6 +69,16 @@ class ModelBase(Spec):
     dense: ClassVar[bool] = False
     """Whether it answers for each pixel of its input; else it gives one answer an image."""
 
+    @property
+    def stated_outputs(self) -> int | None:
+        """How many outputs the network has, where the spec alone tells; else None."""
+        return None
+
+    @property
+    def only_size(self) -> int | None:
+        """Side of the only input that the network takes, in pixels, where the spec alone tells."""
+        return None
+
 
 class TimmModel(ModelBase):
     """A classifier of the timm library."""
@@ -73,6 +88,16 @@ class TimmModel(ModelBase):
     weights: LibraryWeights = WeightsRef.of("pretrained")
     input: Input = None
 
+    @property
+    def stated_outputs(self) -> int | None:
+        """As the name's tag tells, where the weights are the library's or a package's."""
+        return timm_outputs(self.name) if isinstance(self.weights.source, _WHOLE) else None
+
+    @property
+    def only_size(self) -> int | None:
+        """Of a vision transformer whose name states it."""
+        return timm_size(self.name)
+
 
 class TorchvisionModel(ModelBase):
     """A classifier of torchvision."""
@@ -81,6 +106,17 @@ class TorchvisionModel(ModelBase):
     name: Annotated[str, Field(min_length=1, description="torchvision's model name.")]
     weights: LibraryWeights = WeightsRef.of("pretrained")
     input: Input = None
+
+    @property
+    def stated_outputs(self) -> int | None:
+        """ImageNet's classes, where the weights are the library's."""
+        return 1000 if isinstance(self.weights.source, _WHOLE) else None
+
+    @property
+    def only_size(self) -> int | None:
+        """Of a vision transformer, but for the weights that were tuned on larger images."""
+        tuned = "E2E" in str(self.weights)
+        return 224 if self.name in _TRANSFORMERS and not tuned else None
 
 
 class HardyModel(ModelBase):
@@ -101,6 +137,11 @@ class HardyModel(ModelBase):
     ] = WeightsRef.of("random")
     input: Input = None
     classes: Annotated[int, Field(ge=2, le=100_000, description="Number of outputs.")] = 10
+
+    @property
+    def stated_outputs(self) -> int | None:
+        """What `classes` says, where no file says otherwise."""
+        return self.classes if isinstance(self.weights.source, Random) else None
 
 
 class SegmenterModel(ModelBase):

@@ -138,12 +138,7 @@ def run_file(reference: WeightsRef) -> str:
     """Return which file of a run a reference takes from: the network's, or all else it fitted."""
     if isinstance(reference.source, RunFile):
         return reference.source.path
-    take = reference.take
-    return WEIGHTS if take is None or _is_network(take) else FITTED
-
-
-def _is_network(take: str) -> bool:
-    return f"{take}.".startswith(NETWORK)
+    return FITTED if reference.beside_network else WEIGHTS
 
 
 @dataclass(frozen=True)

@@ -3,10 +3,14 @@
 import os
 import platform
 import re
+import sys
 from functools import cache
 from pathlib import Path
 
 _GPUS = Path("/proc/driver/nvidia/gpus")
+_DEVICES = Path("/dev")
+# NVIDIA's own; AMD's, which torch calls cuda too; Windows' below Linux.
+_CUDA = ("nvidia*", "kfd", "dxg")
 
 
 @cache
@@ -18,6 +22,16 @@ def machine(device: str) -> str:
     """
     card = _card() if device in ("auto", "cuda") else ""
     return card or f"{_processor()}, {_threads()} threads"
+
+
+def lacks(device: str) -> bool:
+    """Return whether this machine certainly has not what `compute.device` states."""
+    if device == "mps":
+        return sys.platform != "darwin"
+    if device != "cuda" or not sys.platform.startswith("linux"):
+        return False
+    hidden = os.environ.get("CUDA_VISIBLE_DEVICES") == ""
+    return hidden or not any(any(_DEVICES.glob(each)) for each in _CUDA)
 
 
 def _card() -> str:

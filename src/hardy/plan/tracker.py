@@ -173,7 +173,8 @@ class Tracker(Finder, Protocol):
         """Return a local copy of one artifact file; do not change it.
 
         Raises:
-            TrackingError: If the run or the artifact is absent.
+            ArtifactAbsent: If the run has none of that name.
+            TrackingError: If the run is absent, or the store does not answer.
         """
 
     def link(self, run_id: str) -> str:

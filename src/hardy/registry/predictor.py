@@ -27,6 +27,7 @@ from hardy.methods.base import Method, Subject, outcome_of
 from hardy.methods.base_spec import MethodBase, views_of
 from hardy.methods.build import build_method
 from hardy.methods.fitting import Fits
+from hardy.models import head
 from hardy.models.build import build_network, ready
 from hardy.models.model import Model
 from hardy.models.state import bare
@@ -54,6 +55,7 @@ def load_predictor(folder: Path, *, device: str = "auto") -> "Predictor":
         download=False,
     )
     inner, tensors = bare(network), _tensors(folder / WEIGHTS, card.weights_sha256)
+    head.like(inner, tensors)
     _check_fits(tensors, inner.state_dict())
     inner.load_state_dict(tensors)
     fitted = _tensors(folder / FITTED, card.fitted_sha256) if card.fitted_sha256 else {}

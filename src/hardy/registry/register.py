@@ -11,10 +11,11 @@ from mlflow import MlflowClient
 from mlflow.entities import LoggedModelOutput
 
 from hardy._version import __version__
-from hardy.core.errors import RegistryError, TrackingError
+from hardy.core.errors import ArtifactAbsent, RegistryError
 from hardy.data.open import open_dataset
 from hardy.engine.setup import model_on
 from hardy.models.model import Model
+from hardy.models.spec import ModelSpec
 from hardy.models.state import FITTED as RUN_FITTED
 from hardy.models.state import MANIFEST, manifest_of
 from hardy.models.state import WEIGHTS as RUN_WEIGHTS
@@ -102,9 +103,16 @@ def _built_and_registered(policy: Policy, units: Sequence[StoredUnit], run_id: s
     task = task_on(experiment.task, dataset)
     # Built anew: what the run's own model holds now is the method's business.
     model = model_on(
-        experiment.model, _weights(first, first.planned), dataset, task, seed=experiment.seed
+        _model(experiment), _weights(first, first.planned), dataset, task, seed=experiment.seed
     )
     return register(units, model, task, policy, run_id=run_id, fitted=_fitted(first))
+
+
+def _model(experiment: Experiment) -> ModelSpec:
+    """Return the model part; what a run left is taken as a whole, whatever it began with."""
+    if not experiment.method.yields_weights:
+        return experiment.model
+    return experiment.model.model_copy(update={"weights": experiment.model.weights.whole()})
 
 
 def _weights(unit: StoredUnit, planned: PlannedUnit) -> Located:
@@ -120,7 +128,7 @@ def _fitted(unit: StoredUnit) -> Path | None:
         return None
     try:
         files = manifest_of(unit.store.artifact(unit.run_id, MANIFEST))
-    except TrackingError:
+    except ArtifactAbsent:
         if unit.experiment.method.yields_weights:
             return None  # a run from before there were manifests left its network alone
         raise

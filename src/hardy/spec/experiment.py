@@ -5,12 +5,15 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from hardy.core.spec import Spec, kinds
-from hardy.data.spec import DataSpec
+from hardy.data.cards import DATASETS
+from hardy.data.held_out_spec import HeldOut
+from hardy.data.spec import OWN_PARTS, DataSpec, splits_of
 from hardy.explain.spec import ExplainSpec
 from hardy.methods import MethodSpec
 from hardy.methods.base_spec import views_of
 from hardy.models.reference import WeightsRef
 from hardy.models.spec import MODELS, ModelSpec
+from hardy.spec.fit import misfit, way_out
 from hardy.tasks import PLAIN_TASK, TASKS, TaskSpec
 
 _DENSE_KINDS = " or ".join(kinds(m for m in MODELS if m.dense))
@@ -145,6 +148,20 @@ class Experiment(Spec):
         return {f"{path}.weights": model.weights for path, model in self.models().items()}
 
     @model_validator(mode="after")
+    def _parts_of_a_whole(self) -> Self:
+        """Divide a dataset that is one whole, where the method needs parts and none are stated."""
+        data, method = self.data, self.method
+        if not method.wants_parts:
+            return self
+        if data.partition is not None or len(splits_of(data.dataset)) > 1:
+            raise ValueError(_lines_to_write(method.kind, data))
+        validate, answer = (HeldOut(part=name) for name in ("val", "test"))
+        # The fields of what is being validated; nobody has seen it yet.
+        object.__setattr__(self, "data", data.model_copy(update={"partition": OWN_PARTS}))
+        object.__setattr__(self, "method", method.on_parts(validate, answer))
+        return self
+
+    @model_validator(mode="after")
     def _samples_are_apart(self) -> Self:
         if not self.method.episodic and (self.compute.processes or 1) > 1:
             message = (
@@ -201,6 +218,34 @@ class Experiment(Spec):
         return self
 
     @model_validator(mode="after")
+    def _input_size_is_taken(self) -> Self:
+        for path, model in self.models().items():
+            size, only = model.input and model.input.size, model.only_size
+            if size is not None and only is not None and size != only:
+                message = (
+                    f"{path}.input.size is {list(size) if isinstance(size, tuple) else size}, but "
+                    f"{model.name} has position embeddings for {only} alone; leave size out, or "
+                    "take a network for that size"
+                )
+                raise ValueError(message)
+        return self
+
+    @model_validator(mode="after")
+    def _outputs_are_the_classes(self) -> Self:
+        """Say what names alone tell; a plan, which opens the data, tells of all others."""
+        card = DATASETS[self.data.dataset]
+        if self.task.target != "label" or not card.classes or card.of_imagenet:
+            return self
+        for path, model in self.models().items():
+            if model.stated_outputs is None or (self.method.makes_head and path == "model"):
+                continue
+            fault = misfit(model.name, model.stated_outputs, self.data.dataset, card.classes)
+            if fault:
+                message = f"{fault}. {way_out()}"
+                raise ValueError(message)
+        return self
+
+    @model_validator(mode="after")
     def _views_fit_the_input(self) -> Self:
         for method, model in self.method.pairs(self.model):
             views, size = views_of(method), model.input and model.input.size
@@ -239,3 +284,20 @@ class Experiment(Spec):
             )
             raise ValueError(message)
         return self
+
+
+def _lines_to_write(kind: str, data: DataSpec) -> str:
+    """Say which samples a method could be measured on, as lines of a spec."""
+    if data.partition is not None:
+        own, key = data.partition.part, "part"
+        others = [part for part in data.partition.fractions if part != own]
+        stated = "data.partition"
+    else:
+        own, key = ("train" if "train" in splits_of(data.dataset) else data.part_name), "split"
+        others = [split for split in splits_of(data.dataset) if split != own]
+        stated = f"data: {{split: {own}}}"
+    other = next((name for name in ("val", *others) if name in others), "OTHER")
+    return (
+        f"method {kind} learns from the samples of `data`, and needs others to be measured on; "
+        f"beside {stated}, write method: {{validate_on: {{{key}: {other}}}}}"
+    )

@@ -25,6 +25,7 @@ class _Asked:
     """One reference of one unit to another experiment.
 
     Attributes:
+        reference: What is asked for.
         name: The other experiment.
         file: Its file.
         key: Path of the reference's text in the unit's tree.
@@ -34,6 +35,7 @@ class _Asked:
         values: By dotted path, the values that the other takes from the unit.
     """
 
+    reference: WeightsRef
     name: str
     file: Path
     key: KeyPath
@@ -100,8 +102,9 @@ class Needs:
                 return None
             values[wanted] = value
         if not values:
-            return _Asked(name, file, key, place, key, place, values)
-        return _Asked(name, file, key, place, same, unit.origins[same][0].origin, values)
+            return _Asked(reference, name, file, key, place, key, place, values)
+        same_place = unit.origins[same][0].origin
+        return _Asked(reference, name, file, key, place, same, same_place, values)
 
     def _unit(self, asked: _Asked, chain: tuple[Path, ...]) -> Unit | None:
         """Return the unit that a reference means; each is looked for once."""
@@ -163,6 +166,11 @@ class Needs:
         if not method.yields_weights:
             message = f"{asked.name!r} yields no weights: its method {method.kind} trains none"
             self._no_source(asked, message)
+        elif asked.reference.beside_network and not method.leaves_more:
+            take = asked.reference.take
+            message = f"the run of {asked.name!r} leaves its network alone, no {take!r} beside it"
+            self._fault(asked.place, asked.key, message, expected=f"take: network.{take}")
+            return False
         return method.yields_weights
 
     def _no_source(self, asked: _Asked, message: str) -> None:

@@ -15,7 +15,7 @@ from mlflow.entities import Run as RunRecord
 from mlflow.entities import ViewType
 
 from hardy.core.cache import default_cache
-from hardy.core.errors import TrackingError
+from hardy.core.errors import ArtifactAbsent, TrackingError
 from hardy.core.hashing import canonical_json, digest
 from hardy.core.paths import safe_name
 from hardy.plan.tracker import FAILURE_TAG, FINGERPRINT_TAG, PastRun, Status
@@ -251,13 +251,31 @@ class MlflowTracker:
     def _checked(self, file: Path, run_id: str, path: str) -> Path:
         if not file.is_file():
             message = f"the run {run_id} has no artifact file {path}"
-            raise TrackingError(message, hint=f"See what it has: {self.link(run_id)}")
+            raise ArtifactAbsent(message, hint=f"See what it has: {self.link(run_id)}")
         return file
 
     def _download(self, run_id: str, path: str) -> bytes:
-        with TemporaryDirectory(prefix="hardy-") as folder, translated(self._uri):
-            found = Path(self._client.download_artifacts(run_id, path, folder))
+        with TemporaryDirectory(prefix="hardy-") as folder:
+            try:
+                with translated(self._uri):
+                    found = Path(self._client.download_artifacts(run_id, path, folder))
+            except TrackingError:
+                self._check_listed(run_id, path)  # servers say in many words what they lack
+                raise
             return self._checked(found, run_id, path).read_bytes()
+
+    def _check_listed(self, run_id: str, path: str) -> None:
+        """Make sure that a file which was not handed out is there.
+
+        Raises:
+            ArtifactAbsent: If the store answers that the run does not have it.
+            TrackingError: If the store does not answer.
+        """
+        folder = path.rpartition("/")[0]
+        with translated(self._uri):
+            listed = self._client.list_artifacts(run_id, folder or None)
+        if path not in [each.path for each in listed]:
+            self._checked(Path(), run_id, path)
 
     def link(self, run_id: str) -> str:
         """Return the run's address, or what to run and where to look for a local store."""

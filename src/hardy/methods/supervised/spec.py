@@ -16,6 +16,7 @@ class SupervisedSpec(TrainingSpec):
     baseline: ClassVar[str | None] = None
     tasks: ClassVar[tuple[str, ...]] = ()
     makes_head: ClassVar[bool] = True
+    leaves_more: ClassVar[bool] = False
     answer_batch: ClassVar[int] = 32
 
     kind: Literal["supervised"] = "supervised"

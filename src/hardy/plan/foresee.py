@@ -1,0 +1,129 @@
+"""What cannot work, said before anything is computed: outputs, truths, devices that do not fit."""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hardy.core.errors import SpecError
+from hardy.plan.machine import lacks
+from hardy.spec.fit import misfit, way_out
+
+if TYPE_CHECKING:
+    from hardy.data.dataset import Dataset
+    from hardy.models.spec import ModelSpec
+    from hardy.plan.units import PlannedUnit
+
+# What libraries call the last layer; of a row of layers, the last one that has outputs.
+_HEADS = ("fc", "head", "head.fc", "heads.head", "classifier", "head.linear", "last_linear")
+_LONGEST_HEADER = 100_000_000
+
+
+def faults(planned: PlannedUnit) -> tuple[str, ...]:
+    """Return why a unit cannot run, a line each; none where a finished run holds its numbers."""
+    if planned.reusable:
+        return ()
+    dataset = planned.samples["answer"].dataset
+    found = list(_of_device(planned.unit.experiment.compute.device))
+    if dataset is not None:
+        found += [*_of_truth(planned, dataset), *_of_outputs(planned, dataset)]
+    return tuple(found)
+
+
+def check(planned: Iterable[PlannedUnit]) -> None:
+    """Make sure that nothing is known to fail.
+
+    Raises:
+        SpecError: With the first fault, and what to do about it.
+    """
+    for unit in planned:
+        for fault in faults(unit):
+            message = f"{unit.unit.experiment.name}: {fault}"
+            raise SpecError(message, hint="`hardy plan` shows what each unit lacks.")
+
+
+def _of_device(device: str) -> Iterator[str]:
+    if lacks(device):
+        yield f"compute.device is {device}, which this machine has not; set compute.device to auto"
+
+
+def _of_truth(planned: PlannedUnit, dataset: Dataset) -> Iterator[str]:
+    task = planned.unit.experiment.task
+    there = {"label": bool(dataset.classes), "mask": dataset.read_mask is not None}
+    if task.target is not None and not there.get(task.target, True):
+        other = next((name for name, has in there.items() if has), None)
+        yield (
+            f"task {task.kind} needs a {task.target} a sample; {dataset.name} has none"
+            f"{f', but has a {other} each' if other else ''}: choose another task or dataset"
+        )
+
+
+def _of_outputs(planned: PlannedUnit, dataset: Dataset) -> Iterator[str]:
+    """Yield where a network's outputs are not the dataset's classes."""
+    experiment = planned.unit.experiment
+    if experiment.task.target != "label" or not dataset.classes:
+        return
+    for path, model in experiment.models().items():
+        outputs = (
+            None
+            if path == "model" and experiment.method.makes_head
+            else _outputs(planned, path, model)
+        )
+        if outputs is None:
+            continue
+        classes, indices = len(dataset.classes), dataset.model_indices
+        if fault := misfit(model.name, outputs, dataset.name, classes, indices):
+            yield f"{fault}. {way_out()}"
+
+
+def _outputs(planned: PlannedUnit, path: str, model: ModelSpec) -> int | None:
+    """Return how many outputs a network will have with its weights; None where nothing tells."""
+    where, reference = f"{path}.weights", model.weights
+    if model.compares_texts or reference.identity():  # texts are the classes; a part is no network
+        return None
+    if where in planned.needs:
+        return _left_by(planned.needs[where])
+    file = planned.located[where].path
+    if file is not None and file.suffix == ".safetensors":
+        return outputs_in(file)
+    return model.stated_outputs
+
+
+def _left_by(source: PlannedUnit) -> int | None:
+    """Return how many outputs the network has that a training leaves."""
+    experiment = source.unit.experiment
+    if not experiment.method.makes_head or experiment.task.target != "label":
+        return _outputs(source, "model", experiment.model)
+    dataset = source.samples["answer"].dataset
+    return len(dataset.classes) if dataset is not None else None
+
+
+def outputs_in(file: Path) -> int | None:
+    """Return how many outputs the head has that a safetensors file holds, by its header alone.
+
+    None where no tensor, or more than one, is called as heads are.
+    """
+    with file.open("rb") as opened:
+        start = opened.read(8)
+        size = struct.unpack("<Q", start)[0] if len(start) == 8 else 0
+        header = opened.read(size) if size < _LONGEST_HEADER else b""
+    try:
+        shapes = {
+            name: each["shape"] for name, each in json.loads(header).items() if "shape" in each
+        }
+    except (ValueError, TypeError, AttributeError):
+        return None  # the reader says what is wrong with it
+    rows = sorted((int(n), name) for name in shapes if (n := _place(name)))
+    names = [f"{head}.weight" for head in _HEADS] + [name for _, name in rows[-1:]]
+    found = {name: shapes[name] for name in names if len(shapes.get(name, ())) in (2, 4)}
+    return int(next(iter(found.values()))[0]) if len(found) == 1 else None
+
+
+def _place(name: str) -> str:
+    """Return the place of a layer in a row that is the head, such as 6 of `classifier.6.weight`."""
+    first, _, rest = name.partition(".")
+    place, _, last = rest.partition(".")
+    return place if first == "classifier" and last == "weight" and place.isdecimal() else ""

