@@ -1,7 +1,7 @@
 """Supervised training: the task's loss of a network's outputs against the truth.
 
-With weights w of the classes, label smoothing s and the network's outputs f, the loss of a batch is
-1/B Σ_i w(y_i) L_s(f(x_i), y_i). Mixup (Zhang et al. 2018, arXiv:1710.09412) blends each sample with
+Of B samples with truth q (one class, or 1 - s of it and s/C of each), class weights w and the
+network's probabilities p, the loss is -1/B Σ_i Σ_c w_c q_ic log p_ic, as torch weighs it. Mixup (Zhang et al. 2018, arXiv:1710.09412) blends each sample with
 another, j, by λ ~ Beta(α, α): f(λ x_i + (1 - λ) x_j), and λ L(y_i) + (1 - λ) L(y_j).
 """
 
