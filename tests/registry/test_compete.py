@@ -10,7 +10,7 @@ pytestmark = pytest.mark.usefixtures("stub_package")
 
 def test_a_finished_run_competes_and_says_what_came_of_it(shelf, monkeypatch):
     built = []
-    dataset = SimpleNamespace(classes=CLASSES, model_indices=INDICES)
+    dataset = SimpleNamespace(name="made", classes=CLASSES, model_indices=INDICES)
     monkeypatch.setattr(module, "open_dataset", lambda spec: built.append(spec) or dataset)
     policy = POLICY.model_copy(update={"keep": 1})
 

@@ -47,7 +47,7 @@ def check(planned: Iterable[PlannedUnit]) -> None:
 
 def _of_device(device: str) -> Iterator[str]:
     if lacks(device):
-        yield f"compute.device is {device}, which this machine has not; set compute.device to auto"
+        yield f"compute.device is {device}, which this machine has not: --set compute.device=auto"
 
 
 def _of_truth(planned: PlannedUnit, dataset: Dataset) -> Iterator[str]:
