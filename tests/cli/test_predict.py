@@ -110,3 +110,14 @@ def test_a_parameter_that_the_task_does_not_take(uri, photo, param, reason):
     assert isinstance(done.exception, RegistryError)
     assert reason in done.exception.message
     assert predict("--model", uri, "--param", "top_k", photo).exit_code == 2
+
+
+def test_pictures_are_written_where_there_are_any(uri, photo, tmp_path):
+    done = predict("--model", uri, "--out", tmp_path / "out", photo)
+    assert isinstance(done.exception, DataError)
+    assert "makes no pictures" in done.exception.message
+    other = photo.with_name("b.jpg")
+    Image.open(photo).save(other)
+    done = predict("--model", "models:/none@none", "--out", tmp_path / "out", photo, other)
+    assert isinstance(done.exception, DataError)
+    assert "the same name" in done.exception.message

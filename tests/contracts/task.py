@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from hardy.core.errors import DataError
+from hardy.core.errors import DataError, MethodError
 from hardy.data.item import Targets
 from hardy.measure.records import as_frame, read_parquet, write_parquet
 from hardy.tasks.base import Task
@@ -24,6 +24,9 @@ class TaskContract(ABC):
     """Made-up outputs of a network go the whole way: answer, columns, records, metrics, a row."""
 
     count = 12
+
+    has_loss = True
+    """Whether one can train for the task."""
 
     @abstractmethod
     def task(self) -> Task:
@@ -86,6 +89,39 @@ class TaskContract(ABC):
             found = task.answer(outputs.to(device))
         assert type(found) is Tensor
         torch.testing.assert_close(found, task.answer(outputs))
+
+    def test_the_loss_is_a_number_a_sample_and_falls_with_skill(self) -> None:
+        task, targets = self.task(), self.targets(4)
+        if not self.has_loss:
+            with pytest.raises(MethodError, match="no loss"):
+                task.loss(self.outputs(targets, 0.2), targets)
+            return
+        outputs = self.outputs(targets, 0.2).half().requires_grad_()
+        found = task.loss(outputs, targets)
+        assert (found.shape, found.dtype) == ((4,), torch.float32)
+        found.sum().backward()
+        assert (outputs.grad.flatten(1) != 0).any(1).all()
+        better = task.loss(self.outputs(targets, 0.9), targets)
+        assert (better < found).all()
+        one = Targets(*(part if part is None else part[1:2] for part in targets))
+        torch.testing.assert_close(task.loss(outputs[1:2], one), found[1:2])
+        with another_device() as device:
+            there = Targets(*(p if p is None or p == () else p.to(device) for p in targets))
+            away = task.loss(outputs.detach().to(device), there).cpu()
+        torch.testing.assert_close(away, found.detach())
+
+    def test_the_loss_takes_what_the_schema_says(self) -> None:
+        task, targets = self.task(), self.targets(2)
+        outputs = self.outputs(targets, 0.4)
+        options = {"smoothing": 0.1, "class_weights": torch.linspace(0.5, 2, task.outputs)}
+        assert task.spec.loss_options <= set(options)
+        for name, value in options.items():
+            if name in task.spec.loss_options:
+                changed = task.loss(outputs, targets, **{name: value})
+                assert not torch.equal(changed, task.loss(outputs, targets))
+            else:
+                with pytest.raises(MethodError):
+                    task.loss(outputs, targets, **{name: value})
 
     def test_each_answer_is_judged_by_itself(self) -> None:
         task, targets = self.task(), self.targets(5)

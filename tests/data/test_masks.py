@@ -4,6 +4,8 @@ from PIL import Image
 
 from hardy.core.errors import DataError
 from hardy.data.masks import CAMVID
+from hardy.data.pipeline import SamplePipeline
+from hardy.data.preprocess import OUTSIDE, Preprocess
 from hardy.data.spec import DataSpec
 from tests.data import carried
 
@@ -38,6 +40,19 @@ def test_a_palettes_indices_are_the_labels(tmp_path):
     mask.save(tmp_path / "set" / "masks" / "a.png")
     found = opened(tmp_path / "set")
     assert np.array_equal(np.asarray(found.read_mask(found.samples[0])), values)
+
+
+@pytest.mark.parametrize(("names", "padded"), [("a\nb\nvoid\n", 2), ("a\nb\nc\n", OUTSIDE)])
+def test_what_a_mask_is_padded_with_is_no_class(tmp_path, names, padded):
+    put(tmp_path / "set", size=(8, 4), labels=(0, 1))
+    (tmp_path / "set" / "labels.txt").write_text(names)
+    half = (0.5,) * 3
+    preprocess = Preprocess(8, None, "bilinear", half, half, fit="pad")
+    item = SamplePipeline(opened(tmp_path / "set"), preprocess, target="mask")[0]
+    (mask,) = item.targets.mask.numpy()
+    assert (mask[:2] == padded).all()
+    assert (mask[6:] == padded).all()
+    assert set(np.unique(mask[2:6])) == {0, 1}
 
 
 def test_the_digest_follows_masks_and_labels(tmp_path):

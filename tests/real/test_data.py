@@ -12,7 +12,9 @@ from hardy.data.open import open_dataset
 from hardy.data.pipeline import SamplePipeline
 from hardy.data.spec import DataSpec
 from hardy.models.build import build_model
-from hardy.models.spec import HardyModel, TimmModel
+from hardy.models.spec import HardyModel, SegmenterModel, TimmModel
+from hardy.tasks.build import task_on
+from hardy.tasks.segment.spec import SegmentSpec
 
 pytestmark = [
     pytest.mark.real,
@@ -55,6 +57,32 @@ def test_the_cifar_checkpoint_errs_on_337_of_2000_photographs():
     wrong = 2000 - right(model, dataset)
     # Other processors' rounding may tip a photograph on the edge between two classes.
     assert abs(wrong - 337) <= 2
+
+
+def test_camvid_goes_the_way_of_segmentation():
+    present("camvid/test")
+    spec = DataSpec(dataset="camvid", split="test")
+    dataset = open_dataset(spec)
+    task = task_on(SegmentSpec(), dataset)
+    assert (task.outputs, "void" in task.classes) == (11, False)
+    model = build_model(SegmenterModel(input={"size": (90, 120)}), outputs=task.outputs)
+    pipeline = SamplePipeline(dataset, model.preprocess, target="mask")
+    for place in (0, 50, 100):
+        item = pipeline[place]
+        with torch.no_grad():
+            answer = task.answer(model(model.preprocess.normalise(item.pixels)))
+        (pixels,) = task.truth(item.targets)["pixels"]
+        counted = int((item.targets.mask != dataset.void).sum())
+        assert 0.5 * 90 * 120 < sum(pixels) == counted < 90 * 120
+        found = task.columns("source", answer, item.targets)
+        assert sum(found["predicted"][0]) == counted
+        photograph = dataset.read(dataset.samples[place])
+
+        def undo(plane, size=photograph.size):
+            return model.preprocess.back(plane, *size, outside=dataset.void)
+
+        row = task.served(answer[0], undo, {})
+        assert (row["width"], row["height"]) == photograph.size
 
 
 @pytest.mark.slow

@@ -39,6 +39,22 @@ def test_answers_are_log_softmax_over_the_last_axis() -> None:
     torch.testing.assert_close(TASK.answer(logits[0]), expected[0].float())
 
 
+@pytest.mark.parametrize("smoothing", [0.0, 0.3])
+@pytest.mark.parametrize("weights", [None, (2.0, 0.5)])
+def test_the_loss_is_cross_entropy(smoothing, weights) -> None:
+    logits = np.random.default_rng(0).normal(size=(5, 2))
+    labels, w = [0, 1, 1, 0, 1], weights or (1.0, 1.0)
+    expected = []
+    for row, label in zip(logits, labels, strict=True):
+        log_p = row - np.log(np.exp(row).sum())
+        spread = -sum(w[k] * log_p[k] for k in range(2)) / 2
+        expected.append(-(1 - smoothing) * w[label] * log_p[label] + smoothing * spread)
+    given = None if weights is None else torch.tensor(weights)
+    targets = Targets(label=torch.tensor(labels))
+    found = TASK.loss(torch.tensor(logits), targets, smoothing=smoothing, class_weights=given)
+    np.testing.assert_allclose(found.numpy(), expected, rtol=1e-5)
+
+
 def test_samples_without_a_class_are_refused() -> None:
     with pytest.raises(DataError, match="no class"):
         TASK.truth(Targets())

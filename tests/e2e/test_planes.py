@@ -1,0 +1,111 @@
+"""Tasks whose answers are planes, from run to served model, on weights that the test makes."""
+
+import base64
+import io
+import json
+
+import mlflow
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+
+from hardy.cli.main import run
+from hardy.data.shapes import CLASSES
+from hardy.models.segmenters.encoder_decoder import UNet
+
+SPEC = """
+name: {kind}
+task: {kind}
+data:
+  dataset: shapes
+  split: test
+  shapes: {{count: 12, size: 40}}
+  shift: {{kind: gaussian_noise, severity: 2}}
+model: {{kind: segmenter, width: 8, input: {{size: 32}}}}
+method: {{kind: source}}
+compute: {{processes: 1}}
+explain: {{gradcam: {{count: 1}}, view_grids: 0}}
+register: {kind}
+"""
+POLICY = """
+model: {kind}
+candidates: {{experiments: [{kind}], dataset: shapes}}
+metric: {{name: {metric}}}
+gates: [{{better_than: champion, test: paired_bootstrap}}]
+min_samples: 12
+"""
+
+
+def told(capsys, *arguments):
+    capsys.readouterr()
+    code = run(list(arguments))
+    found = capsys.readouterr()
+    assert code == 0, found.out + found.err
+    return found.out
+
+
+def flat(outputs, bias):
+    """Return weights of a network that says the same of every pixel."""
+    network = UNet(outputs, 8)
+    with torch.no_grad():
+        network.head.weight.zero_()
+        network.head.bias.copy_(torch.tensor(bias))
+    return network.state_dict()
+
+
+@pytest.mark.usefixtures("store")
+@pytest.mark.parametrize(
+    ("kind", "metric", "bias", "column"),
+    [
+        ("segment", "miou", [4.0, *[0.0] * 6], "mask"),
+        ("reconstruct", "psnr", [0.5, 0.5, 0.5], "image"),
+    ],
+)
+def test_a_plane_is_registered_promoted_predicted_and_served(
+    kind, metric, bias, column, tmp_path, isolated_home, monkeypatch, capsys
+):
+    project = tmp_path / "project"
+    for folder, text in (("experiments", SPEC), ("registry", POLICY)):
+        (project / folder).mkdir(parents=True)
+        (project / folder / f"{kind}.yaml").write_text(text.format(kind=kind, metric=metric))
+    (project / "MLproject").touch()
+    monkeypatch.chdir(project)
+    monkeypatch.setenv("MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING", "false")
+    save_file(flat(len(bias), bias), tmp_path / "flat.safetensors")
+
+    assert "version 1 is now champion" in told(capsys, "run", kind)
+    better = ("--set", f"model.weights=file:{tmp_path / 'flat.safetensors'}")
+    assert "version 2 is now champion" in told(capsys, "run", kind, *better)
+    worse = told(capsys, "run", kind, "--set", "seed=1")
+    assert "better than champion (paired_bootstrap" in worse
+    assert "version 3 is now champion" not in worse
+    names = {path.name for path in isolated_home.rglob("*") if path.is_file()}
+    assert {"segment": "iou.png", "reconstruct": "psnr.png"}[kind] in names
+
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 256, (50, 70, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save("photo.png")
+    words = ("predict", "--model", f"models:/{kind}@champion", "photo.png")
+    text = told(capsys, *words, "--out", "drawn")
+    picture = Image.open(f"drawn/photo.{column}.png")
+    assert picture.size == (70, 50)
+    assert f"drawn/photo.{column}.png" in text
+    found = np.asarray(picture)
+    assert (found == (0 if kind == "segment" else 128)).all()
+    assert ("background" in text) is (kind == "segment")
+
+    (row,) = json.loads(told(capsys, *words, "--format", "json"))
+    assert (row["width"], row["height"]) == (70, 50)
+    mlflow.set_tracking_uri(f"sqlite:///{isolated_home / 'mlflow.db'}")
+    served = mlflow.pyfunc.load_model(f"models:/{kind}@champion")
+    answer = served.predict(pixels).to_dict("records")[0]
+    assert answer == {name: value for name, value in row.items() if name != "file"}
+    again = Image.open(io.BytesIO(base64.b64decode(answer[column])))
+    np.testing.assert_array_equal(np.asarray(again), found)
+    if kind == "segment":
+        assert answer["shares"][0] == {"name": "background", "label": 0, "share": 1.0}
+        assert {each["name"] for each in answer["shares"]} == {"background", *CLASSES}
+    names = [each.name for each in served.metadata.signature.outputs]
+    assert names == list(answer)
