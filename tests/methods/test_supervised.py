@@ -5,7 +5,6 @@ from types import MappingProxyType
 import numpy as np
 import pytest
 import torch
-from hardy.tasks.segment.spec import SegmentSpec
 from scipy import stats
 from torch.nn import functional
 
@@ -24,6 +23,7 @@ from hardy.methods.supervised.method import (
 from hardy.methods.supervised.spec import SupervisedSpec
 from hardy.tasks.build import build_task
 from hardy.tasks.classify.spec import ClassifySpec
+from hardy.tasks.segment.spec import SegmentSpec
 from tests.contracts.device import another_device
 from tests.contracts.learner import LearnerContract
 from tests.contracts.method import PLAIN, build_method, small_model, some_views

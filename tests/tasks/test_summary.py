@@ -6,7 +6,7 @@ from mlflow.utils.validation import _validate_metric_name
 from hardy.core.errors import DataError
 from hardy.measure.leaderboard import Board, leaderboard_row
 from hardy.tasks.classify.metrics import interval
-from hardy.tasks.names import METRICS
+from hardy.tasks.names import GENERAL, METRICS
 from hardy.tasks.summary import summarise
 from tests.contracts.records import CLASSIFY, answer_columns, as_frame
 
@@ -57,7 +57,9 @@ def test_mlflow_takes_the_names_and_every_value_is_finite(frame) -> None:
 
 
 def test_every_metric_that_a_spec_may_name_is_there(frame) -> None:
-    assert set(METRICS) <= set(summarise(CLASSIFY, frame, "memo", "source"))
+    wanted = {*CLASSIFY.spec.metrics, *GENERAL}
+    assert wanted <= set(METRICS)
+    assert wanted <= set(summarise(CLASSIFY, frame, "memo", "source"))
 
 
 @pytest.mark.parametrize("baseline", [None, "source"])

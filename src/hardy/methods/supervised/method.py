@@ -1,8 +1,9 @@
 """Supervised training: the task's loss of a network's outputs against the truth.
 
 Of B samples with truth q (one class, or 1 - s of it and s/C of each), class weights w and the
-network's probabilities p, the loss is -1/B Σ_i Σ_c w_c q_ic log p_ic, as torch weighs it. Mixup (Zhang et al. 2018, arXiv:1710.09412) blends each sample with
-another, j, by λ ~ Beta(α, α): f(λ x_i + (1 - λ) x_j), and λ L(y_i) + (1 - λ) L(y_j).
+network's probabilities p, the loss is -1/B Σ_i Σ_c w_c q_ic log p_ic, as torch weighs it. Mixup
+(Zhang et al. 2018, arXiv:1710.09412) blends each sample with another, j, by λ ~ Beta(α, α):
+λ x_i + (1 - λ) x_j is shown, and the loss is λ L(y_i) + (1 - λ) L(y_j).
 """
 
 from collections.abc import Iterator, Mapping, Sequence
