@@ -11,7 +11,7 @@ import pytest
 from hardy.cli.main import run
 from hardy.core.errors import MethodError
 from hardy.engine import model_cost as costs
-from hardy.methods.source.spec import SourceSpec
+from hardy.methods.evaluate.spec import SourceSpec
 from hardy.plan.measured import ModelCost, remember
 from hardy.plan.tracker import Status
 from hardy.spec import resolve

@@ -6,7 +6,7 @@ import pytest
 
 from hardy.core.errors import DataError, WeightsError
 from hardy.data.open import open_dataset
-from hardy.methods.source.spec import SourceSpec
+from hardy.methods.evaluate.spec import SourceSpec
 from hardy.plan import inputs
 from hardy.plan.tracker import PastRun
 from hardy.plan.units import OWN_WEIGHTS as OWN

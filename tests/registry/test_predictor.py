@@ -7,7 +7,7 @@ from PIL import Image
 
 from hardy.core.errors import RegistryError, WeightsError
 from hardy.data.view_spec import Operations
-from hardy.methods.source.spec import SourceSpec
+from hardy.methods.evaluate.spec import SourceSpec
 from hardy.registry.bundle import Card, write_bundle, write_weights
 from hardy.registry.predictor import Predictor, load_predictor
 from tests.contracts.dense import Dense, DenseSpec

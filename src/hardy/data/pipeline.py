@@ -263,7 +263,9 @@ def _late_noise(shift: ShiftSpec | None, views: ViewSpec) -> GaussianSigma | Non
     return shift
 
 
-def loader(pipeline: SamplePipeline, workers: int) -> Generator[Prepared | BadSample, None, None]:
+def loader(
+    pipeline: SamplePipeline, workers: int, ahead: int = 0
+) -> Generator[Prepared | BadSample, None, None]:
     """Yield a pipeline's samples in order.
 
     Pillow and numpy let other threads run while they work, so threads keep the cores as busy as
@@ -275,18 +277,19 @@ def loader(pipeline: SamplePipeline, workers: int) -> Generator[Prepared | BadSa
         pipeline: What to prepare.
         workers: Threads that prepare samples ahead of their use; 0 prepares each one when it is
             asked for.
+        ahead: Samples that are prepared ahead at least, where there are workers.
     """
     if workers == 0:
         yield from (pipeline[position] for position in range(len(pipeline)))
         return
     pool = ThreadPoolExecutor(workers, thread_name_prefix="hardy-views")
     try:
-        ahead: deque[Future[Prepared | BadSample]] = deque()
+        waiting: deque[Future[Prepared | BadSample]] = deque()
         for position in range(len(pipeline)):
-            ahead.append(pool.submit(pipeline.__getitem__, position))
-            if len(ahead) > workers * _PREFETCH:
-                yield ahead.popleft().result()
-        while ahead:
-            yield ahead.popleft().result()
+            waiting.append(pool.submit(pipeline.__getitem__, position))
+            if len(waiting) > max(workers * _PREFETCH, ahead):
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
     finally:
         pool.shutdown(cancel_futures=True)
