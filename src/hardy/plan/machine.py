@@ -20,6 +20,13 @@ def machine(device: str) -> str:
     return card or f"{_processor()}, {_threads()} threads"
 
 
+def device_type(device: str) -> str:
+    """Return the type of what `compute.device` means here, such as `cpu`."""
+    if device != "auto":
+        return device
+    return "cuda" if _card() else "cpu"
+
+
 def _card() -> str:
     """Return the first NVIDIA card's name, from the driver's own listing; empty without one."""
     if os.environ.get("CUDA_VISIBLE_DEVICES") == "":
