@@ -11,14 +11,14 @@ import pytest
 from hardy.cli.main import run
 from hardy.core.errors import MethodError
 from hardy.engine import model_cost as costs
-from hardy.methods.source.spec import SourceSpec
+from hardy.methods.evaluate.spec import SourceSpec
 from hardy.plan.measured import ModelCost, remember
 from hardy.plan.tracker import Status
 from hardy.spec import resolve
 from hardy.tracking.mlflow_tracker import MlflowTracker
 
 ROOT = Path(__file__).parents[2]
-COST = ModelCost("here", 224, 10**9, 2 * 10**9, 0.01, 0.02, 10**9, 10**7)
+COST = ModelCost("here", 224, 10**9, 2 * 10**9, 0.01, 0.02, 10**9, 10**7, 10**6)
 SEEDS = ",".join(map(str, range(1000)))
 
 

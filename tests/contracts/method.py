@@ -70,6 +70,8 @@ class MethodContract(ABC):
     """Inherit, name the method's own answer, and say how to build it."""
 
     answer: str
+    before: str = "source"
+    """Name of the unadapted model's answer."""
 
     @abstractmethod
     def build(self, model: Model) -> Method: ...
@@ -85,7 +87,7 @@ class MethodContract(ABC):
     def test_answers_are_log_probabilities(self, method: Method) -> None:
         outcome = predict(method, some_subject())
         assert self.answer in outcome.answers
-        assert "source" in outcome.answers
+        assert self.before in outcome.answers
         for answer in outcome.answers.values():
             assert answer.shape == (5,)
             assert answer.dtype == torch.float32
@@ -97,7 +99,7 @@ class MethodContract(ABC):
         subject = some_subject()
         with torch.no_grad():
             expected = model(subject.views[:1])[0].log_softmax(-1)
-        torch.testing.assert_close(predict(method, subject).answers["source"], expected)
+        torch.testing.assert_close(predict(method, subject).answers[self.before], expected)
 
     def test_reset_restores_every_tensor_bit_for_bit(self, method: Method, model: Model) -> None:
         before = {name: t.clone() for name, t in model.state_dict().items()}

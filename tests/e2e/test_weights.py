@@ -17,7 +17,7 @@ from hardy.core.hashing import file_sha256
 from hardy.engine.progress import Reporter
 from hardy.engine.runner import run_plan
 from hardy.engine.setup import set_up
-from hardy.methods.source.spec import SourceSpec
+from hardy.methods.evaluate.spec import SourceSpec
 from hardy.models.build import build_network
 from hardy.models.state import WEIGHTS, state_sha256
 from hardy.plan.units import OWN_WEIGHTS as OWN

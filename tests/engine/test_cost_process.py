@@ -66,6 +66,7 @@ def test_a_model_is_measured_once(monkeypatch):
     assert cost.forward_flops == count_flops(lambda: network(image).detach())
     assert cost.backward_flops > cost.forward_flops
     assert 0 < cost.forward_seconds < 10
+    assert 0 < cost.forward_bytes < cost.image_bytes
     assert cost.base_bytes > 50_000_000  # the interpreter and torch are in it
     monkeypatch.setattr("subprocess.run", None)
     assert model_cost(asked) == cost == recall(asked)

@@ -1,13 +1,14 @@
 """The same records bit for bit in one process and in two: of every method, fitted ones too."""
 
 from dataclasses import dataclass, replace
+from itertools import chain
 from time import sleep
 
 import pytest
 import torch
 
 from hardy.data.open import open_dataset
-from hardy.engine.answer import AnswerJob, answer, rows, timed
+from hardy.engine.answer import AnswerJob, answer, blocks, rows, timed
 from hardy.engine.checkpoint import Checkpoint
 from hardy.engine.executor import Inline, Processes
 from hardy.engine.fit import fit, load_fitted
@@ -21,7 +22,7 @@ from hardy.spec.experiment import Experiment
 from hardy.tasks.summary import summarise
 from tests.engine.runs import KeptRun
 
-SHAPES = {"dataset": "shapes", "split": "test", "shapes": {"count": 30, "size": 32}}
+SHAPES = {"dataset": "shapes", "split": "test", "shapes": {"count": 80, "size": 32}}
 RESNET = {"kind": "hardy", "weights": "random", "classes": 6}
 CLIP = {"kind": "open_clip", "name": "hardy-shapes", "weights": "random"}
 CUT = {"kind": "cut", "count": 4}
@@ -31,6 +32,7 @@ MEMO = {"kind": "memo", "views": CUT, "optimizer": {"kind": "sgd", "lr": 0.1}}
 
 CASES = {
     "source": (RESNET, {}),
+    "evaluate": (RESNET, {}),
     "view_ensemble": (RESNET, {"views": CUT}),
     "memo": (RESNET, MEMO),
     "memo_plus": (RESNET, {"views": CUT, "segmenter": SUPERPIXELS, "policy": {"min_area": 5}}),
@@ -49,11 +51,18 @@ CASES = {
         CLIP,
         {"validate_on": {"split": "test", "samples": 8}, "epochs": 1, "batch": 8},
     ),
+    "supervised": (
+        RESNET,
+        {"validate_on": {"split": "test", "samples": 8}, "epochs": 1, "batch": 64},
+    ),
 }
 
 
 PLANES = ("segment", "reconstruct")
 """Tasks whose answers are planes, by the method `source`."""
+
+# Three blocks of 32 and one that is smaller, or one by one.
+FEW = {"source": 70, "evaluate": 70, "segment": 70, "reconstruct": 70}
 
 
 def experiment(kind: str) -> Experiment:
@@ -64,7 +73,7 @@ def experiment(kind: str) -> Experiment:
         device = {"compute": {"device": "cpu"}}
         return Experiment.model_validate({"name": kind, "data": shifted, **parts, **device})
     model, method = CASES[kind]
-    data = {**SHAPES, "split": "train"} if kind == "contrastive" else SHAPES
+    data = {**SHAPES, "split": "train"} if "validate_on" in method else SHAPES
     given = {"name": kind, "data": data, "model": model, "method": {"kind": kind, **method}}
     return Experiment.model_validate({**given, "compute": {"device": "cpu"}, "seed": 2})
 
@@ -74,7 +83,9 @@ def built(spec: Experiment) -> Setup:
     data = {}
     for role, other in spec.method.roles().items():
         dataset = open_dataset(other.data(spec.data, spec.seed) if other else spec.data)
-        few = dataset.samples[:6] if role == "answer" else dataset.samples
+        few = (
+            dataset.samples[: FEW.get(spec.method.kind, 6)] if role == "answer" else dataset.samples
+        )
         data[role] = replace(dataset, samples=few)
     models = {"model.weights": spec.model}
     models |= {f"method.{path}.weights": m for path, m in spec.method.further_models.items()}
@@ -109,9 +120,11 @@ def made(tmp_path_factory):
             fitted = fit(built(spec), Checkpoint(kind, "f" * 32), KeptRun(kind), Reporter())
             setup = built(spec)
             load_fitted(setup.method, fitted)
-            here[kind] = {place: plain(row) for place, row in rows(setup, range(6), workers=0)}
+            places = range(len(setup.data["answer"].samples))
+            here[kind] = {place: plain(row) for place, row in rows(setup, places, workers=0)}
             parts = (setup.experiment, setup.located, setup.data["answer"], fitted)
-            jobs.append([AnswerJob(*parts, tuple(range(6))[k::2]) for k in range(2)])
+            by_block = blocks(places, setup.block)
+            jobs.append([AnswerJob(*parts, tuple(chain(*by_block[k::2]))) for k in range(2)])
         there = {kind: {} for kind in (*CASES, *PLANES)}
 
         def hear(_, sent):
@@ -131,7 +144,7 @@ def test_every_method_has_a_case():
 @pytest.mark.parametrize("kind", [*CASES, *PLANES])
 def test_records_are_the_same_in_one_process_and_in_two(made, kind):
     here, there = made
-    assert set(here[kind]) == set(range(6))
+    assert set(here[kind]) == set(range(FEW.get(kind, 6)))
     assert here[kind] == there[kind]
 
 
@@ -139,6 +152,7 @@ def test_costs_of_answers_are_in_the_records_where_they_are_known():
     """What was encoded before took no time here, and masks may lie in the cache."""
     known = {
         "source": {"source"},
+        "evaluate": {"evaluate"},
         "view_ensemble": {"source", "view_ensemble", "majority_vote"},
         "memo": {"source", "view_ensemble", "majority_vote", "memo"},
         "memo_plus": {"source"},
@@ -160,7 +174,7 @@ def test_costs_of_answers_are_in_the_records_where_they_are_known():
 def test_costs_and_wall_time_are_shared_alike_by_processes():
     made = [(0, {WALL: 0.0, f"{COST}memo": 6.0, f"{TIMING}adapt": 6.0, "loss": 6.0})]
     for processes in (1, 3):
-        ((_, row),) = timed(iter([(0, dict(made[0][1]))]), processes)
+        ((_, row),) = timed(iter([[(0, dict(made[0][1]))]]), processes)
         assert row[f"{COST}memo"] == 6 / processes
         assert row[f"{TIMING}adapt"] == row["loss"] == 6  # what one process saw
 
@@ -186,7 +200,7 @@ def test_the_start_of_a_process_is_no_time_of_a_sample(tmp_path, monkeypatch):
     monkeypatch.setattr("hardy.engine.answer.set_up", slow)
     with Journal("run", "f" * 32) as journal:
         frame = answer(setup, None, journal, Reporter(), "source")
-    assert len(frame) == 6
+    assert len(frame) == FEW["source"]
     assert 0 < summarise(setup.task, frame, "source")["seconds_per_sample"] < 0.2
 
 

@@ -31,7 +31,7 @@ class Knows(nn.Module):
             self.table[normalised.sum().item()] = (sample.label + (n % 4 == 0)) % 6
 
     def forward(self, images):
-        answers = [self.table[image.sum().item()] for image in images]
+        answers = [self.table[image.contiguous().sum().item()] for image in images]
         return nn.functional.one_hot(torch.tensor(answers), 6).float()
 
 

@@ -17,9 +17,9 @@ from hardy.methods.base import Subject
 from hardy.methods.ensemble.method import Ensemble
 from hardy.methods.ensemble.pool import certainty_weights, fit_temperature, opinion, pool
 from hardy.methods.ensemble.spec import EnsembleSpec, HeldOut, Member
+from hardy.methods.evaluate.spec import SourceSpec
 from hardy.methods.memo.spec import MemoSpec
 from hardy.methods.optim_spec import Sgd
-from hardy.methods.source.spec import SourceSpec
 from hardy.methods.view_ensemble.spec import ViewEnsembleSpec
 from hardy.models.spec import TimmModel
 from tests.contracts.method import PLAIN, MethodContract, build_method, small_model

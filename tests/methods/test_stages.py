@@ -3,13 +3,13 @@
 import pytest
 
 from hardy.data.view_spec import AugMix
-from hardy.methods.base import outcome_of
+from hardy.methods.base import outcome_of, outcomes_of
 from hardy.methods.ensemble.spec import EnsembleSpec, Member
+from hardy.methods.evaluate.spec import SourceSpec
 from hardy.methods.memo.spec import MemoSpec
 from hardy.methods.optim_spec import Sgd
-from hardy.methods.source.spec import SourceSpec
 from hardy.methods.view_ensemble.spec import ViewEnsembleSpec
-from tests.contracts.method import build_method, small_model, some_subject
+from tests.contracts.method import build_method, small_model, some_subject, some_views
 from tests.methods.test_ensemble import subject
 
 FEW = AugMix(count=6)
@@ -27,8 +27,7 @@ def model(monkeypatch):
 
     made = small_model()
     made.network.register_forward_pre_hook(count)
-    for module in ("stages", "base"):
-        monkeypatch.setattr(f"hardy.methods.{module}.perf_counter", lambda: passed / 1000)
+    monkeypatch.setattr("hardy.methods.stages.perf_counter", lambda: passed / 1000)
     return made
 
 
@@ -51,6 +50,12 @@ def test_an_ensemble_of_views_needs_no_pass_of_the_source(model):
     found = costs(ViewEnsembleSpec(views=FEW), model, some_subject())
     assert found == {"source": 301, "majority_vote": 1006, "view_ensemble": 1006}
     assert costs(SourceSpec(), model, some_subject()) == {"source": 301}
+
+
+def test_images_that_are_answered_together_share_the_time_evenly(model):
+    source = build_method(SourceSpec(), model)
+    found = [outcome.milliseconds for outcome in outcomes_of(source, some_views(6))]
+    assert found == [{"predict": pytest.approx(1)}] * 6
 
 
 def test_each_member_of_an_ensemble_has_its_own_cost(monkeypatch, model):

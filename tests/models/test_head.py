@@ -14,7 +14,7 @@ from hardy.data.dataset import Dataset, Sample
 from hardy.data.folder import open_dataset as open_folder
 from hardy.data.open import open_dataset
 from hardy.engine.setup import model_on, set_up
-from hardy.methods.source.spec import SourceSpec
+from hardy.methods.evaluate.spec import SourceSpec
 from hardy.models import head
 from hardy.models.build import build_model
 from hardy.models.resnet26 import ResNet26

@@ -9,7 +9,7 @@ from hardy.plan.measured import ModelCost, measured_as, recall, remember, work_l
 from hardy.spec import Unit
 from tests.plan.helpers import PLAIN, Asked, Shelf, experiment, finished, resolved
 
-MODEL = ModelCost("here", 224, 100, 200, 0.01, 0.02, 1_000_000, 1_000)
+MODEL = ModelCost("here", 224, 100, 200, 0.01, 0.02, 1_000_000, 1_000, 300)
 # Four views and one step: before, four views, after; four views backward.
 FORWARD, BACKWARD = 6, 4
 
@@ -44,7 +44,20 @@ def test_a_unit_costs_its_passes():
 def test_the_source_model_goes_forward_once():
     (cost,) = price(plan(Unit(experiment(method={"kind": "source"}))), Gauge(), None).units
     assert (cost.forward, cost.backward, cost.flops) == (20, 0, 2_000)
-    assert cost.memory_bytes == 1_001_000
+    assert cost.memory_bytes == 1_000_000 + 4 * 300
+
+
+def test_other_devices_answer_in_other_blocks():
+    asked = experiment(method={"kind": "source"}, compute={"device": "cuda"})
+    (cost,) = price(plan(Unit(asked)), Gauge(), None).units
+    assert cost.memory_bytes == 1_000_000 + 32 * 300
+
+
+def test_runs_that_answered_one_by_one_say_nothing_of_blocks(monkeypatch):
+    asked = experiment(method={"kind": "source"})
+    label = work_label(asked)
+    monkeypatch.setattr(type(asked.method), "answer_batch", 1)
+    assert work_label(asked) != label
 
 
 def test_finished_runs_like_it_say_the_time():

@@ -15,7 +15,7 @@ from hardy.core.errors import SpecError
 from hardy.data.dataset import Dataset, Sample
 from hardy.engine.progress import Reporter
 from hardy.engine.runner import run_plan
-from hardy.methods.source.spec import SourceSpec
+from hardy.methods.evaluate.spec import SourceSpec
 from hardy.models.reference import WeightsRef
 from hardy.models.resnet26 import ResNet26
 from hardy.models.spec import HardyModel, OpenClipModel, TimmModel, TorchvisionModel

@@ -7,7 +7,7 @@ from PIL import Image
 
 from hardy.core.errors import DataError, SpecError, WeightsError
 from hardy.data.open import open_dataset
-from hardy.methods.source.spec import SourceSpec
+from hardy.methods.evaluate.spec import SourceSpec
 from hardy.plan import inputs
 from hardy.plan.tracker import PastRun
 from hardy.plan.units import OWN_WEIGHTS as OWN

@@ -7,7 +7,7 @@ from PIL import Image
 
 from hardy.core.errors import RegistryError, WeightsError
 from hardy.data.view_spec import Operations
-from hardy.methods.source.spec import SourceSpec
+from hardy.methods.evaluate.spec import SourceSpec
 from hardy.models import head
 from hardy.models.build import build_model
 from hardy.registry.bundle import WEIGHTS, Card, write_bundle, write_weights

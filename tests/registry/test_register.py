@@ -7,7 +7,7 @@ from mlflow.exceptions import MlflowException
 from hardy.core.errors import ArtifactAbsent, RegistryError, TrackingError
 from hardy.data.spec import Corruption, DataSpec
 from hardy.methods.base_spec import HeldOut
-from hardy.methods.source.spec import SourceSpec
+from hardy.methods.evaluate.spec import SourceSpec
 from hardy.models.reference import WeightsRef
 from hardy.registry.register import (
     _built_and_registered,

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from hardy.methods.source.spec import SourceSpec
+from hardy.methods.evaluate.spec import SourceSpec
 from hardy.spec import Diagnostics, resolve
 from tests.plan.helpers import Asked
 

@@ -13,7 +13,7 @@ from hardy.data.open import open_dataset
 from hardy.data.spec import OWN_PARTS, DataSpec
 from hardy.engine.progress import Reporter
 from hardy.engine.unit import _datasets, _note_inputs
-from hardy.methods.source.spec import SourceSpec
+from hardy.methods.evaluate.spec import SourceSpec
 from hardy.plan.units import make_plan
 from hardy.spec import Experiment, Unit, dump
 from tests.engine.runs import KeptRun, set_up_of

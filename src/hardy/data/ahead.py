@@ -10,7 +10,7 @@ _PREFETCH = 2
 
 
 def read_ahead(
-    make: Callable[[int], Made], count: int, workers: int
+    make: Callable[[int], Made], count: int, workers: int, least: int = 0
 ) -> Generator[Made, None, None]:
     """Yield what is made of each position below a count, in order.
 
@@ -23,6 +23,7 @@ def read_ahead(
         make: Makes one; several threads call it at once.
         count: Of positions.
         workers: Threads that make them ahead of their use; 0 makes each when it is asked for.
+        least: Of how many at least are made ahead, where there are workers.
     """
     if workers == 0:
         yield from map(make, range(count))
@@ -32,7 +33,7 @@ def read_ahead(
         ahead: deque[Future[Made]] = deque()
         for position in range(count):
             ahead.append(pool.submit(make, position))
-            if len(ahead) > workers * _PREFETCH:
+            if len(ahead) > max(workers * _PREFETCH, least):
                 yield ahead.popleft().result()
         while ahead:
             yield ahead.popleft().result()

@@ -338,6 +338,8 @@ def _late_noise(shift: ShiftSpec | None, views: ViewSpec) -> GaussianSigma | Non
     return shift
 
 
-def loader(pipeline: SamplePipeline, workers: int) -> Generator[Prepared | BadSample, None, None]:
+def loader(
+    pipeline: SamplePipeline, workers: int, ahead: int = 0
+) -> Generator[Prepared | BadSample, None, None]:
     """Yield a pipeline's samples in order; see `read_ahead`."""
-    return read_ahead(pipeline.__getitem__, len(pipeline), workers)
+    return read_ahead(pipeline.__getitem__, len(pipeline), workers, ahead)

@@ -1,16 +1,17 @@
 """Answering: from samples to records, in this process or in several.
 
 A record is the same whichever process makes it: random numbers belong to the sample, a method is
-put back after each, and what it fitted is read from files.
+put back after each, and what it fitted is read from files. A method that adapts nothing answers for
+blocks of samples, which lie at fixed places of the manifest.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, groupby, islice
 from pathlib import Path
 from time import monotonic, perf_counter
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -27,7 +28,7 @@ from hardy.engine.journal import Journal
 from hardy.engine.progress import Reporter
 from hardy.engine.setup import Setup, set_up
 from hardy.measure.records import COST, TIMING, WALL, as_frame
-from hardy.methods.base import Adapts, Subject, outcome_of
+from hardy.methods.base import Adapts, Answers, Outcome, outcome_of, outcomes_of
 from hardy.models.weights import Located
 from hardy.spec.experiment import Experiment
 from hardy.tasks.base import Task
@@ -63,9 +64,12 @@ def answer(
     tally = _Tally(setup.task, made)
     reporter.unit(title, total, len(made))
     early: dict[int, Row] = {}
+    known = len(made)
 
     def hear(_: int, sent: tuple[int, Row]) -> None:
         place, row = sent
+        if place < known:
+            return  # of the block in which the journal ended, which is made anew
         early[place] = row
         while len(made) in early:
             row = early.pop(len(made))
@@ -73,7 +77,8 @@ def answer(
             made.append(row)
             reporter.sample(len(made), tally.add(row, last=len(made) == total))
 
-    jobs, executor = _jobs(setup, fitted, range(len(made), total))
+    begin = known if known == total else known - known % setup.block
+    jobs, executor = _jobs(setup, fitted, range(begin, total))
     executor.run(jobs, hear)
     bad = [
         BadSample(place, row[SKIPPED], row["reason"])
@@ -94,15 +99,20 @@ def _jobs(
     """Return who answers for which samples: this process, or one a core where that is faster."""
     size, device = setup.model.preprocess.side, setup.fabric.device.type
     cores = spread(setup.experiment, size, device)
-    count = cores.processes
-    if count == 1 or len(places) <= count:
+    count, parts = cores.processes, blocks(places, setup.block)
+    if count == 1 or len(parts) <= count:
         return [_Here(setup, places, cores.workers)], Inline()
     data = setup.data["answer"]
     jobs: list[Job[None]] = [
-        AnswerJob(setup.experiment, setup.located, data, fitted, tuple(places[k::count]), count)
-        for k in range(count)
+        AnswerJob(setup.experiment, setup.located, data, fitted, tuple(chain(*mine)), count)
+        for mine in (parts[k::count] for k in range(count))
     ]
     return jobs, Processes(count)
+
+
+def blocks(places: Sequence[int], size: int) -> list[tuple[int, ...]]:
+    """Return ascending places of a manifest by the blocks of a size that they lie in."""
+    return [tuple(block) for _, block in groupby(places, lambda place: place // size)]
 
 
 @dataclass(frozen=True)
@@ -114,7 +124,7 @@ class _Here:
     workers: int
 
     def __call__(self, send: Send) -> None:
-        for row in timed(rows(self.setup, self.places, self.workers)):
+        for row in timed(records(self.setup, self.places, self.workers)):
             send(row)
 
 
@@ -142,58 +152,99 @@ class AnswerJob:
         """Set up, load what was fitted, and send each sample's place and record."""
         setup = set_up(self.experiment, self.located, {"answer": self.data})
         load_fitted(setup.method, self.fitted)
-        for row in timed(rows(setup, self.places, workers=0), self.processes):
+        for row in timed(records(setup, self.places, workers=0), self.processes):
             send(row)
 
 
-def timed(made: Iterator[tuple[int, Row]], processes: int = 1) -> Iterator[tuple[int, Row]]:
+def timed(made: Iterator[list[tuple[int, Row]]], processes: int = 1) -> Iterator[tuple[int, Row]]:
     """Yield records with the time that a sample took: to start a process and set up is no part.
 
-    This and the costs of answers are divided by the number of processes, as they share the work.
+    Samples that were answered together share it evenly. This and the costs of answers are divided
+    by the number of processes, as they share the work.
 
     Args:
-        made: Places and records, as they come to be.
+        made: Places and records, those of samples that were answered together at once.
         processes: How many processes make such records side by side.
     """
     clock = perf_counter()
-    for place, row in made:
+    for together in made:
         now = perf_counter()
-        row[WALL], clock = 1e3 * (now - clock), now
-        for name in row:
-            if name == WALL or name.startswith(COST):
-                row[name] /= processes
-        yield place, row
+        each, clock = 1e3 * (now - clock) / len(together), now
+        for place, row in together:
+            row[WALL] = each
+            for name in row:
+                if name == WALL or name.startswith(COST):
+                    row[name] /= processes
+            yield place, row
 
 
 def rows(setup: Setup, places: Sequence[int], workers: int) -> Iterator[tuple[int, Row]]:
+    """Yield the places and the records of some samples one by one: see `records`."""
+    with closing(records(setup, places, workers)) as made:
+        for together in made:
+            yield from together
+
+
+def records(
+    setup: Setup, places: Sequence[int], workers: int
+) -> Generator[list[tuple[int, Row]], None, None]:
     """Yield the places and the records of some samples in order, made in this process.
+
+    Those that were answered together come together, one by one where the method adapts.
 
     Args:
         setup: The experiment's parts.
-        places: Places in the manifest.
+        places: Places in the manifest, ascending; whole blocks, or the answers' last digits are
+            others.
         workers: Threads that prepare views ahead.
 
     Raises:
         DataError: If a sample is broken and the spec does not say `on_bad_sample: skip`.
     """
+    method = setup.method
+    pipeline = setup.pipeline("answer", places)
+    with closing(loader(pipeline, workers, ahead=2 * setup.block)) as samples:
+        if isinstance(method, Adapts):
+            yield from _one_by_one(setup, method, samples)
+            return
+        for block in blocks(places, setup.block):
+            items = list(islice(samples, len(block)))
+            yield _together(setup, cast("Answers", method), items)
+
+
+def _one_by_one(
+    setup: Setup, method: Adapts, samples: Iterator[Prepared | BadSample]
+) -> Iterator[list[tuple[int, Row]]]:
     size = setup.experiment.compute.batch
-    with closing(loader(setup.pipeline("answer", places), workers)) as samples:
-        while group := list(islice(samples, size)):
-            good = [item for item in group if isinstance(item, Prepared)]
-            subjects = {item.id: setup.subject(item) for item in good}
-            if size > 1 and isinstance(setup.method, Adapts):
-                with setup.fabric.autocast():
-                    setup.method.prepare(list(subjects.values()))
-            for item in group:
-                if isinstance(item, BadSample):
-                    yield item.index, _skipped(setup, item)
-                else:
-                    yield item.index, _record(setup, item, subjects[item.id])
+    while group := list(islice(samples, size)):
+        subjects = {item.id: setup.subject(item) for item in group if isinstance(item, Prepared)}
+        if size > 1:
+            with setup.fabric.autocast():
+                method.prepare(list(subjects.values()))
+        for item in group:
+            if isinstance(item, BadSample):
+                yield [(item.index, _skipped(setup, item))]
+                continue
+            with setup.fabric.autocast():
+                outcome = outcome_of(method, subjects[item.id])
+            yield [(item.index, _record(setup, item, outcome))]
 
 
-def _record(setup: Setup, item: Prepared, subject: Subject) -> Row:
-    with setup.fabric.autocast():
-        outcome = outcome_of(setup.method, subject)
+def _together(
+    setup: Setup, method: Answers, items: Sequence[Prepared | BadSample]
+) -> list[tuple[int, Row]]:
+    """Return the records of a block; what is broken leaves a smaller one, the same each time."""
+    found = {i.index: _skipped(setup, i) for i in items if isinstance(i, BadSample)}
+    if good := [item for item in items if isinstance(item, Prepared)]:
+        images = setup.images(good)
+        with setup.fabric.autocast():
+            outcomes = outcomes_of(method, images)
+        for item, outcome in zip(good, outcomes, strict=True):
+            found[item.index] = _record(setup, item, outcome)
+    return [(item.index, found[item.index]) for item in items]
+
+
+def _record(setup: Setup, item: Prepared, outcome: Outcome) -> Row:
     row: Row = {
         "sample": item.id,
         "dataset": setup.data["answer"].name,

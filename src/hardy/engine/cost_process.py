@@ -23,8 +23,8 @@ from hardy.spec.experiment import Experiment
 
 Shape = list[int]
 
-# Two batches: what the larger one adds to the peak is the images', the rest the model's.
-_SMALL, _LARGE = 2, 8
+# Batches: what a larger one adds to the peak is the images', the rest the model's.
+_ONE, _SMALL, _LARGE = 1, 3, 8
 # The classes of an image-text model: they are read once, and a pass of images hardly sees them.
 _TEXTS = ("one", "two")
 _REPEATS, _ENOUGH_SECONDS = 5, 1.0
@@ -52,9 +52,11 @@ def probe(experiment: Experiment) -> dict[str, Any]:
         with torch.no_grad(), fabric.autocast():
             network(images(count))
 
-    flops = count_flops(partial(forward, 1)), count_flops(partial(backward, 1))
+    # A process's peak never falls, so passes come in the order of what they hold.
+    one, few = (_peak(network, partial(forward, n), fabric.device) for n in (_ONE, _SMALL))
     peaks = [_peak(network, partial(backward, n), fabric.device) for n in (_SMALL, _LARGE)]
     slope = max(0, peaks[1] - peaks[0]) // (_LARGE - _SMALL)
+    flops = count_flops(partial(forward, 1)), count_flops(partial(backward, 1))
     one_way = _seconds(partial(forward, _LARGE), fabric.device) / _LARGE
     both_ways = _seconds(partial(backward, _LARGE), fabric.device) / _LARGE
     return {
@@ -65,6 +67,7 @@ def probe(experiment: Experiment) -> dict[str, Any]:
         "backward_seconds": max(0.0, both_ways - one_way),
         "base_bytes": max(0, peaks[0] - _SMALL * slope),
         "image_bytes": slope,
+        "forward_bytes": max(0, few - one) // (_SMALL - _ONE),
     }
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 import torch
 from lightning_fabric import Fabric
+from torch import Tensor
 
 from hardy.core.cache import default_cache
 from hardy.core.errors import SpecError
@@ -92,6 +93,22 @@ class Setup:
             point=SourcePoint(self.model) if asked and asked.at_point else None,
             target=self.task.target,
         )
+
+    @property
+    def block(self) -> int:
+        """How many samples are answered together."""
+        preprocess = self.model.preprocess
+        method, device = self.experiment.method, self.fabric.device.type
+        return method.block(preprocess.height, preprocess.width, device)
+
+    def images(self, items: Sequence[Prepared]) -> Tensor:
+        """Return samples' unchanged images (B, 3, h, w): normalised, on the device."""
+        pixels = torch.cat([item.pixels[:1] for item in items])
+        pixels = pixels.contiguous(memory_format=torch.channels_last)  # as the network lies
+        device = self.fabric.device
+        if device.type == "cuda":
+            pixels = pixels.pin_memory()
+        return self.model.preprocess.normalise(pixels.to(device, non_blocking=True))
 
     def subject(self, item: Prepared) -> Subject:
         """Return a prepared sample as a method sees it: normalised, on the device, no truth."""

@@ -63,9 +63,9 @@ def _batches(setup: Setup, places: Sequence[int]) -> Iterator[list[Prepared]]:
 @torch.no_grad()
 def _rows(setup: Setup, batch: Sequence[Prepared]) -> Iterator[Row]:
     """Yield the records of the unadapted model's answers."""
-    pixels = torch.stack([item.pixels[0] for item in batch]).to(setup.fabric.device)
+    images = setup.images(batch)
     with setup.fabric.autocast():
-        answers = setup.task.answer(setup.model(setup.model.preprocess.normalise(pixels)))
+        answers = setup.task.answer(setup.model(images))
     for item, found in zip(batch, answers, strict=True):
         yield columns(setup.task, {_ANSWER: found}, item.targets)
 

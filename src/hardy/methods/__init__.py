@@ -6,15 +6,16 @@ from hardy.core.spec import one_of
 from hardy.methods.base_spec import MethodBase
 from hardy.methods.contrastive.spec import ContrastiveSpec
 from hardy.methods.ensemble.spec import EnsembleSpec
+from hardy.methods.evaluate.spec import EvaluateSpec, SourceSpec
 from hardy.methods.memo.spec import MemoSpec
 from hardy.methods.memo_plus.spec import MemoPlusSpec
-from hardy.methods.source.spec import SourceSpec
 from hardy.methods.supervised.spec import SupervisedSpec
 from hardy.methods.tpt.spec import TptSpec
 from hardy.methods.view_ensemble.spec import ViewEnsembleSpec
 
 METHODS: tuple[type[MethodBase], ...] = (
     SourceSpec,
+    EvaluateSpec,
     ViewEnsembleSpec,
     MemoSpec,
     MemoPlusSpec,

@@ -9,7 +9,6 @@ none that answers sees a label.
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from time import perf_counter
 from typing import Any, ClassVar, cast
 
 import numpy as np
@@ -19,6 +18,7 @@ from torch import Tensor
 
 from hardy.core.cache import Cache
 from hardy.data.pipeline import ViewSet
+from hardy.methods.stages import Stages
 from hardy.models.model import Model
 
 PLAIN = ("read", "image")
@@ -161,13 +161,26 @@ def outcome_of(method: Method, subject: Subject) -> Outcome:
             return method.predict(subject)
         finally:
             method.reset()
-    start = perf_counter()
-    answers = cast("Answers", method).answer(subject.views[:1])
-    elapsed = 1e3 * (perf_counter() - start)
+    return outcomes_of(cast("Answers", method), subject.views[:1])[0]
+
+
+def outcomes_of(method: Answers, images: Tensor) -> list[Outcome]:
+    """Return what a method that adapts nothing says of each image; they share the time evenly.
+
+    Args:
+        method: The method.
+        images: Normalised (B, 3, H, W).
+    """
+    stages = Stages(images.device)
+    answers = method.answer(images)
+    stages.done("predict")
+    each = {name: took / len(images) for name, took in stages.milliseconds.items()}
     # Of several answers from one call, none is known to need all of it.
     needs = {name: (*PLAIN, "predict") for name in answers if len(answers) == 1}
-    found = {name: a[0] for name, a in answers.items()}
-    return Outcome(found, milliseconds={"predict": elapsed}, needs=needs)
+    return [
+        Outcome({name: a[n] for name, a in answers.items()}, milliseconds=each, needs=needs)
+        for n in range(len(images))
+    ]
 
 
 def log_probabilities(logits: Tensor) -> Tensor:

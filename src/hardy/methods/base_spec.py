@@ -13,6 +13,11 @@ Role = Literal["fit", "validate", "answer"]
 """What samples are for: to learn from, to measure a training on, to give answers for."""
 
 
+# Of blocks. What more images make between two layers leaves a CPU's caches: 32 photographs take it
+# half as long again as eight times 4. Answers' last digits depend on all three.
+_SIDE, _LARGEST_BLOCK, _CPU_SHARE = 224, 256, 8
+
+
 @dataclass(frozen=True)
 class Passes:
     """What one sample costs, in passes of a single image through the network.
@@ -50,6 +55,10 @@ class MethodBase(Spec):
 
     registrable: ClassVar[bool] = True
     """Whether one network and this method are all that a registered version needs."""
+
+    answer_batch: ClassVar[int] = 1
+    """Images of 224 pixels that a GPU answers in one pass; above 1 only for a method that adapts
+    nothing, and then a part of the fingerprint, since digits depend on it."""
 
     needs_canvas: ClassVar[bool] = False
     """Whether the method looks at the image that views are cut from, beside the views."""
@@ -109,6 +118,22 @@ class MethodBase(Spec):
     def cost(self) -> Passes:
         """Return what one sample costs; by default one forward pass, as of the model as it is."""
         return Passes(forward=1, backward=0)
+
+    def block(self, height: int, width: int, device: str) -> int:
+        """Return how many samples are answered together.
+
+        Blocks lie at fixed places of the manifest, [k · b, (k + 1) · b), so that an answer depends
+        neither on where a run was stopped nor on the number of processes.
+
+        Args:
+            height: Of the network's input, in pixels.
+            width: Of the network's input.
+            device: Type of the device, such as `cpu`.
+        """
+        if self.answer_batch == 1:
+            return 1
+        block = min(max(self.answer_batch * _SIDE**2 // (height * width), 1), _LARGEST_BLOCK)
+        return -(-block // _CPU_SHARE) if device == "cpu" else block
 
     def shortest(self) -> Self:
         """Return the same cut down to where it still goes the whole way, for a smoke test."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from hardy.core.errors import HardyError
+from hardy.plan.machine import device_type
 from hardy.plan.measured import ModelCost, measured_as, work_label
 from hardy.plan.tracker import WORK_TAG, Finder
 from hardy.plan.units import Plan, PlannedUnit
@@ -140,7 +141,9 @@ def _flops(experiment: Experiment, model: ModelCost) -> int:
 
 
 def _memory(experiment: Experiment, model: ModelCost) -> int:
-    return model.base_bytes + experiment.method.cost().batch * model.image_bytes
+    method, device = experiment.method, device_type(experiment.compute.device)
+    together = method.block(model.size, model.size, device) * model.forward_bytes
+    return model.base_bytes + max(method.cost().batch * model.image_bytes, together)
 
 
 def _times(each: int | None, count: int | None) -> int | None:

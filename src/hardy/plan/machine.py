@@ -34,6 +34,13 @@ def lacks(device: str) -> bool:
     return hidden or not any(any(_DEVICES.glob(each)) for each in _CUDA)
 
 
+def device_type(device: str) -> str:
+    """Return the type of what `compute.device` means here, such as `cpu`."""
+    if device != "auto":
+        return device
+    return "cuda" if _card() else "cpu"
+
+
 def _card() -> str:
     """Return the first NVIDIA card's name, from the driver's own listing; empty without one."""
     if os.environ.get("CUDA_VISIBLE_DEVICES") == "":

@@ -11,7 +11,7 @@ from hardy.spec.experiment import Experiment
 
 _KIND = "costs"
 # Raised when what is measured changes, so that older measurements are made again.
-_FORMAT = 3
+_FORMAT = 4
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,7 @@ class ModelCost:
         backward_seconds: Seconds of a backward pass, as one of a batch.
         base_bytes: Peak memory of the process but for the images, in bytes.
         image_bytes: What each image of a batch adds to it, with all that a backward pass needs.
+        forward_bytes: What each adds in a forward pass alone.
     """
 
     machine: str
@@ -38,6 +39,7 @@ class ModelCost:
     backward_seconds: float
     base_bytes: int
     image_bytes: int
+    forward_bytes: int
 
 
 def measured_as(experiment: Experiment) -> dict[str, str | int]:
@@ -60,6 +62,8 @@ def work_label(experiment: Experiment) -> str:
     """Return the same text for experiments of which a sample takes about the same time."""
     passes, model = experiment.method.cost(), experiment.model
     work = f"{passes.forward} forward {passes.backward} backward"
+    if experiment.method.answer_batch > 1:
+        work += f" in blocks of {experiment.method.answer_batch}"
     where = f"{experiment.precision} on {machine(experiment.compute.device)}"
     size = f" at {model.input.size}" if model.input and model.input.size else ""
     return f"{experiment.method.kind} {model.kind}/{model.name}{size}: {work}, {where}"

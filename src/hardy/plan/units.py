@@ -127,6 +127,8 @@ def fingerprint(experiment: Experiment, data_digest: str, weights: str) -> str:
         "seed": experiment.seed,
         "precision": experiment.precision,
     }
+    if experiment.method.answer_batch > 1:
+        parts["answer_batch"] = experiment.method.answer_batch
     if experiment.task != PLAIN_TASK:
         parts["task"] = experiment.task.identity()
     return digest(parts)

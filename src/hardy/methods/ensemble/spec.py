@@ -9,9 +9,9 @@ from pydantic import Field, model_validator
 from hardy.core.spec import Spec
 from hardy.data.held_out_spec import HeldOut
 from hardy.methods.base_spec import MethodBase, Passes, Role
+from hardy.methods.evaluate.spec import SourceSpec
 from hardy.methods.memo.spec import MemoSpec
 from hardy.methods.select_spec import Marginal
-from hardy.methods.source.spec import SourceSpec
 from hardy.methods.tpt.spec import TptSpec
 from hardy.methods.view_ensemble.spec import ViewEnsembleSpec
 from hardy.models.spec import ModelSpec

@@ -1,6 +1,14 @@
 from hardy.methods.base_spec import views_of
-from hardy.methods.source.spec import SourceSpec
+from hardy.methods.evaluate.spec import EvaluateSpec, SourceSpec
 from tests.contracts.method import MethodContract, build_method
+
+
+class TestEvaluate(MethodContract):
+    answer = "evaluate"
+    before = "evaluate"
+
+    def build(self, model):
+        return build_method(EvaluateSpec(), model)
 
 
 class TestSource(MethodContract):

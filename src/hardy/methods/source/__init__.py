@@ -1,1 +1,0 @@
-"""The unadapted source model."""
