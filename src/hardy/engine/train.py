@@ -162,8 +162,8 @@ class _Loop:
                 kept = self.learner.weights()
             self.learner.load_weights(kept)
         self.learner.eval()
-        kept = self.state.best if self.spec.keep == "best" else 0
-        _log_curves(training, self.state.epochs, kept or len(self.state.epochs))
+        best = self.state.best if self.spec.keep == "best" else 0
+        _log_curves(training, self.state.epochs, best or len(self.state.epochs))
         training.run.metrics(_speed(self.state.epochs, len(training.fit)))
 
     def _epoch(self, epoch: int) -> None:
