@@ -5,6 +5,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from hardy.data.augment_spec import AugmentStep
+from hardy.methods.base_spec import Passes
 from hardy.methods.training_spec import TrainingSpec
 
 Weight = Annotated[float, Field(gt=0)]
@@ -54,3 +55,8 @@ class SupervisedSpec(TrainingSpec):
             examples=["balanced", {"cat": 2.0}],
         ),
     ] = None
+
+    def cost(self) -> Passes:
+        """Return what one sample costs over all epochs; a head alone learns for next to nothing."""
+        backward = 0 if self.tune == "head" else self.epochs
+        return Passes(forward=self.epochs, backward=backward, batch=self.batch)
