@@ -50,7 +50,8 @@ def load_predictor(folder: Path, *, device: str = "auto") -> "Predictor":
     card = read_card(folder / CARD)
     network, _ = build_network(card.model, texts=card.class_texts or (), download=False)
     inner, tensors = bare(network), _tensors(folder / WEIGHTS, card.weights_sha256)
-    head.like(inner, tensors)
+    if not card.model.compares_texts:
+        head.like(inner, tensors)
     _check_fits(tensors, inner.state_dict())
     inner.load_state_dict(tensors)
     fitted = _tensors(folder / FITTED, card.fitted_sha256) if card.fitted_sha256 else {}
