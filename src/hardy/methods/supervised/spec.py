@@ -1,5 +1,6 @@
 """Schema of the method `supervised`."""
 
+from collections.abc import Mapping
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
@@ -55,6 +56,12 @@ class SupervisedSpec(TrainingSpec):
             examples=["balanced", {"cat": 2.0}],
         ),
     ] = None
+
+    @property
+    def loss_options(self) -> Mapping[str, str]:
+        """Return what is stated of the loss."""
+        fields = {"smoothing": "label_smoothing", "class_weights": "class_weights"}
+        return {option: f for option, f in fields.items() if getattr(self, f) is not None}
 
     def cost(self) -> Passes:
         """Return what one sample costs over all epochs; a head alone learns for next to nothing."""
