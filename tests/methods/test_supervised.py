@@ -229,6 +229,15 @@ def test_pixels_are_counted_where_masks_are_the_truth():
     assert weights[0] == weights.min()  # the background is most of the pixels
 
 
+def test_void_is_no_class_that_could_weigh():
+    dataset = open_dataset(DataSpec.model_validate(SHAPES))
+    known = build_task(SegmentSpec(), dataset.mask_classes, 0)
+    weights = class_weights("balanced", dataset, known)
+    assert len(weights) == known.outputs == len(dataset.mask_classes) - 1
+    stated = class_weights({dataset.mask_classes[1]: 5.0}, dataset, known)
+    assert stated.tolist() == [5.0] + [1.0] * (known.outputs - 1)
+
+
 def test_stated_weights_go_by_the_classes_names():
     dataset = open_dataset(DataSpec.model_validate(SHAPES))
     known = build_task(ClassifySpec(), dataset.classes)
