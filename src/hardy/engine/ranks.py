@@ -183,10 +183,10 @@ class NoCheckpoint(Checkpoint):
     def save(self, state: TrainState) -> None:
         """Nothing: rank 0 does."""
 
-    def save_best(self, weights: Mapping[str, torch.Tensor]) -> None:
+    def save_best(self, epoch: int, weights: Mapping[str, torch.Tensor]) -> None:
         """Nothing: rank 0 does."""
 
-    def best(self) -> dict[str, torch.Tensor]:
+    def best(self, epoch: int) -> dict[str, torch.Tensor]:
         """Return nothing: rank 0 has them."""
         return {}
 
