@@ -271,12 +271,15 @@ class _Loop:
                 name: progress.sums.get(name, 0.0) + value * done.samples
                 for name, value in found.items()
             }
-            loss, place = found["loss"], f"in epoch {epoch}, batch {progress.batches + 1}"
-            if not math.isfinite(loss):
-                raise _not_finite(f"the loss of {self.spec.kind} is {loss} {place}")
-            taken = norm is not None and math.isfinite(norm)
-            if norm is not None and not taken and not self.trained.skips_steps:
-                raise _not_finite(f"the gradients of {self.spec.kind} are not finite {place}")
+            loss, taken = found["loss"], norm is not None and math.isfinite(norm)
+            lost = norm is not None and not taken and not self.trained.skips_steps
+            if lost or not math.isfinite(loss):
+                kind, place = self.spec.kind, f"in epoch {epoch}, batch {progress.batches + 1}"
+                message = f"the loss of {kind} is {loss} {place}"
+                if math.isfinite(loss):
+                    message = f"the gradients of {kind} are not finite {place}"
+                hint = "Lower method.optimizer.lr, lengthen method.warmup, or set method.clip."
+                raise MethodError(message, hint=hint)
             progress = replace(
                 progress,
                 batches=progress.batches + 1,
@@ -413,11 +416,6 @@ def _check_ranks(samples: int, ranks: int) -> None:
             f"an epoch's last batch has {samples} sample{'s' * (samples > 1)} for {ranks} ranks"
         )
         raise SpecError(message, hint="Set method.drop_last to true, or change method.batch.")
-
-
-def _not_finite(message: str) -> MethodError:
-    hint = "Lower method.optimizer.lr, lengthen method.warmup, or set method.clip."
-    return MethodError(message, hint=hint)
 
 
 def _timed(batches: Iterable[Batch]) -> Iterator[tuple[Batch, float]]:

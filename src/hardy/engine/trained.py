@@ -21,7 +21,6 @@ _LEARNER, _OPTIMIZER, _MEAN = "learner.", "optimizer.", "mean."
 _WORDS = ("can't allocate memory", "not enough memory", "out of memory")
 
 
-
 class Trained:
     """A learner with all that moves it, on one device or as one of several ranks.
 
@@ -60,7 +59,9 @@ class Trained:
         """Whether a step whose gradients overflow is left out, and the loss's scale lowered."""
         return bool(self._precision.precision == "16-mixed")
 
-    def gradients(self, batch: Batch, share: float = 1.0, *, last: bool = True) -> dict[str, Tensor]:
+    def gradients(
+        self, batch: Batch, share: float = 1.0, *, last: bool = True
+    ) -> dict[str, Tensor]:
         """Add a batch's gradients; return its loss and what else is to be logged.
 
         Nothing is returned where memory does not suffice; none of it is then held any longer.
