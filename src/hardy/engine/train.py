@@ -190,7 +190,9 @@ class _Loop:
         self._log_epochs()
         last = epoch == self.budget.epochs or self._stops_early()
         self._keep(least=0.0, always=last or epoch == 1)
-        self._tell(f"epoch {epoch}/{self.budget.epochs}  {_news(measures)}")
+        shown = (EPOCH, "validation/loss", f"validation/{self.training.task.headline}")
+        news = "  ".join(f"{name} {measures[name]:.4g}" for name in shown if name in measures)
+        self._tell(f"epoch {epoch}/{self.budget.epochs}  {news}")
 
     def _measures(self, epoch: int, done: Progress) -> Measures:
         """Return what is known of an epoch after its last step."""
@@ -461,8 +463,3 @@ def _below(measures: Mapping[str, float], prefix: str) -> Measures:
 def _logged(measures: Mapping[str, float]) -> Measures:
     """Return what the tracker takes; a time is no number that comes again."""
     return {name: value for name, value in measures.items() if name != _SECONDS}
-
-
-def _news(measures: Mapping[str, float]) -> str:
-    shown = {n: v for n, v in measures.items() if n == EPOCH or n.startswith("validation/")}
-    return "  ".join(f"{name} {value:.4g}" for name, value in shown.items())

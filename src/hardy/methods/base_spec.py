@@ -102,6 +102,11 @@ class MethodBase(Spec):
         del validate, answer
         return self
 
+    @property
+    def loss_options(self) -> Mapping[str, str]:
+        """What it states of the task's loss: `TaskBase.loss_options` and the fields that do."""
+        return {}
+
     def roles(self) -> Mapping[Role, HeldOut | None]:
         """Return which samples it needs for what; None stands for the experiment's `data`."""
         return {"answer": None}

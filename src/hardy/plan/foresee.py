@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hardy.core.errors import SpecError
+from hardy.plan.inputs import check_truth
 from hardy.plan.machine import lacks, most_devices
 from hardy.spec.fit import misfit, way_out
 
@@ -61,14 +62,10 @@ def _of_device(experiment: Experiment) -> Iterator[str]:
 
 
 def _of_truth(planned: PlannedUnit, dataset: Dataset) -> Iterator[str]:
-    task = planned.unit.experiment.task
-    there = {"label": bool(dataset.classes), "mask": dataset.read_mask is not None}
-    if task.target is not None and not there.get(task.target, True):
-        other = next((name for name, has in there.items() if has), None)
-        yield (
-            f"task {task.kind} needs a {task.target} a sample; {dataset.name} has none"
-            f"{f', but has a {other} each' if other else ''}: choose another task or dataset"
-        )
+    try:
+        check_truth(planned.unit.experiment.task, dataset)
+    except SpecError as error:
+        yield f"{error.message}. {error.hint}"
 
 
 def _of_outputs(planned: PlannedUnit, dataset: Dataset) -> Iterator[str]:

@@ -203,6 +203,15 @@ class Experiment(Spec):
         return self
 
     @model_validator(mode="after")
+    def _the_loss_has_what_is_stated_of_it(self) -> Self:
+        for option, field in self.method.loss_options.items():
+            if option not in self.task.loss_options:
+                message = f"method.{field} is for losses of classes, and the task {self.task.kind} "
+                message += "has another; leave it out"
+                raise ValueError(message)
+        return self
+
+    @model_validator(mode="after")
     def _planes_are_asked_for_and_given(self) -> Self:
         for _, model in self.method.pairs(self.model):
             fit = model.input and model.input.fit
