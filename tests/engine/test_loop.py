@@ -3,6 +3,7 @@
 import copy
 import json
 import math
+import weakref
 
 import numpy as np
 import pytest
@@ -22,6 +23,8 @@ def states_are_kept_often(monkeypatch):
     monkeypatch.setattr("hardy.engine.train._KEEPING", float("inf"))
     monkeypatch.setattr("hardy.engine.train._WITHIN_SECONDS", 0.0)
     monkeypatch.setattr("hardy.engine.train._NEWS_SECONDS", 0.0)
+    # Drawing takes longer than training does here.
+    monkeypatch.setattr("hardy.engine.train._log_curves", lambda run, epochs: None)
 
 
 def same(one, other):
@@ -116,6 +119,27 @@ def test_a_training_killed_anywhere_ends_with_the_same_bits(name):
         assert run.points == expected.points
         if at > 2:
             assert rows.given[0][:2] != (1, 0)  # what was done is not read again
+
+
+@pytest.mark.parametrize("at", ["points", "epochs"])
+def test_what_a_run_has_that_no_state_knows_of_is_not_logged_again(at):
+    """Killed after the metrics reached the store, and before the first state did."""
+    given = spec()
+    expected, _ = trained(given, "whole")
+    run = Once()
+    kept = expected.points if at == "points" else expected.steps
+    run.points, run.steps = dict(expected.points), dict(kept if at == "epochs" else {})
+    trained(given, "anew", run)
+    assert untimed(run.steps) == untimed(expected.steps)
+
+
+class Once(KeptRun):
+    """Takes no metric twice for the same step."""
+
+    def metrics(self, values, step=0):
+        there = self.points if "step/loss" in values else self.steps
+        assert not step or step not in there
+        super().metrics(values, step)
 
 
 def test_dropout_is_drawn_anew_in_every_step():
@@ -317,12 +341,41 @@ def test_a_loss_that_is_not_finite_says_where_and_what_to_do():
     assert "method.optimizer.lr" in caught.value.hint
 
 
+def test_gradients_that_are_not_finite_are_told_of():
+    """A root at 0 has a loss of 0 and no slope."""
+
+    class Root(Toy):
+        def forward(self, batch):
+            return {"loss": (self.network(batch.inputs) * 0).abs().sum().sqrt()}
+
+    given = spec()
+    with pytest.raises(MethodError, match=r"gradients of toy are not finite in epoch 1, batch 1"):
+        trained(given, learner=Root(network(), given))
+
+
+def test_scalars_of_any_device_type_are_read_together():
+    class Odd(Toy):
+        def forward(self, batch):
+            found = super().forward(batch)
+            return {**found, "half": found["loss"].detach().bfloat16(), "count": torch.tensor(3)}
+
+    given = spec(epochs=1)
+    run, _ = trained(given, learner=Odd(network(), given))
+    assert run.steps[1]["train/count"] == 3
+    assert run.steps[1]["train/half"] == pytest.approx(run.steps[1]["train/loss"], rel=1e-2)
+
+
 class Large(Toy):
     """Needs too much memory for more than two samples."""
 
+    held = None
+
     def forward(self, batch):
         if self.training and len(batch.ids) > 2:
+            hidden = self.network[0](batch.inputs)
+            type(self).held = weakref.ref(hidden)
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate")
+        assert not self.training or self.held() is None  # nothing of the larger batch is left
         return super().forward(batch)
 
 

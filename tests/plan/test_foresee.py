@@ -184,6 +184,46 @@ def test_an_absent_device_is_told(files, hidden, absent, tmp_path, monkeypatch):
     assert told.startswith("compute.device is mps, which this machine has not")
 
 
+@pytest.mark.parametrize(
+    ("files", "visible", "compute", "precision", "told"),
+    [
+        ((), None, {}, "16-mixed", "precision 16-mixed needs a CUDA device"),
+        ((), None, {"devices": 8}, "bf16-mixed", ""),  # processes share a CPU
+        (("nvidia0",), None, {}, "16-mixed", ""),
+        (("nvidia0", "nvidiactl"), None, {"devices": 2}, "32-true", "is 2, but this machine has 1"),
+        (("nvidia0", "nvidia1"), None, {"devices": 2}, "32-true", ""),
+        (("nvidia0", "nvidia1"), "1", {"devices": 2}, "32-true", "is 2, but this machine has 1"),
+        (("nvidia0",), None, {"devices": 2, "device": "cpu"}, "32-true", ""),
+        (("kfd",), None, {"devices": 2, "device": "cuda"}, "16-mixed", ""),  # nobody can tell
+    ],
+)
+def test_devices_that_are_too_few_are_told(
+    files, visible, compute, precision, told, tmp_path, monkeypatch
+):
+    for name in files:
+        (tmp_path / name).touch()
+    monkeypatch.setattr(machine, "_DEVICES", tmp_path)
+    monkeypatch.setattr(machine.sys, "platform", "linux")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    unit = planned(HardyModel(classes=2), opened(), compute=compute, precision=precision)
+    found = "".join(faults(unit))
+    assert told in found
+    assert bool(found) is bool(told)
+
+
+def test_run_refuses_half_precision_where_the_device_has_none(monkeypatch):
+    """Where nothing could be foreseen, torch says which device it is."""
+    from hardy.engine.runner import make_fabric
+
+    unit = planned(HardyModel(classes=2), opened(), precision="16-mixed")
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    with pytest.raises(SpecError, match="would run on the cpu") as caught:
+        make_fabric(unit.unit.experiment)
+    assert "bf16-mixed" in caught.value.hint
+
+
 def test_run_refuses_before_a_run_is_made():
     unit = planned(PACKAGED, opened())
     plan = Plan(resolved(unit.unit), (unit,))

@@ -53,6 +53,10 @@ class MethodBase(Spec):
     makes_head: ClassVar[bool] = False
     """Whether it gives its network a new head where the outputs are not the task's classes."""
 
+    separable: ClassVar[bool] = True
+    """Whether a loss that it trains by is the mean of its samples' own losses: only then may a
+    batch be divided among devices, or a step among batches."""
+
     registrable: ClassVar[bool] = True
     """Whether one network and this method are all that a registered version needs."""
 

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 
 from hardy.core.errors import SpecError
 from hardy.plan.inputs import check_truth
-from hardy.plan.machine import lacks
+from hardy.plan.machine import lacks, most_devices
 from hardy.spec.fit import misfit, way_out
 
 if TYPE_CHECKING:
     from hardy.data.dataset import Dataset
     from hardy.models.spec import ModelSpec
     from hardy.plan.units import PlannedUnit
+    from hardy.spec.experiment import Experiment
 
 # What libraries call the last layer; of a row of layers, the last one that has outputs.
 _HEADS = ("fc", "head", "head.fc", "heads.head", "classifier", "head.linear", "last_linear")
@@ -28,7 +29,7 @@ def faults(planned: PlannedUnit) -> tuple[str, ...]:
     if planned.reusable:
         return ()
     dataset = planned.samples["answer"].dataset
-    found = list(_of_device(planned.unit.experiment.compute.device))
+    found = list(_of_device(planned.unit.experiment))
     if dataset is not None:
         found += [*_of_truth(planned, dataset), *_of_outputs(planned, dataset)]
     return tuple(found)
@@ -46,9 +47,18 @@ def check(planned: Iterable[PlannedUnit]) -> None:
             raise SpecError(message, hint="`hardy plan` shows what each unit lacks.")
 
 
-def _of_device(device: str) -> Iterator[str]:
+def _of_device(experiment: Experiment) -> Iterator[str]:
+    device, devices = experiment.compute.device, experiment.compute.devices or 1
+    most = most_devices(device)
     if lacks(device):
         yield f"compute.device is {device}, which this machine has not: --set compute.device=auto"
+    elif experiment.precision == "16-mixed" and lacks("cuda"):
+        yield (
+            "precision 16-mixed needs a CUDA device, which this machine has not: "
+            "--set precision=bf16-mixed"
+        )
+    elif most is not None and devices > most:
+        yield f"compute.devices is {devices}, but this machine has {most}: lower compute.devices"
 
 
 def _of_truth(planned: PlannedUnit, dataset: Dataset) -> Iterator[str]:
