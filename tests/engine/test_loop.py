@@ -24,7 +24,7 @@ def states_are_kept_often(monkeypatch):
     monkeypatch.setattr("hardy.engine.train._WITHIN_SECONDS", 0.0)
     monkeypatch.setattr("hardy.engine.train._NEWS_SECONDS", 0.0)
     # Drawing takes longer than training does here.
-    monkeypatch.setattr("hardy.engine.train._log_curves", lambda run, epochs: None)
+    monkeypatch.setattr("hardy.engine.train._log_curves", lambda *_: None)
 
 
 def same(one, other):

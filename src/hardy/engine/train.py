@@ -161,11 +161,11 @@ class _Loop:
             self.learner.load_weights(self.checkpoint.best(self.state.best))
         elif self.spec.ema is not None:
             with self.trained.to_keep():
-                kept = self.learner.weights()
-            self.learner.load_weights(kept)
+                mean = self.learner.weights()
+            self.learner.load_weights(mean)
         self.learner.eval()
-        kept = self.state.best if self.spec.keep == "best" else 0
-        _log_curves(training, self.state.epochs, kept or len(self.state.epochs))
+        best = self.state.best if self.spec.keep == "best" else 0
+        _log_curves(training, self.state.epochs, best or len(self.state.epochs))
         training.run.metrics(_speed(self.state.epochs, len(training.fit)))
 
     def _epoch(self, epoch: int) -> None:
