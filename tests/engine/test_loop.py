@@ -13,9 +13,9 @@ from torch import nn
 from hardy.core.errors import MethodError, SpecError
 from hardy.core.seeding import generator
 from hardy.engine.checkpoint import Checkpoint
-from hardy.engine.train import Budget
+from hardy.engine.train import Budget, Training, train
 from tests.engine.runs import KeptRun, untimed
-from tests.engine.toys import PRINT, Rows, Toy, network, spec, trained
+from tests.engine.toys import PRINT, Rows, Toy, network, spec, trained, training
 
 
 @pytest.fixture(autouse=True)
@@ -222,6 +222,16 @@ def test_the_best_epoch_is_kept_by_the_monitored_measure():
     assert same(learner.weights(), kept[4])
 
 
+def test_what_a_learner_has_beside_its_network_is_the_best_epoch_s_too():
+    given = spec(epochs=4, keep="best")
+    learner = Scripted(network(), given)
+    learner.script = (0.5, 0.2, 0.3, 0.4)
+    learner.register_buffer("codes", torch.zeros(()))
+    learner.end_step = lambda step: learner.codes.add_(1)
+    trained(given, learner=learner)
+    assert learner.codes == 6  # after the second of four epochs of 3 steps
+
+
 def test_a_task_s_metric_has_its_own_direction():
     given = spec(epochs=4, keep="best", monitor="accuracy")
     learner = Toy(network(), given)
@@ -404,8 +414,6 @@ def test_half_precision_rounds_the_network_and_not_its_input():
     from lightning_fabric import Fabric
 
     from hardy.engine.device import make_fabric
-    from hardy.engine.train import Training, train
-    from tests.engine.toys import training
 
     class Precision:
         precision = "bf16-mixed"
@@ -425,6 +433,46 @@ def test_half_precision_rounds_the_network_and_not_its_input():
     assert isinstance(fabric, Fabric)
     train(Training(**{**vars(parts), "fabric": fabric}), Checkpoint("half", PRINT))
     assert set(seen) == {(torch.float32, torch.bfloat16)}
+
+
+class Overflowing(Toy):
+    """Has gradients in the first steps that overflow once they are scaled; the loss is as ever."""
+
+    steps = 0
+
+    def forward(self, batch):
+        found = super().forward(batch)
+        if self.training:
+            self.steps += 1
+            if self.steps <= 2:
+                weight = self.network[0].weight
+                found["loss"] = found["loss"] + 1e35 * (weight - weight.detach()).sum()
+        return found
+
+
+def scaled(run, run_id, learner):
+    """Train as in 16-mixed on a CUDA device, whose scaler works on the CPU too."""
+    from lightning_fabric import Fabric
+    from lightning_fabric.plugins import MixedPrecision
+
+    fabric = Fabric(accelerator="cpu", devices=1, plugins=MixedPrecision("16-mixed", "cpu"))
+    parts = training(learner, run)
+    train(Training(**{**vars(parts), "fabric": fabric}), Checkpoint(run_id, PRINT))
+    return fabric.strategy.precision.scaler
+
+
+def test_steps_that_overflow_in_half_precision_are_left_out():
+    given = spec(epochs=2)
+    learner = Overflowing(network(), given)
+    scaler = scaled(run := KeptRun(), "scaled", learner)
+    assert scaler.get_scale() == 65536 / 4  # halved for each of both
+    assert 0 < run.steps[1]["train/gradient_norm"] < 10  # of the third step alone
+    assert "step/gradient_norm" not in run.points[1]
+    assert run.steps[2]["train/loss"] < run.steps[1]["train/loss"]
+    state = Checkpoint("scaled", PRINT).load()
+    assert state.parts["scaler"]["scale"] == 65536 / 4
+    other = scaled(run, "scaled", Overflowing(network(), given))  # goes on with the scale
+    assert other.get_scale() == 65536 / 4
 
 
 def test_the_state_s_header_is_json_and_its_weights_are_tensors_alone():

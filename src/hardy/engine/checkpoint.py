@@ -1,9 +1,9 @@
 """Where a training stands, on disk, so that a killed run goes on there.
 
 Two safetensors files a run, each whole or absent (a temporary file beside it, fsync, rename): the
-state after some step, with the scalars as JSON in its header; and the weights of the best epoch so
-far, which has its epoch in its name: written before the state that counts it, and deleted after
-the state that counts another.
+state after some step, with the scalars as JSON in its header; and the learner of the best epoch so
+far, with the epoch in its name: written before the state that counts it, and deleted after the
+state that counts another.
 """
 
 import json
@@ -60,7 +60,7 @@ class TrainState:
     Attributes:
         epochs: The measures of each whole epoch.
         step: Steps of the optimizers so far.
-        best: The epoch whose weights are the best so far, counted from 1; 0 before the first.
+        best: The epoch that did best so far, counted from 1; 0 before the first.
         progress: Of the epoch after the last whole one.
         parts: States of schedulers, optimizers' groups and the scaler: a JSON value.
         tensors: States of the learner, its optimizers and the mean of its weights, by name.
@@ -101,7 +101,7 @@ class Checkpoint:
         return TrainState(**state, epochs=epochs, progress=progress, tensors=tensors)
 
     def save(self, state: TrainState) -> None:
-        """Replace the state, and delete the weights of epochs that it does not call the best.
+        """Replace the state, and delete the learners of epochs that it does not call the best.
 
         Raises:
             TrackingError: If the disk does not take it; the one before it stays.
@@ -112,20 +112,20 @@ class Checkpoint:
         self._keep_only(self.path, self._best(state.best))
 
     def best(self, epoch: int) -> dict[str, Tensor]:
-        """Return the weights of the best epoch.
+        """Return the learner's state of the best epoch.
 
         Raises:
             TrackingError: If the file is absent, damaged or belongs to another unit.
         """
         return self._read(self._best(epoch))[1]
 
-    def save_best(self, epoch: int, weights: Mapping[str, Tensor]) -> None:
-        """Keep the weights of an epoch, of which the next state says that it is the best.
+    def save_best(self, epoch: int, learner: Mapping[str, Tensor]) -> None:
+        """Keep the learner's state of an epoch that the next state calls the best.
 
         Raises:
-            TrackingError: If the disk does not take them.
+            TrackingError: If the disk does not take it.
         """
-        self._write(self._best(epoch), {}, weights)
+        self._write(self._best(epoch), {}, learner)
 
     def discard(self) -> None:
         """Delete the files, once the weights are safe in a finished run."""

@@ -218,7 +218,7 @@ class NoCheckpoint(Checkpoint):
     def save(self, state: TrainState) -> None:
         """Nothing: rank 0 does."""
 
-    def save_best(self, epoch: int, weights: Mapping[str, torch.Tensor]) -> None:
+    def save_best(self, epoch: int, learner: Mapping[str, torch.Tensor]) -> None:
         """Nothing: rank 0 does."""
 
     def best(self, epoch: int) -> dict[str, torch.Tensor]:

@@ -30,6 +30,7 @@ from hardy.explain.curves import curves, curves_csv
 from hardy.methods.fitting import Source
 from hardy.methods.learner import Learner
 from hardy.methods.training_spec import TrainingSpec
+from hardy.models.state import copied
 from hardy.plan.tracker import Run
 from hardy.tasks.base import Task
 
@@ -136,7 +137,7 @@ class _Loop:
         self._kept_at = self._told_at = perf_counter()
         self._keeping = 0.0
         self._logged = {EPOCH: 0, STEP: 0}
-        self._best: dict[str, Tensor] = {}  # weights of the best epoch that are not on disk yet
+        self._best: dict[str, Tensor] = {}  # the best epoch's state, while it is not on disk yet
         self._pending: list[_Done] = []
         self._clock = perf_counter()
 
@@ -158,7 +159,8 @@ class _Loop:
         if self.fabric.global_rank:
             return  # rank 0 says and writes what came of it
         if self.spec.keep == "best" and self.state.best:
-            self.learner.load_weights(self.checkpoint.best(self.state.best))
+            self.learner.load_state_dict(self.checkpoint.best(self.state.best))
+            self.learner.refresh()
         elif self.spec.ema is not None:
             with self.trained.to_keep():
                 mean = self.learner.weights()
@@ -182,7 +184,7 @@ class _Loop:
             epochs = (*self.state.epochs, {**measures, _SECONDS: seconds})
             merits = [self._merit(each) for each in epochs]
             if self.spec.keep == "best" and all(merits[-1] > merit for merit in merits[:-1]):
-                self._best = self.learner.weights()
+                self._best = copied(self.learner.state_dict())
                 self.state = replace(self.state, best=epoch)
             if self.spec.keep_every and epoch % self.spec.keep_every == 0:
                 self._store(epoch)
