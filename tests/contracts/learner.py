@@ -29,11 +29,10 @@ def trained_of(learner: Learner, steps: int = 8) -> Trained:
 def step(trained: Trained, batch: Batch, number: int = 1) -> float:
     """Take a step as the loop does; return the loss before it."""
     trained.learner.train()
-    loss = trained.forward(batch)["loss"]
-    trained.backward(loss)
+    loss = trained.gradients(batch)["loss"]
     trained.step(number)
     trained.learner.eval()
-    return float(loss.detach())
+    return float(loss)
 
 
 class LearnerContract(ABC):

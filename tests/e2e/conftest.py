@@ -3,9 +3,12 @@
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
+import psutil
 import pytest
 
 ROOT = Path(__file__).parent.parent.parent
@@ -21,6 +24,23 @@ Hardy = Callable[..., subprocess.CompletedProcess[str]]
 
 def flags(*overrides: str) -> list[str]:
     return [part for override in overrides for part in ("--set", override)]
+
+
+def left_of(process: subprocess.Popen[str], seconds: float = 30.0) -> list[str]:
+    """Return which processes of a session that has lost its first are still there after a while."""
+    deadline = time.monotonic() + seconds
+    while (found := _of_session(process.pid)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return found
+
+
+def _of_session(number: int) -> list[str]:
+    found = []
+    for each in psutil.process_iter():
+        with suppress(ProcessLookupError, psutil.NoSuchProcess):
+            if os.getsid(each.pid) == number and each.status() != psutil.STATUS_ZOMBIE:
+                found.append(" ".join(each.cmdline()))
+    return found
 
 
 @pytest.fixture

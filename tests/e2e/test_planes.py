@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from hardy.cli.main import run
 from hardy.data.shapes import CLASSES
@@ -109,3 +109,81 @@ def test_a_plane_is_registered_promoted_predicted_and_served(
         assert {each["name"] for each in answer["shares"]} == {"background", *CLASSES}
     names = [each.name for each in served.metadata.signature.outputs]
     assert names == list(answer)
+
+
+TRAIN = """
+name: planes/train
+task: segment
+data:
+  dataset: shapes
+  split: train
+  shapes: {count: 24, size: 40}
+  partition: {fractions: {fit: 0.75, val: 0.25}, part: fit}
+model: {kind: segmenter, width: 8, input: {size: 32}}
+method:
+  kind: supervised
+  epochs: 2
+  batch: 6
+  class_weights: balanced
+  augment: [{kind: flip}, {kind: crop, area: [0.6, 1.0]}]
+  validate_on: {part: val}
+  answer_on: {split: test, samples: 12}
+explain: {gradcam: {count: 1}, view_grids: 0}
+register: segment
+"""
+EVALUATE = """
+name: planes/evaluate
+task: segment
+data: {dataset: shapes, split: test, shapes: {count: 12, size: 40}}
+matrix:
+  data.shift.kind: [gaussian_noise, fog]
+  data.shift.severity: [2]
+model: {kind: segmenter, width: 8, input: {size: 32}, weights: "experiment:planes/train"}
+method: {kind: evaluate}
+compute: {processes: 1}
+explain: {gradcam: null, view_grids: 0}
+"""
+
+
+@pytest.mark.usefixtures("store")
+def test_a_trained_segmenter_is_registered_served_and_evaluated(
+    tmp_path, isolated_home, monkeypatch, capsys
+):
+    project = tmp_path / "project"
+    policy = POLICY.format(kind="segment", metric="miou").replace("[segment]", "['planes/*']")
+    files = {
+        "experiments/planes/train.yaml": TRAIN,
+        "experiments/planes/evaluate.yaml": EVALUATE,
+        "registry/segment.yaml": policy,
+    }
+    for path, text in files.items():
+        (project / path).parent.mkdir(parents=True, exist_ok=True)
+        (project / path).write_text(text)
+    (project / "MLproject").touch()
+    monkeypatch.chdir(project)
+    monkeypatch.setenv("MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING", "false")
+
+    assert "version 1 is now champion" in told(capsys, "run", "planes/train")
+    names = {path.name for path in isolated_home.rglob("*") if path.is_file()}
+    assert {"classes.csv", "iou.png", "curves.png", "weights.safetensors"} <= names
+    assert list(isolated_home.rglob("answers/*.png"))
+    out = told(capsys, "run", "planes/evaluate")
+    assert "gaussian_noise" in out
+    assert "fog" in out
+
+    pixels = np.random.default_rng(0).integers(0, 256, (50, 70, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save("photo.png")
+    words = ("predict", "--model", "models:/segment@champion", "photo.png", "--format", "json")
+    (row,) = json.loads(told(capsys, *words))
+    found = np.asarray(Image.open(io.BytesIO(base64.b64decode(row["mask"]))))
+    (file,) = isolated_home.rglob("artifacts/weights/weights.safetensors")
+    network = UNet(7, 8)
+    network.load_state_dict(load_file(file))
+    small = Image.fromarray(pixels).resize((32, 32), Image.Resampling.BILINEAR)
+    image = torch.from_numpy(np.array(small)).permute(2, 0, 1)[None] / 127.5 - 1
+    with torch.no_grad():
+        plane = network.eval()(image)[0].argmax(0).numpy()
+    rows = (np.arange(50) + 0.5) * 32 // 50
+    columns = (np.arange(70) + 0.5) * 32 // 70
+    expected = plane[rows.astype(int)[:, None], columns.astype(int)[None]]
+    assert (found == expected).mean() > 0.999

@@ -3,6 +3,7 @@
 import copy
 import json
 import math
+import weakref
 
 import numpy as np
 import pytest
@@ -12,9 +13,9 @@ from torch import nn
 from hardy.core.errors import MethodError, SpecError
 from hardy.core.seeding import generator
 from hardy.engine.checkpoint import Checkpoint
-from hardy.engine.train import Budget
+from hardy.engine.train import Budget, Training, train
 from tests.engine.runs import KeptRun, untimed
-from tests.engine.toys import PRINT, Rows, Toy, network, spec, trained
+from tests.engine.toys import PRINT, Rows, Toy, network, spec, trained, training
 
 
 @pytest.fixture(autouse=True)
@@ -22,6 +23,8 @@ def states_are_kept_often(monkeypatch):
     monkeypatch.setattr("hardy.engine.train._KEEPING", float("inf"))
     monkeypatch.setattr("hardy.engine.train._WITHIN_SECONDS", 0.0)
     monkeypatch.setattr("hardy.engine.train._NEWS_SECONDS", 0.0)
+    # Drawing takes longer than training does here.
+    monkeypatch.setattr("hardy.engine.train._log_curves", lambda *_: None)
 
 
 def same(one, other):
@@ -118,6 +121,27 @@ def test_a_training_killed_anywhere_ends_with_the_same_bits(name):
             assert rows.given[0][:2] != (1, 0)  # what was done is not read again
 
 
+@pytest.mark.parametrize("at", ["points", "epochs"])
+def test_what_a_run_has_that_no_state_knows_of_is_not_logged_again(at):
+    """Killed after the metrics reached the store, and before the first state did."""
+    given = spec()
+    expected, _ = trained(given, "whole")
+    run = Once()
+    kept = expected.points if at == "points" else expected.steps
+    run.points, run.steps = dict(expected.points), dict(kept if at == "epochs" else {})
+    trained(given, "anew", run)
+    assert untimed(run.steps) == untimed(expected.steps)
+
+
+class Once(KeptRun):
+    """Takes no metric twice for the same step."""
+
+    def metrics(self, values, step=0):
+        there = self.points if "step/loss" in values else self.steps
+        assert not step or step not in there
+        super().metrics(values, step)
+
+
 def test_dropout_is_drawn_anew_in_every_step():
     given = spec(epochs=1, batch=10, optimizer={"kind": "sgd", "lr": 1e-9})
     first = trained(given, "a", learner=Toy(network(dropout=0.5), given))[0]
@@ -196,6 +220,16 @@ def test_the_best_epoch_is_kept_by_the_monitored_measure():
     assert same(learner.weights(), kept[1])
     _, learner, kept = scripted(spec(epochs=4), losses, "last")
     assert same(learner.weights(), kept[4])
+
+
+def test_what_a_learner_has_beside_its_network_is_the_best_epoch_s_too():
+    given = spec(epochs=4, keep="best")
+    learner = Scripted(network(), given)
+    learner.script = (0.5, 0.2, 0.3, 0.4)
+    learner.register_buffer("codes", torch.zeros(()))
+    learner.end_step = lambda step: learner.codes.add_(1)
+    trained(given, learner=learner)
+    assert learner.codes == 6  # after the second of four epochs of 3 steps
 
 
 def test_a_task_s_metric_has_its_own_direction():
@@ -317,12 +351,41 @@ def test_a_loss_that_is_not_finite_says_where_and_what_to_do():
     assert "method.optimizer.lr" in caught.value.hint
 
 
+def test_gradients_that_are_not_finite_are_told_of():
+    """A root at 0 has a loss of 0 and no slope."""
+
+    class Root(Toy):
+        def forward(self, batch):
+            return {"loss": (self.network(batch.inputs) * 0).abs().sum().sqrt()}
+
+    given = spec()
+    with pytest.raises(MethodError, match=r"gradients of toy are not finite in epoch 1, batch 1"):
+        trained(given, learner=Root(network(), given))
+
+
+def test_scalars_of_any_device_type_are_read_together():
+    class Odd(Toy):
+        def forward(self, batch):
+            found = super().forward(batch)
+            return {**found, "half": found["loss"].detach().bfloat16(), "count": torch.tensor(3)}
+
+    given = spec(epochs=1)
+    run, _ = trained(given, learner=Odd(network(), given))
+    assert run.steps[1]["train/count"] == 3
+    assert run.steps[1]["train/half"] == pytest.approx(run.steps[1]["train/loss"], rel=1e-2)
+
+
 class Large(Toy):
     """Needs too much memory for more than two samples."""
 
+    held = None
+
     def forward(self, batch):
         if self.training and len(batch.ids) > 2:
+            hidden = self.network[0](batch.inputs)
+            type(self).held = weakref.ref(hidden)
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate")
+        assert not self.training or self.held() is None  # nothing of the larger batch is left
         return super().forward(batch)
 
 
@@ -351,8 +414,6 @@ def test_half_precision_rounds_the_network_and_not_its_input():
     from lightning_fabric import Fabric
 
     from hardy.engine.device import make_fabric
-    from hardy.engine.train import Training, train
-    from tests.engine.toys import training
 
     class Precision:
         precision = "bf16-mixed"
@@ -372,6 +433,46 @@ def test_half_precision_rounds_the_network_and_not_its_input():
     assert isinstance(fabric, Fabric)
     train(Training(**{**vars(parts), "fabric": fabric}), Checkpoint("half", PRINT))
     assert set(seen) == {(torch.float32, torch.bfloat16)}
+
+
+class Overflowing(Toy):
+    """Has gradients in the first steps that overflow once they are scaled; the loss is as ever."""
+
+    steps = 0
+
+    def forward(self, batch):
+        found = super().forward(batch)
+        if self.training:
+            self.steps += 1
+            if self.steps <= 2:
+                weight = self.network[0].weight
+                found["loss"] = found["loss"] + 1e35 * (weight - weight.detach()).sum()
+        return found
+
+
+def scaled(run, run_id, learner):
+    """Train as in 16-mixed on a CUDA device, whose scaler works on the CPU too."""
+    from lightning_fabric import Fabric
+    from lightning_fabric.plugins import MixedPrecision
+
+    fabric = Fabric(accelerator="cpu", devices=1, plugins=MixedPrecision("16-mixed", "cpu"))
+    parts = training(learner, run)
+    train(Training(**{**vars(parts), "fabric": fabric}), Checkpoint(run_id, PRINT))
+    return fabric.strategy.precision.scaler
+
+
+def test_steps_that_overflow_in_half_precision_are_left_out():
+    given = spec(epochs=2)
+    learner = Overflowing(network(), given)
+    scaler = scaled(run := KeptRun(), "scaled", learner)
+    assert scaler.get_scale() == 65536 / 4  # halved for each of both
+    assert 0 < run.steps[1]["train/gradient_norm"] < 10  # of the third step alone
+    assert "step/gradient_norm" not in run.points[1]
+    assert run.steps[2]["train/loss"] < run.steps[1]["train/loss"]
+    state = Checkpoint("scaled", PRINT).load()
+    assert state.parts["scaler"]["scale"] == 65536 / 4
+    other = scaled(run, "scaled", Overflowing(network(), given))  # goes on with the scale
+    assert other.get_scale() == 65536 / 4
 
 
 def test_the_state_s_header_is_json_and_its_weights_are_tensors_alone():

@@ -1,6 +1,7 @@
 """Several ranks that train together: gloo on this machine's cores."""
 
 import os
+import signal
 from dataclasses import dataclass
 from multiprocessing import active_children
 
@@ -15,6 +16,7 @@ from hardy.engine.ranks import (
     NoCheckpoint,
     NoRun,
     Rank,
+    check_devices,
     free_address,
     meet,
     part,
@@ -35,7 +37,7 @@ def experiment(**compute):
             "data": {"dataset": "digits"},
             "model": {"kind": "hardy", "name": "resnet26-gn8"},
             "method": {"kind": "source"},
-            "compute": {"device": "cpu", **compute},
+            "compute": {"device": "cpu"} | compute,
         }
     )
 
@@ -132,6 +134,20 @@ def test_ranks_go_on_where_rank_0_stands():
 
 
 @dataclass(frozen=True)
+class Killed:
+    """A rank that the system kills."""
+
+    def __call__(self, send):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_rank_that_was_killed_is_told_of():
+    with pytest.raises(MethodError, match="a process died with status -9") as caught:
+        with_another(Killed())
+    assert "compute.devices" in caught.value.hint
+
+
+@dataclass(frozen=True)
 class Dying:
     """A rank that fails."""
 
@@ -139,8 +155,8 @@ class Dying:
         raise SpecError("the other rank's own words", hint="")
 
 
-def with_another_that_dies():
-    with beside([Dying()]):
+def with_another(job):
+    with beside([job]):
         for process in active_children():
             process.join()
         raise RuntimeError("connection closed by peer")
@@ -148,12 +164,19 @@ def with_another_that_dies():
 
 def test_the_error_of_another_rank_is_what_is_told():
     with pytest.raises(SpecError, match="the other rank's own words"):
-        with_another_that_dies()
+        with_another(Dying())
 
 
 def test_a_last_batch_with_fewer_samples_than_ranks_is_refused():
     with pytest.raises(SpecError, match="last batch has 1 sample for 2 ranks"):
         together({"epochs": 1, "batch": 4}, "few", count=9)
+
+
+def test_devices_that_are_not_there_are_refused_before_anything_runs(monkeypatch):
+    check_devices(experiment(devices=2))  # processes share a CPU
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
+    with pytest.raises(SpecError, match="asks for 2 cuda devices, and this machine has 1"):
+        check_devices(experiment(device="cuda", devices=2))
 
 
 def test_what_torchrun_has_not_started_is_refused(monkeypatch):

@@ -180,15 +180,40 @@ STATE = TrainState(
 def test_a_checkpoint_comes_back_bit_for_bit():
     checkpoint = Checkpoint("run1", PRINT)
     assert checkpoint.load() == TrainState()
+    checkpoint.save_best(1, {"w": torch.ones(2)})
     checkpoint.save(STATE)
-    checkpoint.save_best({"w": torch.ones(2)})
     found = checkpoint.load()
     assert replace(found, tensors={}) == replace(STATE, tensors={})
     assert same(found.tensors, STATE.tensors)
-    assert same(checkpoint.best(), {"w": torch.ones(2)})
+    assert same(checkpoint.best(1), {"w": torch.ones(2)})
     checkpoint.discard()
     assert checkpoint.load() == TrainState()
     assert list(checkpoint.path.parent.iterdir()) == []
+
+
+def test_the_best_weights_are_those_of_the_epoch_that_the_state_names():
+    """Whatever was written before a kill, and however the epochs come out when done again."""
+    checkpoint = Checkpoint("run1", PRINT)
+    checkpoint.save_best(1, {"w": torch.ones(2)})
+    checkpoint.save(STATE)
+    checkpoint.save_best(3, {"w": torch.zeros(2)})  # killed before the state that counts it
+    assert checkpoint.load().best == 1
+    assert same(checkpoint.best(1), {"w": torch.ones(2)})
+    checkpoint.save(replace(STATE, best=3))
+    assert same(checkpoint.best(3), {"w": torch.zeros(2)})
+    assert len(list(checkpoint.path.parent.iterdir())) == 2  # the state and one epoch's weights
+
+
+def test_what_a_killed_process_left_half_written_goes():
+    checkpoint, other = Checkpoint("run1", PRINT), Checkpoint("run2", PRINT)
+    other.save(STATE)
+    torn = [checkpoint.path.with_name(f".run{n}.safetensors.ab.tmp") for n in (1, 2)]
+    for file in torn:
+        file.write_bytes(b"torn")
+    checkpoint.save(STATE)
+    assert [file.exists() for file in torn] == [False, True]
+    checkpoint.discard()
+    assert other.load().step == STATE.step
 
 
 def test_a_write_that_fails_leaves_the_checkpoint_before_it(monkeypatch):
@@ -200,8 +225,9 @@ def test_a_write_that_fails_leaves_the_checkpoint_before_it(monkeypatch):
 
     with monkeypatch.context() as patch:
         patch.setattr("hardy.core.files.os.fsync", broken)
-        with pytest.raises(OSError, match="No space left"):
+        with pytest.raises(TrackingError, match="cannot be written: No space left") as caught:
             checkpoint.save(TrainState())
+    assert "HARDY_HOME" in caught.value.hint
     assert checkpoint.load().epochs == STATE.epochs
     assert [file.name for file in checkpoint.path.parent.iterdir()] == ["run1.safetensors"]
 

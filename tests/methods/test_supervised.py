@@ -21,8 +21,12 @@ from hardy.methods.supervised.method import (
     tuned,
 )
 from hardy.methods.supervised.spec import SupervisedSpec
+from hardy.models.model import Model
+from hardy.models.segmenters.encoder_decoder import UNet
+from hardy.spec.experiment import Experiment
 from hardy.tasks.build import build_task
 from hardy.tasks.classify.spec import ClassifySpec
+from hardy.tasks.reconstruct.spec import ReconstructSpec
 from hardy.tasks.segment.spec import SegmentSpec
 from tests.contracts.device import another_device
 from tests.contracts.learner import LearnerContract
@@ -66,6 +70,50 @@ class TestSupervisedLearner(LearnerContract):
 
 class TestMixedUp(TestSupervisedLearner):
     changes = MappingProxyType({"mixup": 0.4, "label_smoothing": 0.1, **ADAM})
+
+
+class TestPlanes(LearnerContract):
+    """A small U-Net whose truth is masks."""
+
+    def build(self, device="cpu"):
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            model = Model(UNet(4, width=8), PLAIN).to(device)
+        known = build_task(SegmentSpec(), ("ground", "a", "b", "c"))
+        return SupervisedLearner(model, spec(**ADAM, mixup=0.2), known).to(device)
+
+    def batch(self, epoch=0):
+        masks = torch.randint(0, 4, (4, 16, 16), generator=torch.Generator().manual_seed(3))
+        masks[0, :4] = 255  # void
+        return batch(epoch, count=4)._replace(targets=Targets(mask=masks))
+
+
+class TestImages(TestPlanes):
+    """The same network, which is to give images."""
+
+    def build(self, device="cpu"):
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            model = Model(UNet(3, width=8), PLAIN).to(device)
+        return SupervisedLearner(model, spec(**ADAM), build_task(ReconstructSpec())).to(device)
+
+    def batch(self, epoch=0):
+        found = batch(epoch, count=4)
+        return found._replace(targets=Targets(image=found.inputs))
+
+
+@pytest.mark.parametrize("stated", [{"label_smoothing": 0.1}, {"class_weights": "balanced"}])
+def test_what_a_loss_does_not_have_is_refused(stated):
+    parts = {
+        "name": "clean",
+        "task": {"kind": "reconstruct"},
+        "data": {**SHAPES, "split": "train"},
+        "model": {"kind": "segmenter"},
+    }
+    method = {"kind": "supervised", "validate_on": {"split": "test"}}
+    Experiment.model_validate({**parts, "method": method})
+    with pytest.raises(ValueError, match=rf"method.{next(iter(stated))} is for losses of classes"):
+        Experiment.model_validate({**parts, "method": method | stated})
 
 
 def loss_of(learner, epoch=1):
@@ -179,6 +227,15 @@ def test_pixels_are_counted_where_masks_are_the_truth():
     masks = np.stack([np.asarray(dataset.read_mask(sample)) for sample in dataset.samples])
     assert float(weights[torch.from_numpy(masks.astype(int))].mean()) == pytest.approx(1, rel=1e-5)
     assert weights[0] == weights.min()  # the background is most of the pixels
+
+
+def test_void_is_no_class_that_could_weigh():
+    dataset = open_dataset(DataSpec.model_validate(SHAPES))
+    known = build_task(SegmentSpec(), dataset.mask_classes, 0)
+    weights = class_weights("balanced", dataset, known)
+    assert len(weights) == known.outputs == len(dataset.mask_classes) - 1
+    stated = class_weights({dataset.mask_classes[1]: 5.0}, dataset, known)
+    assert stated.tolist() == [5.0] + [1.0] * (known.outputs - 1)
 
 
 def test_stated_weights_go_by_the_classes_names():

@@ -47,6 +47,11 @@ def timm_network(name, classes=None):
     return timm.create_model(name, **({} if classes is None else {"num_classes": classes})).eval()
 
 
+def on_meta(name):
+    with torch.device("meta"):
+        return timm_network(name)
+
+
 def torchvision_network(name, classes=1000):
     return models.get_model(name, weights=None, num_classes=classes).eval()
 
@@ -136,7 +141,9 @@ def test_a_network_without_a_head_gets_one():
     ("build", "said"),
     [
         (lambda: timm_network("deit_tiny_distilled_patch16_224"), "several heads: head, head_dist"),
-        (lambda: models.get_model("googlenet", init_weights=False), "auxiliary heads beside fc"),
+        (lambda: models.get_model("googlenet", init_weights=False), "further heads beside fc"),
+        (lambda: on_meta("levit_384_s8"), "further heads beside head.linear"),
+        (lambda: on_meta("qwen3_vit_88m_enc"), "no linear layer that gives"),
         (lambda: nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU()), "no linear layer that gives"),
     ],
 )

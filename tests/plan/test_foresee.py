@@ -26,9 +26,6 @@ from hardy.plan.inputs import Samples
 from hardy.plan.tracker import PastRun
 from hardy.plan.units import OWN_WEIGHTS, Plan, PlannedUnit
 from hardy.spec import Experiment, Unit
-from hardy.tasks import TASKS
-from hardy.tasks.base_spec import TaskBase
-from hardy.tasks.build import build_task
 from tests.plan.helpers import resolved
 
 FOLDER = {"dataset": "folder", "root": "own"}
@@ -208,15 +205,9 @@ def test_images_prepared_otherwise_than_in_the_training_are_noted():
 def test_a_dataset_with_masks_and_no_labels_says_so():
     (told,) = faults(planned(HardyModel(), opened((), read_mask=lambda _: None)))
     assert told == (
-        "task classify needs a label a sample; own has none, but has a mask each: choose another "
-        "task or dataset"
+        "task classify needs a label a sample, and own has none. Its samples have a mask: set "
+        "task: segment. Or choose another dataset."
     )
-
-
-def test_schemas_say_what_their_tasks_need():
-    for schema in TASKS:
-        assert schema.target == build_task(schema()).target
-    assert TaskBase.target is None
 
 
 @pytest.mark.parametrize(
@@ -241,6 +232,46 @@ def test_an_absent_device_is_told(files, hidden, absent, tmp_path, monkeypatch):
     assert faults(planned(HardyModel(classes=2), opened(), compute={"device": "auto"})) == ()
     (told,) = faults(planned(HardyModel(classes=2), opened(), compute={"device": "mps"}))
     assert told.startswith("compute.device is mps, which this machine has not")
+
+
+@pytest.mark.parametrize(
+    ("files", "visible", "compute", "precision", "told"),
+    [
+        ((), None, {}, "16-mixed", "precision 16-mixed needs a CUDA device"),
+        ((), None, {"devices": 8}, "bf16-mixed", ""),  # processes share a CPU
+        (("nvidia0",), None, {}, "16-mixed", ""),
+        (("nvidia0", "nvidiactl"), None, {"devices": 2}, "32-true", "is 2, but this machine has 1"),
+        (("nvidia0", "nvidia1"), None, {"devices": 2}, "32-true", ""),
+        (("nvidia0", "nvidia1"), "1", {"devices": 2}, "32-true", "is 2, but this machine has 1"),
+        (("nvidia0",), None, {"devices": 2, "device": "cpu"}, "32-true", ""),
+        (("kfd",), None, {"devices": 2, "device": "cuda"}, "16-mixed", ""),  # nobody can tell
+    ],
+)
+def test_devices_that_are_too_few_are_told(
+    files, visible, compute, precision, told, tmp_path, monkeypatch
+):
+    for name in files:
+        (tmp_path / name).touch()
+    monkeypatch.setattr(machine, "_DEVICES", tmp_path)
+    monkeypatch.setattr(machine.sys, "platform", "linux")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    unit = planned(HardyModel(classes=2), opened(), compute=compute, precision=precision)
+    found = "".join(faults(unit))
+    assert told in found
+    assert bool(found) is bool(told)
+
+
+def test_run_refuses_half_precision_where_the_device_has_none(monkeypatch):
+    """Where nothing could be foreseen, torch says which device it is."""
+    from hardy.engine.runner import make_fabric
+
+    unit = planned(HardyModel(classes=2), opened(), precision="16-mixed")
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    with pytest.raises(SpecError, match="would run on the cpu") as caught:
+        make_fabric(unit.unit.experiment)
+    assert "bf16-mixed" in caught.value.hint
 
 
 def test_run_refuses_before_a_run_is_made():

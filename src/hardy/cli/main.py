@@ -6,6 +6,7 @@ import re
 import shlex
 import sys
 from collections.abc import Sequence
+from time import sleep
 from typing import IO, Any, NoReturn
 
 import click
@@ -35,6 +36,7 @@ VERBS: dict[str, tuple[str, str]] = {
 """Verb -> (module whose `command` it is, its line in the listing)."""
 
 INTERRUPTED = 130
+_RANK_0_SECONDS = 15.0
 _ASSIGNMENT = re.compile(r"[A-Za-z_][\w.]*=")
 
 
@@ -101,23 +103,37 @@ def run(arguments: list[str]) -> int:
 
     Of the processes that torchrun starts, the first one runs it; the others train along with it.
     """
+    # Before torch is loaded. Threads that spin while they wait for each other lose tens of
+    # milliseconds an operation where others, such as those that make views, want the core.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     if "TORCHELASTIC_RUN_ID" not in os.environ:
         return _run(arguments)
-    from hardy.engine.work import order, serve
-
     if os.environ["RANK"] != "0":
-        serve()
-        return 0
+        return _train_along()
+    from hardy.engine.work import order
+
     status = _run(arguments)
     if not status:  # after a failure torchrun ends the others
         order(None)
     return status
 
 
+def _train_along() -> int:
+    """Train along with rank 0, and leave it to that to say what went wrong."""
+    from hardy.engine.work import serve
+
+    try:
+        serve()
+    except Exception as error:
+        sleep(_RANK_0_SECONDS)  # torchrun ends this process as soon as rank 0 has told of it
+        if not isinstance(error, HardyError):
+            raise
+        report(error)
+        return error.exit_status
+    return 0
+
+
 def _run(arguments: list[str]) -> int:
-    # Before torch is loaded. Threads that spin while they wait for each other lose tens of
-    # milliseconds an operation where others, such as those that make views, want the core.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     if "_HARDY_COMPLETE" in os.environ:
         importlib.import_module("hardy.cli.completion")  # click is to know our way with bash
     try:

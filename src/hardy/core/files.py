@@ -8,6 +8,8 @@ from uuid import uuid4
 def write_whole(path: Path, content: bytes, *, sync: bool = True) -> None:
     """Write a file whole or not at all: a draft beside it, then a rename; folders are made.
 
+    A process that is killed leaves its draft, `.NAME.*.tmp`.
+
     Args:
         path: The file; one that is there is replaced.
         content: What it is to hold.
@@ -15,7 +17,7 @@ def write_whole(path: Path, content: bytes, *, sync: bool = True) -> None:
             which is enough for what can be made anew.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{uuid4().hex}.tmp")
+    draft = path.with_name(f".{path.name}.{uuid4().hex}.tmp")
     try:
         with draft.open("wb") as stream:
             stream.write(content)

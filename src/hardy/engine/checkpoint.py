@@ -1,12 +1,14 @@
 """Where a training stands, on disk, so that a killed run goes on there.
 
 Two safetensors files a run, each whole or absent (a temporary file beside it, fsync, rename): the
-state after some step, with the scalars as JSON in its header; and the weights of the best epoch so
-far, written before the state that counts it.
+state after some step, with the scalars as JSON in its header; and the learner of the best epoch so
+far, with the epoch in its name: written before the state that counts it, and deleted after the
+state that counts another.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -23,7 +25,7 @@ Measures = dict[str, float]
 
 _HEADER = "hardy"
 # Of the layout of the header and of the tensors' names.
-_FORMAT = 2
+_FORMAT = 3
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,8 @@ class Progress:
         batches: Batches that are done.
         samples: Samples in them.
         sums: Of the losses and of what else is logged, each times the samples of its batch.
-        norms: Sum of the norms of the steps' gradients.
+        steps: Steps that were taken: in 16-mixed, those without an overflow.
+        norms: Sum of the norms of their gradients.
         rate: Learning rate of the last step.
         seconds: Time that it took.
         waited: Seconds of it that were spent waiting for samples.
@@ -43,6 +46,7 @@ class Progress:
     batches: int = 0
     samples: int = 0
     sums: Measures = field(default_factory=dict)
+    steps: int = 0
     norms: float = 0.0
     rate: float = 0.0
     seconds: float = 0.0
@@ -56,7 +60,7 @@ class TrainState:
     Attributes:
         epochs: The measures of each whole epoch.
         step: Steps of the optimizers so far.
-        best: The epoch whose weights are the best so far, counted from 1; 0 before the first.
+        best: The epoch that did best so far, counted from 1; 0 before the first.
         progress: Of the epoch after the last whole one.
         parts: States of schedulers, optimizers' groups and the scaler: a JSON value.
         tensors: States of the learner, its optimizers and the mean of its weights, by name.
@@ -81,7 +85,6 @@ class Checkpoint:
     def __init__(self, run_id: str, fingerprint: str) -> None:
         folder = state_dir() / "checkpoints"
         self.path = folder / f"{safe_name(run_id, what='run id')}.safetensors"
-        self._best = self.path.with_suffix(".best.safetensors")
         self._fingerprint = fingerprint
 
     def load(self) -> TrainState:
@@ -98,32 +101,51 @@ class Checkpoint:
         return TrainState(**state, epochs=epochs, progress=progress, tensors=tensors)
 
     def save(self, state: TrainState) -> None:
-        """Replace the state."""
+        """Replace the state, and delete the learners of epochs that it does not call the best.
+
+        Raises:
+            TrackingError: If the disk does not take it; the one before it stays.
+        """
         header = asdict(replace(state, tensors={}))
         del header["tensors"]
         self._write(self.path, header, state.tensors)
+        self._keep_only(self.path, self._best(state.best))
 
-    def best(self) -> dict[str, Tensor]:
-        """Return the best epoch's weights.
+    def best(self, epoch: int) -> dict[str, Tensor]:
+        """Return the learner's state of the best epoch.
 
         Raises:
             TrackingError: If the file is absent, damaged or belongs to another unit.
         """
-        return self._read(self._best)[1]
+        return self._read(self._best(epoch))[1]
 
-    def save_best(self, weights: Mapping[str, Tensor]) -> None:
-        """Replace the best epoch's weights."""
-        self._write(self._best, {}, weights)
+    def save_best(self, epoch: int, learner: Mapping[str, Tensor]) -> None:
+        """Keep the learner's state of an epoch that the next state calls the best.
+
+        Raises:
+            TrackingError: If the disk does not take it.
+        """
+        self._write(self._best(epoch), {}, learner)
 
     def discard(self) -> None:
         """Delete the files, once the weights are safe in a finished run."""
-        self.path.unlink(missing_ok=True)
-        self._best.unlink(missing_ok=True)
+        self._keep_only()
+
+    def _best(self, epoch: int) -> Path:
+        return self.path.with_suffix(f".best-{epoch}.safetensors")
+
+    def _keep_only(self, *wanted: Path) -> None:
+        """Delete the run's other files, and what killed processes left of them."""
+        folder, run = self.path.parent, self.path.stem
+        there = [*folder.glob(f"{run}.*"), *folder.glob(f".{run}.*.tmp")]
+        for path in set(there) - set(wanted):
+            path.unlink(missing_ok=True)
 
     def _write(self, path: Path, header: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
         # Python writes floats so that they read back bit for bit.
         about = json.dumps({"format": _FORMAT, "fingerprint": self._fingerprint, **header})
-        write_whole(path, save(dict(tensors), {_HEADER: about}))
+        with room_for(path):
+            write_whole(path, save(dict(tensors), {_HEADER: about}))
 
     def _read(self, path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         try:
@@ -137,6 +159,21 @@ class Checkpoint:
         if header.get("format") != _FORMAT:
             raise _refused(path, "was written by another version of hardy")
         return header, tensors
+
+
+@contextmanager
+def room_for(path: Path) -> Iterator[None]:
+    """Say of a file that cannot be written, such as for want of room, what to do about it.
+
+    Raises:
+        TrackingError: In place of an OSError.
+    """
+    try:
+        yield
+    except OSError as error:
+        message = f"{path} cannot be written: {error.strerror or error}"
+        hint = f"Make room in {path.parent}, or set HARDY_HOME to a folder on a larger disk."
+        raise TrackingError(message, hint=hint) from error
 
 
 def _refused(path: Path, why: str) -> TrackingError:

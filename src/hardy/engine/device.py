@@ -22,15 +22,18 @@ def make_fabric(experiment: Experiment) -> Fabric:
     """Return a Fabric on the device and at the precision that the experiment asks for.
 
     Raises:
-        SpecError: If the machine has no such device.
+        SpecError: If the machine has no such device, or the device not that precision.
     """
     device, precision = experiment.compute.device, experiment.precision
     try:
         kind = Fabric(accelerator=device, devices=1).device.type
-        return Fabric(accelerator=device, devices=1, plugins=mixed_precision(precision, kind))
     except (RuntimeError, ValueError) as error:
         message = f"compute.device is {device}, which torch does not find on this machine"
         raise SpecError(message, hint="Take what there is: --set compute.device=auto") from error
+    if precision == "16-mixed" and kind != "cuda":
+        message = f"precision 16-mixed needs a CUDA device, and the network would run on the {kind}"
+        raise SpecError(message, hint="Take the other half precision: --set precision=bf16-mixed")
+    return Fabric(accelerator=device, devices=1, plugins=mixed_precision(precision, kind))
 
 
 def mixed_precision(precision: str, device: str) -> list[MixedPrecision]:

@@ -55,6 +55,7 @@ def of_unit(planned: PlannedUnit) -> Embedding:
         planned: The unit; its weights are at hand.
 
     Raises:
+        DataError: If the data are absent.
         SpecError: If the machine has no such device.
         WeightsError: If the weights do not fit.
     """

@@ -5,12 +5,14 @@ result. A unit's answers are spread so over the cores of a machine.
 """
 
 import multiprocessing
+import os
 import pickle
 import queue
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from multiprocessing.process import BaseProcess
+from threading import Thread
 from typing import Any, Protocol, TypeVar
 
 from hardy.core.errors import MethodError
@@ -118,11 +120,13 @@ def beside(jobs: Sequence[Job[Any]]) -> Iterator[None]:
                 raise content
             if what == _DONE:
                 running.pop(place).join()
-    except Exception:
+    except Exception as error:
         # It may have come of an error there, which is then on its way.
         for what, content in _told(inbox):
             if what == _FAILED:
                 raise content from None
+        if dead := [process for process in running.values() if process.exitcode]:
+            raise _died(dead[0]) from error
         raise
     finally:
         _end(running.values())
@@ -155,11 +159,15 @@ def _next(inbox: Any, running: dict[int, BaseProcess]) -> tuple[int, str, Any]: 
             found: tuple[int, str, Any] = inbox.get(timeout=_POLL_SECONDS)
         except queue.Empty:
             if dead:
-                message = f"a process died with status {dead[0].exitcode}"
-                hint = "Set compute.processes to 1, which takes less memory."
-                raise MethodError(message, hint=hint) from None
+                raise _died(dead[0]) from None
         else:
             return found
+
+
+def _died(process: BaseProcess) -> MethodError:
+    message = f"a process died with status {process.exitcode}"
+    hint = "Fewer (compute.processes, or compute.devices of a training) take less memory."
+    return MethodError(message, hint=hint)
 
 
 def _end(processes: Any) -> None:  # noqa: ANN401 - any iterable of them
@@ -177,11 +185,9 @@ def _end(processes: Any) -> None:  # noqa: ANN401 - any iterable of them
 def _work(job: Job[Any], place: int, inbox: Any) -> None:  # noqa: ANN401
     """Run in a process of its own: send what the job sends, then its result or its error."""
     ignore_interrupts()
-    parent = multiprocessing.parent_process()
+    Thread(target=_end_with_parent, daemon=True).start()
 
     def send(content: Any) -> None:  # noqa: ANN401
-        if parent is not None and not parent.is_alive():
-            raise SystemExit(1)
         inbox.put((place, _SAID, content))
 
     try:
@@ -190,6 +196,13 @@ def _work(job: Job[Any], place: int, inbox: Any) -> None:  # noqa: ANN401
         inbox.put((place, _FAILED, _sendable(error)))
     else:
         inbox.put((place, _DONE, result))
+
+
+def _end_with_parent() -> None:
+    """End this process when its parent is gone, whatever it waits for."""
+    if (parent := multiprocessing.parent_process()) is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _sendable(error: Exception) -> Exception:

@@ -11,7 +11,7 @@ from pathlib import Path
 from hardy.core.errors import WeightsError
 from hardy.core.files import write_whole
 from hardy.core.paths import safe_name, state_dir
-from hardy.engine.checkpoint import Checkpoint
+from hardy.engine.checkpoint import Checkpoint, room_for
 from hardy.engine.progress import Reporter
 from hardy.engine.setup import Setup
 from hardy.engine.work import Work
@@ -40,14 +40,16 @@ def fit(setup: Setup, checkpoint: Checkpoint, run: Run, reporter: Reporter) -> P
         SpecError: If the dataset lacks what the method learns from.
         DataError: If a sample is broken and the spec does not say `on_bad_sample: skip`.
         MethodError: If a loss is not finite.
+        TrackingError: If the disk does not take what was learned.
     """
     if not isinstance(setup.method, Fits) or "fit" not in setup.data:
         return None
     folder = fitted_folder(run.run_id)
     if not _is_whole(folder):
         found = setup.method.fit(Work(setup, checkpoint, run, reporter))
-        write_whole(folder / _LEFT_OUT, setup.left_out.dump().encode())
-        write_fitted(folder, found)
+        with room_for(folder):
+            write_whole(folder / _LEFT_OUT, setup.left_out.dump().encode())
+            write_fitted(folder, found)
     elif (folder / _LEFT_OUT).is_file():
         setup.left_out.read((folder / _LEFT_OUT).read_text(encoding="utf-8"))
     for path in (*manifest_of(folder / MANIFEST), MANIFEST):

@@ -10,24 +10,22 @@ from hardy.data.item import Batch, Targets
 from hardy.engine.trained import Trained
 from hardy.methods.training_spec import TrainingSpec
 
-# What torch says on a CPU; on a GPU it has an error of its own.
-_WORDS = ("can't allocate memory", "not enough memory", "out of memory")
 
-
-def out_of_memory(error: RuntimeError) -> bool:
-    """Tell whether an error says that memory did not suffice."""
-    known = isinstance(error, torch.OutOfMemoryError)
-    return known or any(words in str(error) for words in _WORDS)
-
-
-def too_large(trained: Trained, batch: Batch, spec: TrainingSpec) -> MethodError:
+def too_large(trained: Trained, batch: Batch, spec: TrainingSpec, ranks: int = 1) -> MethodError:
     """Return the error that a batch is which memory does not suffice for.
 
     Batches of half as many samples, and so on, are tried, so that the hint is true.
+
+    Args:
+        trained: What memory does not suffice for.
+        batch: One rank's rows.
+        spec: The schedule.
+        ranks: Among how many a batch is divided.
     """
     count = len(batch.ids) // 2
     while count and not _fits(trained, batch, count):
         count //= 2
+    count *= ranks
     message = f"a batch of {spec.batch} does not fit into the memory of {batch.inputs.device}"
     if not count:
         return MethodError(message, hint="A single image does not: take a smaller input or model.")
@@ -43,14 +41,7 @@ def _fits(trained: Trained, batch: Batch, count: int) -> bool:
     gc.collect()
     if batch.inputs.device.type == "cuda":
         torch.cuda.empty_cache()
-    try:
-        with trained.alone(enabled=True):
-            trained.backward(trained.forward(first(batch, count))["loss"])
-    except RuntimeError as error:
-        if not out_of_memory(error):
-            raise
-        return False
-    return True
+    return bool(trained.gradients(first(batch, count), last=False))
 
 
 def first(batch: Batch, count: int) -> Batch:

@@ -37,9 +37,10 @@ def draw(setup: Setup, frame: pd.DataFrame) -> Iterator[tuple[str, Content]]:
 
 def _of_sample(setup: Setup, item: Prepared) -> Iterator[tuple[str, Image.Image]]:
     """Yield one sample's pictures, each with its folder."""
-    subject = setup.subject(item)
+    subject, spec = setup.subject(item), setup.experiment.method
+    plain = _SOURCE if spec.baseline else spec.kind  # what the network says as it is
     with torch.no_grad(), setup.fabric.autocast():
-        answers = {_SOURCE: setup.task.answer(setup.model(subject.views[:1]))[0]}
+        answers = {plain: setup.task.answer(setup.model(subject.views[:1]))[0]}
     drawn = {}
 
     def explain(label: str, name: str) -> None:
@@ -51,8 +52,7 @@ def _of_sample(setup: Setup, item: Prepared) -> Iterator[tuple[str, Image.Image]
             drawn[label] = found.truth, Heat(heat, found.name, found.confidence, found.right)
 
     adapted = _adapted(setup)
-    alone = _SOURCE if setup.experiment.method.baseline else setup.experiment.method.kind
-    explain("before" if adapted else alone, _SOURCE)
+    explain("before" if adapted else plain, plain)
     for name, method in adapted.items():
         with setup.fabric.autocast():
             answers[name] = method.predict(subject).answers[name]

@@ -7,7 +7,8 @@ started beside it, or by torchrun, and do the same steps on their rows of each b
 import logging
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -19,7 +20,7 @@ from lightning_fabric.plugins import ClusterEnvironment
 from lightning_fabric.strategies import DDPStrategy
 from rich.console import Console
 
-from hardy.core.errors import SpecError
+from hardy.core.errors import MethodError, SpecError
 from hardy.engine.checkpoint import Checkpoint, TrainState
 from hardy.engine.device import mixed_precision
 from hardy.engine.progress import Reporter
@@ -79,6 +80,28 @@ def wanted(experiment: Experiment) -> int:
     return devices * nodes
 
 
+def check_devices(experiment: Experiment) -> None:
+    """Make sure that an experiment can be trained on as many devices as it asks for.
+
+    Raises:
+        SpecError: If torchrun has started others, or this machine has not as many.
+    """
+    wanted(experiment)
+    _check_there(_kind(experiment), experiment.compute.devices or 1)
+
+
+def _kind(experiment: Experiment) -> str:
+    stated = experiment.compute.device
+    return ("cuda" if torch.cuda.is_available() else "cpu") if stated == "auto" else stated
+
+
+def _check_there(kind: str, count: int) -> None:
+    if kind == "cuda" and torch.cuda.device_count() < count:
+        message = f"compute.devices asks for {count} {kind} devices, and this machine has "
+        message += str(torch.cuda.device_count())
+        raise SpecError(message, hint="Lower compute.devices.")
+
+
 def free_address() -> tuple[str, int]:
     """Return a port of this machine that nobody listens on."""
     with socket.socket() as probe:
@@ -97,6 +120,22 @@ def meet(rank: Rank) -> None:
     )
 
 
+@contextmanager
+def others_lost() -> Iterator[None]:
+    """Say plainly that another rank is gone, where torch says that a connection is.
+
+    Raises:
+        MethodError: In place of torch's error.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if not isinstance(error, torch.distributed.DistError) and "peer" not in str(error):
+            raise
+        message = "another process of this training has ended"
+        raise MethodError(message, hint="See what it has said.") from error
+
+
 def part() -> None:
     """Leave the other ranks."""
     if torch.distributed.is_initialized():
@@ -109,12 +148,8 @@ def ranked_fabric(experiment: Experiment, rank: Rank) -> Fabric:
     Raises:
         SpecError: If the machine has not as many devices.
     """
-    kind = experiment.compute.device
-    kind = ("cuda" if torch.cuda.is_available() else "cpu") if kind == "auto" else kind
-    if kind == "mps" or (kind == "cuda" and torch.cuda.device_count() <= rank.local):
-        found = torch.cuda.device_count() if kind == "cuda" else 1
-        message = f"compute.devices asks for more {kind} devices than the {found} that are here"
-        raise SpecError(message, hint="Lower compute.devices.")
+    kind = _kind(experiment)
+    _check_there(kind, rank.local + 1)
     if kind == "cuda":
         torch.cuda.set_device(rank.local)
     names = [f"{kind}:{n}" if kind == "cuda" else kind for n in range(rank.local + 1)]
@@ -183,10 +218,10 @@ class NoCheckpoint(Checkpoint):
     def save(self, state: TrainState) -> None:
         """Nothing: rank 0 does."""
 
-    def save_best(self, weights: Mapping[str, torch.Tensor]) -> None:
+    def save_best(self, epoch: int, learner: Mapping[str, torch.Tensor]) -> None:
         """Nothing: rank 0 does."""
 
-    def best(self) -> dict[str, torch.Tensor]:
+    def best(self, epoch: int) -> dict[str, torch.Tensor]:
         """Return nothing: rank 0 has them."""
         return {}
 

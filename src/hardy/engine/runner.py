@@ -7,6 +7,7 @@ from pathlib import Path
 from hardy.core.errors import HardyError, Interrupted, SpecError
 from hardy.engine.device import make_fabric
 from hardy.engine.progress import Reporter
+from hardy.engine.ranks import check_devices
 from hardy.engine.signals import Stopped, stop_on_signals
 from hardy.engine.unit import ending, keep, run_unit, with_weights
 from hardy.plan.foresee import check
@@ -57,7 +58,10 @@ def _carry_out(plan: Plan, tracker: Tracker, reporter: Reporter) -> tuple[str, l
     check((*plan.needed, *plan.units))
     for planned in (*plan.needed, *plan.units):
         if not planned.reusable:
-            make_fabric(planned.unit.experiment)  # a device that is not there leaves no run behind
+            experiment = planned.unit.experiment
+            make_fabric(experiment)  # a device that is not there leaves no run behind
+            if experiment.method.yields_weights:
+                check_devices(experiment)
     if len(plan.units) == 1 and not plan.needed:
         only = with_weights(plan.units[0], {}, tracker)
         unit = run_unit(only, tracker, reporter, tags=spec_tag(plan.resolved))

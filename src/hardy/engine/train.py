@@ -22,7 +22,7 @@ from hardy.core.errors import MethodError, SpecError
 from hardy.core.seeding import derive, generator
 from hardy.data.item import Batch
 from hardy.engine.checkpoint import Checkpoint, Measures, Progress, TrainState
-from hardy.engine.memory import out_of_memory, too_large
+from hardy.engine.memory import too_large
 from hardy.engine.progress import Reporter
 from hardy.engine.trained import Trained
 from hardy.engine.validate import validated
@@ -30,6 +30,7 @@ from hardy.explain.curves import curves, curves_csv
 from hardy.methods.fitting import Source
 from hardy.methods.learner import Learner
 from hardy.methods.training_spec import TrainingSpec
+from hardy.models.state import copied
 from hardy.plan.tracker import Run
 from hardy.tasks.base import Task
 
@@ -136,6 +137,7 @@ class _Loop:
         self._kept_at = self._told_at = perf_counter()
         self._keeping = 0.0
         self._logged = {EPOCH: 0, STEP: 0}
+        self._best: dict[str, Tensor] = {}  # the best epoch's state, while it is not on disk yet
         self._pending: list[_Done] = []
         self._clock = perf_counter()
 
@@ -143,9 +145,10 @@ class _Loop:
         """Train what is left, and leave the learner with the weights to keep."""
         training = self.training
         self.state = self.fabric.broadcast(self.checkpoint.load())
+        # A run that was killed may have logged more than its state knows of.
+        self._logged = {name: training.run.last_step(name) for name in self._logged}
         if self.state.step:
             self.trained.load(self.state.tensors, self.state.parts)
-            self._logged = {name: training.run.last_step(name) for name in self._logged}
             self._log_epochs()
         self.state = replace(self.state, tensors={})  # they are in the learner now
         training.reporter.unit(training.name, self.budget.steps, self.state.step, what="steps")
@@ -156,11 +159,12 @@ class _Loop:
         if self.fabric.global_rank:
             return  # rank 0 says and writes what came of it
         if self.spec.keep == "best" and self.state.best:
-            self.learner.load_weights(self.checkpoint.best())
+            self.learner.load_state_dict(self.checkpoint.best(self.state.best))
+            self.learner.refresh()
         elif self.spec.ema is not None:
             with self.trained.to_keep():
-                kept = self.learner.weights()
-            self.learner.load_weights(kept)
+                mean = self.learner.weights()
+            self.learner.load_weights(mean)
         self.learner.eval()
         best = self.state.best if self.spec.keep == "best" else 0
         _log_curves(training, self.state.epochs, best or len(self.state.epochs))
@@ -180,7 +184,7 @@ class _Loop:
             epochs = (*self.state.epochs, {**measures, _SECONDS: seconds})
             merits = [self._merit(each) for each in epochs]
             if self.spec.keep == "best" and all(merits[-1] > merit for merit in merits[:-1]):
-                self.checkpoint.save_best(self.learner.weights())
+                self._best = copied(self.learner.state_dict())
                 self.state = replace(self.state, best=epoch)
             if self.spec.keep_every and epoch % self.spec.keep_every == 0:
                 self._store(epoch)
@@ -195,10 +199,9 @@ class _Loop:
         """Return what is known of an epoch after its last step."""
         training = self.training
         means = {name: value / done.samples for name, value in done.sums.items()}
-        steps = -(-done.batches // (self.spec.accumulate or 1))
         measures = {
             **{f"train/{name}": value for name, value in means.items()},
-            "train/gradient_norm": done.norms / steps,
+            "train/gradient_norm": done.norms / max(1, done.steps),
             "train/samples_per_second": done.samples / done.seconds,
             "train/waiting": done.waited / done.seconds,
             "learning_rate": done.rate,
@@ -218,10 +221,11 @@ class _Loop:
         first = self.state.progress.batches
         batches = images.batches(order[: parts.samples], spec.batch, epoch, first=first, **ranks)
         every = max(1, self.budget.epoch_steps // _POINTS)
+        rank = (self.fabric.global_rank,) if self.fabric.global_rank else ()
         self._clock = perf_counter()
         with closing(batches):
             for number, (batch, waited) in enumerate(_timed(batches), start=first):
-                torch.manual_seed(derive(images.seed, "step", epoch, number) & _MOST)
+                torch.manual_seed(derive(images.seed, "step", epoch, number, *rank) & _MOST)
                 closes, rows = parts.closes(number), parts.rows(number)
                 found = self._backward(batch, rows, parts.sizes[number], closes=closes)
                 rate = self.trained.rate
@@ -248,16 +252,9 @@ class _Loop:
             MethodError: If memory does not suffice.
         """
         ranks, mine = self.fabric.world_size, len(batch.ids)
-        try:
-            with self.trained.alone(enabled=not closes):
-                found = self.trained.forward(batch)
-                share = mine * ranks / rows
-                self.trained.backward(found["loss"] if share == 1 else found["loss"] * share)
-        except RuntimeError as error:
-            if not out_of_memory(error):
-                raise
-            raise too_large(self.trained, batch, self.spec) from error
-        found = {name: value.detach() for name, value in found.items()}
+        found = self.trained.gradients(batch, mine * ranks / rows, last=closes)
+        if not found:
+            raise too_large(self.trained, batch, self.spec, ranks)
         if ranks == 1:
             return found
         sums = torch.stack([value.float() for value in found.values()]) * (mine / whole)
@@ -268,7 +265,7 @@ class _Loop:
         """Read what the steps since the last time came to, all at once, and tell of it.
 
         Raises:
-            MethodError: If a loss is not finite.
+            MethodError: If a loss or a gradient is not finite.
         """
         now = perf_counter()
         progress = self.state.progress
@@ -277,10 +274,13 @@ class _Loop:
                 name: progress.sums.get(name, 0.0) + value * done.samples
                 for name, value in found.items()
             }
-            loss = found["loss"]
-            if not math.isfinite(loss):
-                message = f"the loss of {self.spec.kind} is {loss} in epoch {epoch}"
-                message += f", batch {progress.batches + 1}"
+            loss, taken = found["loss"], norm is not None and math.isfinite(norm)
+            lost = norm is not None and not taken and not self.trained.skips_steps
+            if lost or not math.isfinite(loss):
+                kind, place = self.spec.kind, f"in epoch {epoch}, batch {progress.batches + 1}"
+                message = f"the loss of {kind} is {loss} {place}"
+                if math.isfinite(loss):
+                    message = f"the gradients of {kind} are not finite {place}"
                 hint = "Lower method.optimizer.lr, lengthen method.warmup, or set method.clip."
                 raise MethodError(message, hint=hint)
             progress = replace(
@@ -288,7 +288,8 @@ class _Loop:
                 batches=progress.batches + 1,
                 samples=progress.samples + done.samples,
                 sums=sums,
-                norms=progress.norms + (norm or 0.0),
+                steps=progress.steps + taken,
+                norms=progress.norms + (norm if norm is not None and taken else 0.0),
                 rate=done.rate,
                 waited=progress.waited + done.waited,
             )
@@ -322,6 +323,9 @@ class _Loop:
             return
         self.training.run.flush()  # before the state: what is behind it is not logged again
         tensors, parts = self.trained.tensors(), self.trained.parts()
+        if self._best:
+            self.checkpoint.save_best(self.state.best, self._best)
+            self._best = {}
         self.checkpoint.save(replace(self.state, tensors=tensors, parts=parts))
         self._kept_at = perf_counter()
         self._keeping = self._kept_at - start
@@ -433,8 +437,10 @@ def _timed(batches: Iterable[Batch]) -> Iterator[tuple[Batch, float]]:
 
 def _read(pending: Sequence[_Done]) -> Iterator[tuple[Measures, float | None, _Done]]:
     """Yield what batches left, read from the device in one go."""
-    values = [value.float() for done in pending for value in done.found.values()]
-    values += [done.norm.float() for done in pending if done.norm is not None]
+    values = [value for done in pending for value in done.found.values()]
+    values += [done.norm for done in pending if done.norm is not None]
+    device = next((value.device for value in values), None)
+    values = [value.to(device, torch.float32) for value in values]
     numbers = iter(torch.stack(values).tolist()) if values else iter(())
     found = [{name: next(numbers) for name in done.found} for done in pending]
     for done, each in zip(pending, found, strict=True):

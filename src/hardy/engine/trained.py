@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -17,6 +17,8 @@ from hardy.methods.optim import Scheduler
 from hardy.models.state import bare, copied
 
 _LEARNER, _OPTIMIZER, _MEAN = "learner.", "optimizer.", "mean."
+# What torch says on a CPU; on a GPU it has an error of its own.
+_WORDS = ("can't allocate memory", "not enough memory", "out of memory")
 
 
 class Trained:
@@ -52,21 +54,32 @@ class Trained:
         optimizer, place = self._told
         return float(optimizer.param_groups[place]["lr"])
 
-    def forward(self, batch: Batch) -> dict[str, Tensor]:
-        """Return the loss of a batch and what else is to be logged."""
-        found: dict[str, Tensor] = self._wrapped(batch)
-        return found
+    @property
+    def skips_steps(self) -> bool:
+        """Whether a step whose gradients overflow is left out, and the loss's scale lowered."""
+        return bool(self._precision.precision == "16-mixed")
 
-    def backward(self, loss: Tensor) -> None:
-        """Add the gradients of a loss."""
-        self._fabric.backward(loss)
+    def gradients(
+        self, batch: Batch, share: float = 1.0, *, last: bool = True
+    ) -> dict[str, Tensor]:
+        """Add a batch's gradients; return its loss and what else is to be logged.
 
-    def alone(self, enabled: bool) -> AbstractContextManager[None]:
-        """Keep gradients to this rank, where more batches of the same step follow."""
-        context: AbstractContextManager[None] = self._fabric.no_backward_sync(
-            self._wrapped, enabled=enabled
-        )
-        return context
+        Nothing is returned where memory does not suffice; none of it is then held any longer.
+
+        Args:
+            batch: This rank's rows.
+            share: What the loss counts for in its step.
+            last: Whether no other batch of the same step follows: ranks then add up theirs.
+        """
+        try:
+            with self._fabric.no_backward_sync(self._wrapped, enabled=not last):
+                found: dict[str, Tensor] = self._wrapped(batch)
+                self._fabric.backward(found["loss"] if share == 1 else found["loss"] * share)
+        except RuntimeError as error:
+            if not out_of_memory(error):
+                raise
+            return {}
+        return {name: value.detach() for name, value in found.items()}
 
     def step(self, step: int) -> Tensor:
         """Take a step, counted from 1; return the norm of its gradients, before any clipping."""
@@ -88,7 +101,7 @@ class Trained:
 
     def _clipped(self) -> Tensor:
         clip = self.learner.spec.clip
-        if clip is None and self._precision.precision != "16-mixed":
+        if clip is None and not self.skips_steps:
             gradients = [
                 p.grad
                 for optimizer in self._plain
@@ -163,6 +176,12 @@ class Trained:
             self._mean.load_state_dict(_below(tensors, _MEAN))
         self._precision.load_state_dict(dict(parts["scaler"]))
         self.learner.refresh()
+
+
+def out_of_memory(error: RuntimeError) -> bool:
+    """Tell whether an error says that memory did not suffice."""
+    known = isinstance(error, torch.OutOfMemoryError)
+    return known or any(words in str(error) for words in _WORDS)
 
 
 def _mean(learner: Learner) -> AveragedModel | None:

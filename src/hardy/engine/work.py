@@ -14,6 +14,7 @@ from torch import Tensor
 from hardy.core.cache import default_cache
 from hardy.core.errors import SpecError
 from hardy.core.hashing import digest
+from hardy.core.processes import ignore_interrupts
 from hardy.data.augment_spec import AugmentStep
 from hardy.data.dataset import Dataset
 from hardy.data.item import Targets
@@ -31,6 +32,7 @@ from hardy.engine.ranks import (
     free_address,
     launched,
     meet,
+    others_lost,
     part,
     ranked_fabric,
     silent,
@@ -119,7 +121,7 @@ class Work:
     def train(self, learner: Learner, fit: Source, validate: Source | None) -> None:
         """Train; the learner is left with the weights to keep."""
         threads = all_threads() if learner.spec.trains_on_all_cores else nullcontext()
-        with _together(self._setup, learner) as fabric, threads:
+        with _together(self._setup) as fabric, threads:
             parts = (self.task, fabric, self._run, self._reporter, self._name)
             train(Training(learner, fit, validate, *parts), self._checkpoint)
 
@@ -172,27 +174,23 @@ def _contiguous(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 @contextmanager
-def _together(setup: Setup, learner: Learner) -> Iterator[Fabric]:
+def _together(setup: Setup) -> Iterator[Fabric]:
     """Give a Fabric on all devices that an experiment trains on, with the other ranks at work.
 
     Raises:
-        SpecError: If a batch of this learner cannot be divided among them, or they are not there.
+        MethodError: If another rank that torchrun has started ended.
     """
     experiment = setup.experiment
     count = wanted(experiment)
     if count == 1 or setup.fabric.world_size > 1:  # alone, or one of the other ranks
         yield setup.fabric
         return
-    kind = experiment.method.kind
-    if not learner.separable:
-        message = f"compute asks for {count} devices, but the loss of {kind} compares all samples"
-        message += " of a batch"
-        raise SpecError(message, hint="Leave compute.devices out.")
     here = launched() or Rank(0, count, 0, free_address())
     job = RankJob(experiment, setup.located, setup.data)
     if launched():
         order(job)
-        yield ranked_fabric(experiment, here)
+        with others_lost():
+            yield ranked_fabric(experiment, here)
         return
     others = [_Joining(job, Rank(n, count, n, here.address)) for n in range(1, count)]
     with beside(others):
@@ -251,6 +249,7 @@ def order(job: RankJob | None) -> None:
 
 def serve() -> None:
     """Train along with rank 0 whenever it asks, until it lets this process go."""
+    ignore_interrupts()  # torchrun ends this process
     rank = _of_torchrun()
     meet(rank)
     while True:

@@ -53,6 +53,10 @@ class MethodBase(Spec):
     makes_head: ClassVar[bool] = False
     """Whether it gives its network a new head where the outputs are not the task's classes."""
 
+    separable: ClassVar[bool] = True
+    """Whether a loss that it trains by is the mean of its samples' own losses: only then may a
+    batch be divided among devices, or a step among batches."""
+
     registrable: ClassVar[bool] = True
     """Whether one network and this method are all that a registered version needs."""
 
@@ -97,6 +101,11 @@ class MethodBase(Spec):
         """
         del validate, answer
         return self
+
+    @property
+    def loss_options(self) -> Mapping[str, str]:
+        """What it states of the task's loss: `TaskBase.loss_options` and the fields that do."""
+        return {}
 
     def roles(self) -> Mapping[Role, HeldOut | None]:
         """Return which samples it needs for what; None stands for the experiment's `data`."""

@@ -6,7 +6,7 @@ must go. What a method needs beside it (a target network, a codebook) is a submo
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -29,10 +29,6 @@ class Learner(nn.Module, ABC):
         network: Trained in place.
         spec: The schedule.
     """
-
-    separable: ClassVar[bool] = True
-    """Whether the loss of a batch is the mean of its samples' own losses: only then may a batch be
-    divided among devices, or a step among batches."""
 
     def __init__(self, network: nn.Module, spec: TrainingSpec) -> None:
         super().__init__()

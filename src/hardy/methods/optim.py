@@ -63,6 +63,8 @@ class Scheduler:
             self._inner = schedulers.LambdaLR(optimizer, _shares(spec, steps))
         self._of_epochs = isinstance(spec, Plateau)
         self._left = steps
+        # Half precision may leave out the first steps, of which torch would warn.
+        optimizer._opt_called = True  # type: ignore[attr-defined]
 
     def step(self) -> None:
         """Set the rate of the next step; of the last one there is none."""

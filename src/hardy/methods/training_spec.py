@@ -140,12 +140,15 @@ class TrainingSpec(MethodBase):
     ] = None
 
     @model_validator(mode="after")
-    def _one_way_of_the_rate(self) -> Self:
+    def _options_agree(self) -> Self:
         message = ""
         if self.scheduler is not None and "warmup" in self.model_fields_set:
             message = "warmup belongs to a training without scheduler; cosine has one of its own"
         elif self.direction is not None and self.monitor is None:
             message = "direction says how monitor is read, but there is no monitor"
+        elif (self.accumulate or 1) > 1 and not self.separable:
+            message = f"accumulate divides a step among batches, but the loss of {self.kind}"
+            message += " compares all samples of a batch; make batch larger"
         if message:
             raise ValueError(message)
         return self

@@ -85,7 +85,7 @@ def _load(network: nn.Module, spec: ModelSpec, located: Located) -> Loaded | Non
     layout = _BUILDERS[spec.kind].layout
     tensors = layout(network, found) if layout is not None else found
     partial = bool(spec.weights.partial)
-    if not partial and not located.in_order:
+    if not (partial or located.in_order or spec.compares_texts):
         head.like(network, tensors)
     return load(network, tensors, partial=partial, file=located.path.name)
 
@@ -167,7 +167,18 @@ def _timm(spec: TimmModel, texts: Texts, outputs: int | None, download: bool) ->
     from timm.data import resolve_data_config
 
     wanted = download and str(spec.weights) == "pretrained"
-    network = _fetch(lambda: timm.create_model(spec.name, pretrained=wanted), spec)
+    options = {} if spec.drop_path is None else {"drop_path_rate": spec.drop_path}
+    try:
+        network = _fetch(lambda: timm.create_model(spec.name, pretrained=wanted, **options), spec)
+    except TypeError as error:
+        if spec.drop_path is None:
+            raise
+        raise _without_drop_path(spec) from error
+    # Some take the option and have nothing to drop.
+    if spec.drop_path is not None and not any(
+        getattr(each, "drop_prob", None) for each in network.modules()
+    ):
+        raise _without_drop_path(spec)
     config = resolve_data_config({}, model=network)
     size = config["input_size"][-1]
     return network, Preprocess(
@@ -177,6 +188,11 @@ def _timm(spec: TimmModel, texts: Texts, outputs: int | None, download: bool) ->
         mean=tuple(config["mean"]),
         std=tuple(config["std"]),
     )
+
+
+def _without_drop_path(spec: TimmModel) -> SpecError:
+    message = f"model.drop_path: timm's {spec.name} has no paths to drop"
+    return SpecError(message, hint="Leave model.drop_path out.")
 
 
 def _torchvision(

@@ -25,26 +25,19 @@ def find(network: nn.Module) -> str:
     Raises:
         SpecError: If there is none, or there are several: distilled or auxiliary ones.
     """
-    name = _stated(network) or _last(network)
+    record = getattr(network, "default_cfg", None)  # timm's
+    name = _last(network) if record is None else record.get("classifier")
     fault = ""
-    if not _is_head(dict(network.named_modules()).get(name)):
+    if isinstance(name, tuple | list):
+        fault = f"has several heads: {', '.join(name)}"
+    elif not _is_head(dict(network.named_modules()).get(name or "")):
         fault = f"has no linear layer {name or 'that gives the classes'}"
-    elif getattr(network, "aux_logits", False):
-        fault = f"has auxiliary heads beside {name}"
+    elif getattr(network, "aux_logits", False) or getattr(network, "head_dist", None) is not None:
+        fault = f"has further heads beside {name}"
     if fault:
         message = f"{type(network).__name__} {fault}"
         raise SpecError(message, hint=_HINT)
-    return name
-
-
-def _stated(network: nn.Module) -> str:
-    """Return what a network of timm says that its head is called; empty for others."""
-    record = getattr(network, "default_cfg", None)
-    stated = record.get("classifier") if isinstance(record, Mapping) else None
-    if isinstance(stated, tuple | list):
-        message = f"{type(network).__name__} has several heads: {', '.join(stated)}"
-        raise SpecError(message, hint=_HINT)
-    return stated or ""
+    return str(name)
 
 
 def _last(network: nn.Module) -> str:

@@ -87,6 +87,17 @@ class TimmModel(ModelBase):
     name: Annotated[str, Field(min_length=1, description="timm's model name, tag included.")]
     weights: LibraryWeights = WeightsRef.of("pretrained")
     input: Input = None
+    drop_path: Annotated[
+        float | None,
+        Field(
+            gt=0,
+            lt=1,
+            description="Share of samples that the last block leaves out in training, as "
+            "fine-tuned transformers have it (arXiv:1603.09382); those before it leave out fewer, "
+            "in most models. For those that timm gives a `drop_path_rate`: vision transformers, "
+            "ConvNeXt, ResNet, EfficientNet and more; another model is refused.",
+        ),
+    ] = None
 
     @property
     def stated_outputs(self) -> int | None:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from hardy.core.errors import SpecError
 from hardy.data.leaks import leaks
-from hardy.plan.machine import lacks
+from hardy.plan.inputs import check_truth
+from hardy.plan.machine import lacks, most_devices
 from hardy.spec.fit import misfit, way_out
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ def faults(planned: PlannedUnit) -> tuple[str, ...]:
     if planned.reusable:
         return ()
     dataset = planned.samples["answer"].dataset
-    found = list(_of_device(planned.unit.experiment.compute.device))
+    found = list(_of_device(planned.unit.experiment))
     if dataset is not None:
         found += [*_of_truth(planned, dataset), *_of_outputs(planned, dataset)]
         found += _of_training(planned, dataset)
@@ -53,20 +54,25 @@ def check(planned: Iterable[PlannedUnit]) -> None:
             raise SpecError(message, hint="`hardy plan` shows what each unit lacks.")
 
 
-def _of_device(device: str) -> Iterator[str]:
+def _of_device(experiment: Experiment) -> Iterator[str]:
+    device, devices = experiment.compute.device, experiment.compute.devices or 1
+    most = most_devices(device)
     if lacks(device):
         yield f"compute.device is {device}, which this machine has not: --set compute.device=auto"
+    elif experiment.precision == "16-mixed" and lacks("cuda"):
+        yield (
+            "precision 16-mixed needs a CUDA device, which this machine has not: "
+            "--set precision=bf16-mixed"
+        )
+    elif most is not None and devices > most:
+        yield f"compute.devices is {devices}, but this machine has {most}: lower compute.devices"
 
 
 def _of_truth(planned: PlannedUnit, dataset: Dataset) -> Iterator[str]:
-    task = planned.unit.experiment.task
-    there = {"label": bool(dataset.classes), "mask": dataset.read_mask is not None}
-    if task.target is not None and not there.get(task.target, True):
-        other = next((name for name, has in there.items() if has), None)
-        yield (
-            f"task {task.kind} needs a {task.target} a sample; {dataset.name} has none"
-            f"{f', but has a {other} each' if other else ''}: choose another task or dataset"
-        )
+    try:
+        check_truth(planned.unit.experiment.task, dataset)
+    except SpecError as error:
+        yield f"{error.message}. {error.hint}"
 
 
 def _of_outputs(planned: PlannedUnit, dataset: Dataset) -> Iterator[str]:

@@ -34,6 +34,18 @@ def lacks(device: str) -> bool:
     return hidden or not any(any(_DEVICES.glob(each)) for each in _CUDA)
 
 
+def most_devices(device: str) -> int | None:
+    """Return how many devices a training may have here at most; None where nothing tells.
+
+    Processes share a CPU, as many as one likes.
+    """
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    cards = len([each for each in _DEVICES.glob("nvidia[0-9]*") if each.name[6:].isdecimal()])
+    if device not in ("auto", "cuda") or not cards:
+        return None
+    return cards if visible is None else min(cards, len(visible.split(","))) if visible else None
+
+
 def device_type(device: str) -> str:
     """Return the type of what `compute.device` means here, such as `cpu`."""
     if device != "auto":

@@ -14,7 +14,7 @@ from hardy.data.spec import DataSpec
 from hardy.methods.base_spec import Role
 from hardy.models.spec import ModelSpec
 from hardy.models.weights import Located
-from hardy.plan.inputs import Samples, check_truth, located_of, samples_of
+from hardy.plan.inputs import Samples, located_of, samples_of
 from hardy.plan.tracker import Finder, PastRun, Stores
 from hardy.spec import Resolved, Unit
 from hardy.spec.experiment import Experiment
@@ -238,9 +238,6 @@ class _Draft:
     ) -> PlannedUnit:
         roles = unit.experiment.method.roles()
         samples = {role: self._held(unit, held_out) for role, held_out in roles.items()}
-        answered = samples["answer"].dataset
-        if answered is not None:
-            check_truth(unit.experiment.task, answered)
         return PlannedUnit(unit, self.fingerprint(unit), samples, self._located(unit), past, needs)
 
     def fingerprint(self, unit: Unit) -> str:

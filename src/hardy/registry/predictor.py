@@ -55,7 +55,8 @@ def load_predictor(folder: Path, *, device: str = "auto") -> "Predictor":
         download=False,
     )
     inner, tensors = bare(network), _tensors(folder / WEIGHTS, card.weights_sha256)
-    head.like(inner, tensors)
+    if not card.model.compares_texts:
+        head.like(inner, tensors)
     _check_fits(tensors, inner.state_dict())
     inner.load_state_dict(tensors)
     fitted = _tensors(folder / FITTED, card.fitted_sha256) if card.fitted_sha256 else {}

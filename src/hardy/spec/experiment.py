@@ -172,6 +172,26 @@ class Experiment(Spec):
         return self
 
     @model_validator(mode="after")
+    def _devices_can_do_it(self) -> Self:
+        compute, method = self.compute, self.method
+        count, message = (compute.devices or 1) * (compute.nodes or 1), ""
+        if count > 1 and not method.separable:
+            message = (
+                f"compute asks for {count} devices, but the loss of {method.kind} compares all "
+                "samples of a batch, which cannot be divided; leave devices and nodes out"
+            )
+        elif count > 1 and compute.device == "mps":
+            message = "compute asks for several devices, but a machine has one mps; leave them out"
+        elif self.precision == "16-mixed" and compute.device in ("cpu", "mps"):
+            message = (
+                f"precision 16-mixed needs a CUDA device, but compute.device is {compute.device}; "
+                "set precision to bf16-mixed"
+            )
+        if message:
+            raise ValueError(message)
+        return self
+
+    @model_validator(mode="after")
     def _task_is_answered(self) -> Self:
         for method, _ in self.method.pairs(self.model):
             if method.tasks and self.task.kind not in method.tasks:
@@ -179,6 +199,15 @@ class Experiment(Spec):
                     f"method {method.kind} does not answer the task {self.task.kind}, but "
                     f"{', '.join(method.tasks)}"
                 )
+                raise ValueError(message)
+        return self
+
+    @model_validator(mode="after")
+    def _the_loss_has_what_is_stated_of_it(self) -> Self:
+        for option, field in self.method.loss_options.items():
+            if option not in self.task.loss_options:
+                message = f"method.{field} is for losses of classes, and the task {self.task.kind} "
+                message += "has another; leave it out"
                 raise ValueError(message)
         return self
 

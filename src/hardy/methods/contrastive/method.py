@@ -13,7 +13,6 @@ none of these is wrong: p_ij is uniform over the j whose caption equals that of 
 import copy
 import math
 from collections.abc import Mapping, Sequence
-from typing import ClassVar
 
 import numpy as np
 import torch
@@ -108,8 +107,6 @@ class ContrastiveLearner(Learner):
         spec: Schedule, templates, augmentation.
         preprocess: The network's normalisation.
     """
-
-    separable: ClassVar[bool] = False
 
     network: ZeroShot
     spec: ContrastiveSpec

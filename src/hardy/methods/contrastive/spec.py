@@ -21,6 +21,7 @@ class ContrastiveSpec(TrainingSpec):
     # Its runs were so from the first on, and operations round by the number of threads.
     trains_on_all_cores: ClassVar[bool] = False
     leaves_more: ClassVar[bool] = False
+    separable: ClassVar[bool] = False
 
     kind: Literal["contrastive"] = "contrastive"
     epochs: Annotated[int, Field(ge=1, le=10_000, description="Times each sample is seen.")] = 20

@@ -177,7 +177,7 @@ def _patterns(network: nn.Module, tune: str | Sequence[str]) -> Sequence[str]:
 def class_weights(
     stated: str | Mapping[str, float] | None, dataset: Dataset, task: Task
 ) -> Tensor | None:
-    """Return the weight of each class in the loss (C,), float32; None for 1 each.
+    """Return the weight of each output in the loss (C,), float32; None for 1 each.
 
     Args:
         stated: As in the schema.
@@ -189,31 +189,31 @@ def class_weights(
     """
     if stated is None:
         return None
+    labels = [label for label in range(len(task.names)) if label != task.void]
+    names = [task.names[label] for label in labels]
     if not isinstance(stated, str):
         for name in stated:
-            if name not in task.names:
+            if name not in names:
                 message = f"method.class_weights: there is no class {name!r}"
-                known = f"The classes are {', '.join(task.names[:8])}."
-                raise SpecError(message, hint=did_you_mean(name, task.names) or known)
-        return torch.tensor([float(stated.get(name, 1.0)) for name in task.names])
-    counts = _counts(dataset, task)
+                known = f"The classes are {', '.join(names[:8])}."
+                raise SpecError(message, hint=did_you_mean(name, names) or known)
+        return torch.tensor([float(stated.get(name, 1.0)) for name in names])
+    counts = _counts(dataset, task)[labels]
     # A class without a sample weighs nothing that could matter.
     weights = counts.sum() / (np.count_nonzero(counts) * np.maximum(counts, 1))
     return torch.from_numpy(weights).float()
 
 
 def _counts(dataset: Dataset, task: Task) -> np.ndarray:
-    """Count the samples, or the pixels, of each class: (C,)."""
-    classes = len(task.names)
+    """Count the samples, or the pixels, of each label: (L,)."""
+    labels = len(task.names)
     if dataset.read_mask is None or task.target != "mask":
-        labels = [sample.label for sample in dataset.samples]
-        return np.bincount(labels, minlength=classes).astype(np.float64)
-    counts = np.zeros(classes)
+        found = [sample.label for sample in dataset.samples]
+        return np.bincount(found, minlength=labels).astype(np.float64)
+    counts = np.zeros(labels)
     for sample in dataset.samples:
-        found = np.bincount(np.asarray(dataset.read_mask(sample)).ravel(), minlength=256)
-        counts += found[:classes]
-    if task.void is not None and task.void < classes:
-        counts[task.void] = 0
+        pixels = np.asarray(dataset.read_mask(sample)).ravel()
+        counts += np.bincount(pixels, minlength=labels)[:labels]
     return counts
 
 

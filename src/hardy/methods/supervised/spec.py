@@ -1,10 +1,12 @@
 """Schema of the method `supervised`."""
 
+from collections.abc import Mapping
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
 from hardy.data.augment_spec import AugmentStep
+from hardy.methods.base_spec import Passes
 from hardy.methods.training_spec import TrainingSpec
 
 Weight = Annotated[float, Field(gt=0)]
@@ -54,3 +56,14 @@ class SupervisedSpec(TrainingSpec):
             examples=["balanced", {"cat": 2.0}],
         ),
     ] = None
+
+    @property
+    def loss_options(self) -> Mapping[str, str]:
+        """Return what is stated of the loss."""
+        fields = {"smoothing": "label_smoothing", "class_weights": "class_weights"}
+        return {option: f for option, f in fields.items() if getattr(self, f) is not None}
+
+    def cost(self) -> Passes:
+        """Return what one sample costs over all epochs; a head alone learns for next to nothing."""
+        backward = 0 if self.tune == "head" else self.epochs
+        return Passes(forward=self.epochs, backward=backward, batch=self.batch)

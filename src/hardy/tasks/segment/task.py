@@ -52,6 +52,8 @@ class Segment(Task):
 
     fields: ClassVar[tuple[str, ...]] = FIELDS
     truth_fields: ClassVar[tuple[str, ...]] = (TRUTH,)
+    # A pixel on the edge between two classes changes sides where the means hardly change.
+    following: ClassVar[tuple[str, ...]] = ("intersection", "predicted")
     tabled: ClassVar[tuple[str, ...]] = ("miou", "dice", "pixel_accuracy")
     returns: ClassVar[Mapping[str, Any]] = {
         "mask": "string",
@@ -116,7 +118,7 @@ class Segment(Task):
         """Return the columns of B answers (B, C, h, w) by field; see `counts.Counts`."""
         channels = self._channels(targets)
         self._check_size(f"answer {name!r}", answers, channels)
-        said = answers.argmax(1)
+        said = answers.max(1).indices
         kept = channels != _IGNORED
         right = kept & (said == channels)
         entropy, nll = _pixel_means(name, answers, channels.clamp(min=0), kept.numpy())
@@ -241,24 +243,30 @@ def _pixel_means(
 ) -> tuple[list[float], list[float]]:
     """Return the mean entropy and the mean negative log-likelihood of each image's pixels.
 
-    By numpy, whose sums over an image do not depend on the images beside it.
+    Image by image, so that no second copy of all answers is held, and that no image's numbers
+    depend on those beside it.
 
     Raises:
         MethodError: If the values are not the logarithms of distributions.
     """
-    logs = np.maximum(answers.numpy(), np.float32(_LEAST))
-    shares = np.exp(logs)
-    total = shares.sum(1)
-    if not bool((abs(total - 1) <= _SUM_TOLERANCE).all()):
-        wrong = total[~(abs(total - 1) <= _SUM_TOLERANCE)][0]
-        message = f"answer {name!r} is not log-probabilities: those of a pixel sum to {wrong:g}"
-        hint = "Apply a log-softmax; a NaN here means that the adaptation diverged."
-        raise MethodError(message, hint=hint)
-    shares *= logs
-    entropy = -shares.sum(1).astype(np.float64)
     likelihood = answers.gather(1, truth[:, None])[:, 0].numpy().astype(np.float64)
     nll = -np.maximum(likelihood, np.log(np.finfo(np.float64).tiny))
-    pixels = np.maximum(kept.sum((1, 2)), 1)
-    planes = (np.where(kept, plane, 0.0).reshape(len(kept), -1) for plane in (entropy, nll))
-    found = [np.maximum(plane.sum(1) / pixels, 0.0).tolist() for plane in planes]
-    return found[0], found[1]
+    found: tuple[list[float], list[float]] = [], []
+    for values, own, counted in zip(answers.numpy(), nll, kept, strict=True):
+        logs = np.maximum(values, np.float32(_LEAST))
+        shares = np.exp(logs)
+        _check_sums(name, shares.sum(0))
+        shares *= logs
+        entropy = -shares.sum(0).astype(np.float64)
+        pixels = max(1, int(counted.sum()))
+        for plane, means in zip((entropy, own), found, strict=True):
+            means.append(max(0.0, float(plane[counted].sum() / pixels)))
+    return found
+
+
+def _check_sums(name: str, total: np.ndarray) -> None:
+    wrong = ~(abs(total - 1) <= _SUM_TOLERANCE)  # so that NaN is wrong, too
+    if wrong.any():
+        message = f"answer {name!r} is not log-probabilities: a pixel's sum to {total[wrong][0]:g}"
+        hint = "Apply a log-softmax; a NaN here means that the adaptation diverged."
+        raise MethodError(message, hint=hint)

@@ -1,0 +1,1 @@
+"""A network that follows its own slower copy."""
