@@ -177,7 +177,9 @@ def _dispatched(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any
 
 
 def _refuse_to_meet(name: str, tensors: list[Tensor], away: list[Away]) -> None:
-    here = [t for t in tensors if not isinstance(t, Away) and t.dim() > 0]
+    # A number on the CPU meets a GPU's tensors in arithmetic, and is not put in a row with them.
+    least = 0 if name.startswith(("stack", "cat")) else 1
+    here = [t for t in tensors if not isinstance(t, Away) and t.dim() >= least]
     if away and here and not name.startswith(_MAY_CROSS + _MAY_INDEX):
         shapes = [tuple(tensor.shape) for tensor in here]
         message = f"{name}: tensors on another device met tensors on the CPU of shapes {shapes}"

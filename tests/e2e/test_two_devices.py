@@ -1,5 +1,6 @@
 """One training in two processes, by `compute.devices` and by torchrun, on the CPU."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -13,11 +14,12 @@ from safetensors.torch import load_file
 from hardy.engine.ranks import free_address
 from tests.e2e.conftest import ROOT, flags, left_of
 
-# 20 steps; GroupNorm, so that rows do not see each other.
+# 20 steps; LayerNorm, so that rows do not see each other, and no kink (ReLU): a last digit that
+# turns one of its units over is a thousand times larger some steps later.
 SPEC = """\
 name: shared
 data: {dataset: shapes, split: train, shapes: {count: 32, size: 32}}
-model: {kind: hardy, weights: random, classes: 6}
+model: {kind: timm, name: test_vit, weights: random}
 method:
   kind: supervised
   epochs: 5
@@ -108,13 +110,13 @@ def test_two_processes_train_as_one(spec, client, start, inside):
     for name, tensor in weights(client, launched).items():
         assert (tensor == both[name]).all()  # however the two were started
         assert float((tensor - expected[name]).norm()) <= 1e-5 * float(expected[name].norm()), name
-    for metric in ("train/loss", "validation/loss", "validation/accuracy"):
+    for metric in ("train/loss", "train/gradient_norm", "validation/loss", "validation/accuracy"):
         one_s, two_s = (
             [(p.step, p.value) for p in client.get_metric_history(run.info.run_id, metric)]
             for run in (one, two)
         )
         assert len(two_s) == 5
-        assert two_s == [(step, pytest.approx(value, rel=1e-4)) for step, value in one_s]
+        assert two_s == [(step, pytest.approx(value, rel=1e-5)) for step, value in one_s]
 
 
 @pytest.mark.slow
@@ -123,7 +125,7 @@ def test_what_goes_wrong_is_told_once_and_nothing_is_left(spec, client, start, t
     """By torchrun the status is its own, and so is a traceback of its own launcher below."""
     broken = start("run", spec, "--set", "method.batch=x", torchrun=torchrun)
     told = ended(broken, 1 if torchrun else 2)
-    assert told.count("method.batch") == 1
+    assert told.count("this value is not accepted") == 1
     assert not runs(client)
     wild = flags(TWO, "method.optimizer.lr=1e30", "method.ema=null")
     told = ended(start("run", spec, *wild, torchrun=torchrun), 1)
@@ -138,11 +140,11 @@ def test_what_goes_wrong_is_told_once_and_nothing_is_left(spec, client, start, t
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL], ids=["ctrl-c", "kill"])
 def test_two_processes_that_were_stopped_go_on(spec, client, start, isolated_home, number):
-    longer = flags(TWO, "method.epochs=30")
+    longer = flags(TWO, "method.epochs=12")
     process = start("run", spec, *longer)
     folder = isolated_home / ".hardy" / "checkpoints"
     deadline = time.monotonic() + 120
-    while not list(folder.glob("*.safetensors")) and time.monotonic() < deadline:
+    while not _states(folder) and time.monotonic() < deadline:
         time.sleep(0.02)
     if number == signal.SIGINT:  # a terminal's goes to all
         told = stopped(process, number)
@@ -158,14 +160,16 @@ def test_two_processes_that_were_stopped_go_on(spec, client, start, isolated_hom
     (run,) = runs(client)
     assert run.info.status == "FINISHED"
     steps = [p.step for p in client.get_metric_history(run.info.run_id, "train/loss")]
-    assert steps == list(range(1, 31))
+    assert steps == list(range(1, 13))
     ended(start("run", spec, *longer, "--again"), 0)
     ours, theirs = (weights(client, each) for each in runs(client))
     assert all((ours[name] == theirs[name]).all() for name in theirs)
 
 
-def stopped(process: subprocess.Popen[str], number: int) -> str:
-    import os
+def _states(folder: Path) -> list[Path]:
+    return [file for file in folder.glob("*.safetensors") if ".best-" not in file.name]
 
+
+def stopped(process: subprocess.Popen[str], number: int) -> str:
     os.killpg(process.pid, number)
     return ended(process, 128 + number)
