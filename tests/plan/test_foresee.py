@@ -167,7 +167,7 @@ def trained(content, **data):
 
 def test_what_weights_were_trained_on_is_no_test_of_them():
     direct = trained("c")
-    chained = replace(trained("new"), needs={OWN_WEIGHTS: direct})
+    chained = replace(trained("new"), needs={OWN_WEIGHTS: direct}, fingerprint="c" * 32)
     for source in (direct, chained):
         (told,) = faults(planned(ONE_OF_EXPERIMENT, opened(), needs={OWN_WEIGHTS: source}))
         assert told == (
@@ -175,6 +175,8 @@ def test_what_weights_were_trained_on_is_no_test_of_them():
             "{partition: {fractions: {train: 0.7, val: 0.15, test: 0.15}, part: test, stratified: "
             "true}} for those that it was not"
         )
+    both = {OWN_WEIGHTS: direct, "method.members.0.model.weights": direct}
+    assert len(faults(planned(ONE_OF_EXPERIMENT, opened(), needs=both))) == 1  # told once
     of_splits = trained("c", dataset="cifar10", root=None, split="train")
     (told,) = faults(planned(ONE_OF_EXPERIMENT, opened(), needs={OWN_WEIGHTS: of_splits}))
     assert told.endswith("such as a: write data: {split: test}")

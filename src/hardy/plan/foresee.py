@@ -98,7 +98,7 @@ def _of_training(planned: PlannedUnit, dataset: Dataset) -> Iterator[str]:
 
     No file is read here; the run compares what files hold.
     """
-    for source in planned.sources:
+    for source in {each.fingerprint: each for each in planned.sources}.values():
         fitted, experiment = source.samples.get("fit", source.own).dataset, source.unit.experiment
         found = leaks(fitted, dataset, opened=False) if fitted is not None else []
         if found:
