@@ -2,7 +2,9 @@
 
 from io import BytesIO
 
+import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -37,10 +39,19 @@ def finish_bars(axes: Axes, names: list[str], label: str) -> None:
     axes.set_xlabel(label)
 
 
-def render(figure: Figure) -> Image.Image:
-    """Return a figure as an RGB picture."""
+def render(figure: Figure, *, tight: bool = True) -> Image.Image:
+    """Return a figure as an RGB picture.
+
+    Args:
+        figure: What to draw.
+        tight: Whether the picture's edges follow what is drawn, which keeps long class names that
+            a layout engine may push over them; else it is of the figure's size, and drawn once.
+    """
     # Through the figure itself: pyplot would keep it, and choose a backend, for the whole process.
+    if not tight:
+        canvas = FigureCanvasAgg(figure)
+        canvas.draw()
+        return Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
     buffer = BytesIO()
-    # "tight" keeps long class names, which the layout engine may push over the edge.
     figure.savefig(buffer, format="png", dpi=DPI, bbox_inches="tight", pad_inches=0.15)
     return Image.open(buffer).convert("RGB")
