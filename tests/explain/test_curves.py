@@ -32,7 +32,7 @@ def test_each_measure_has_a_panel_and_no_text_lies_on_another(monkeypatch, measu
     assert picture.width <= 1600
     texts = [t.get_window_extent() for t in titles]
     texts += [axes.xaxis.label.get_window_extent() for axes in figure.axes]
-    assert all(0 <= t.x0 and t.x1 <= picture.width and 0 <= t.y0 for t in texts)
+    assert all(t.x0 >= 0 and t.x1 <= picture.width and t.y0 >= 0 for t in texts)
     assert not any(a.overlaps(b) for n, a in enumerate(texts) for b in texts[:n])
     # The lines are drawn: both colours of the losses are there.
     colours = {tuple(c) for c in np.asarray(picture).reshape(-1, 3).tolist()}
