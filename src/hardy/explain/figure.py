@@ -1,6 +1,7 @@
 """What all figures share: colours, names that fit, bars, and the way to a picture."""
 
 from io import BytesIO
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -49,7 +50,7 @@ def render(figure: Figure, *, tight: bool = True) -> Image.Image:
     """
     # Through the figure itself: pyplot would keep it, and choose a backend, for the whole process.
     if not tight:
-        canvas = FigureCanvasAgg(figure)
+        canvas: Any = FigureCanvasAgg(figure)  # untyped in matplotlib
         canvas.draw()
         return Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
     buffer = BytesIO()
