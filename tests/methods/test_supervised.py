@@ -1,5 +1,6 @@
 """Supervised training: its loss and mixup against formulas, what learns, what is weighed."""
 
+from dataclasses import replace
 from types import MappingProxyType
 
 import numpy as np
@@ -227,6 +228,76 @@ def test_pixels_are_counted_where_masks_are_the_truth():
     masks = np.stack([np.asarray(dataset.read_mask(sample)) for sample in dataset.samples])
     assert float(weights[torch.from_numpy(masks.astype(int))].mean()) == pytest.approx(1, rel=1e-5)
     assert weights[0] == weights.min()  # the background is most of the pixels
+
+
+def test_a_class_without_a_sample_weighs_nothing():
+    dataset = open_dataset(DataSpec.model_validate(SHAPES))
+    few = replace(dataset, samples=tuple(s for s in dataset.samples if s.label < 2))
+    weights = class_weights("balanced", few, build_task(ClassifySpec(), dataset.classes))
+    assert weights[2:].tolist() == [0.0] * (len(dataset.classes) - 2)
+    labels = torch.tensor([sample.label for sample in few.samples])
+    assert float(weights[labels].mean()) == pytest.approx(1)
+
+
+def test_some_of_the_outputs_are_trained_where_these_are_the_classes():
+    model = small_model()
+    model.model_indices = [4, 1]
+    known = build_task(ClassifySpec(), ("e", "b"))
+    learner = SupervisedLearner(model, spec(), known)
+    two = batch(1, count=2)._replace(targets=Targets(torch.tensor([1, 0])))
+    with torch.no_grad():
+        logits = model.network(PLAIN.normalise(two.inputs))[:, [4, 1]]
+        found = learner(two)["loss"]
+    expected = functional.cross_entropy(logits, two.targets.label)
+    torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"tune": []}, "at least 1 item"),
+        ({"monitor": "acuracy"}, "method.monitor is acuracy, which no epoch .* accuracy"),
+        ({"augment": [{"kind": "crop"}]}, "augmentation by crop cannot be with data.shift"),
+    ],
+)
+def test_what_the_spec_alone_tells_is_refused_by_validate(changes, message):
+    parts = {
+        "name": "refused",
+        "data": {**SHAPES, "split": "train", "shift": {"kind": "fog", "severity": 2}},
+        "model": {"kind": "hardy", "classes": 6},
+    }
+    method = {"kind": "supervised", "validate_on": {"split": "test"}}
+    Experiment.model_validate({**parts, "method": method | {"monitor": "validation/accuracy"}})
+    with pytest.raises(ValueError, match=message):
+        Experiment.model_validate({**parts, "method": method | changes})
+
+
+def test_models_of_images_and_texts_are_refused():
+    parts = {"name": "refused", "data": {**SHAPES, "split": "train"}}
+    model = {"kind": "open_clip", "name": "hardy-shapes", "weights": "random"}
+    method = {"kind": "supervised", "validate_on": {"split": "test"}}
+    with pytest.raises(ValueError, match="compares images with texts"):
+        Experiment.model_validate({**parts, "model": model, "method": method})
+
+
+def test_stated_samples_to_answer_for_are_kept_where_a_whole_is_divided():
+    parts = {
+        "name": "divided",
+        "data": {"dataset": "folder", "root": "/nowhere"},
+        "model": {"kind": "hardy"},
+        "method": {"kind": "supervised", "answer_on": {"part": "val", "samples": 5}},
+    }
+    method = Experiment.model_validate(parts).method
+    assert (method.answer_on.part, method.answer_on.samples) == ("val", 5)
+    assert method.validate_on.part == "val"
+    assert (
+        Experiment.model_validate({**parts, "method": {"kind": "supervised"}}).method.answer_on.part
+        == "test"
+    )
+    with pytest.raises(ValueError, match="part 'nope'"):
+        Experiment.model_validate(
+            {**parts, "method": {"kind": "supervised", "answer_on": {"part": "nope"}}}
+        )
 
 
 def test_void_is_no_class_that_could_weigh():

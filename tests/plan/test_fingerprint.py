@@ -203,3 +203,17 @@ def test_a_known_value() -> None:
         "method": {"kind": "source"},
     }
     assert mark(tree) == "4f7fd55817c6b3535c5d0b914d8049f7"
+
+
+def test_devices_that_share_a_training_are_in_the_fingerprint_and_one_alone_is_not() -> None:
+    trained = {
+        **{key: FULL[key] for key in ("name", "seed")},
+        "data": {"dataset": "shapes", "split": "train"},
+        "model": {"kind": "hardy", "classes": 6},
+        "method": {"kind": "supervised", "validate_on": {"split": "test"}},
+    }
+    alone = mark(trained)
+    assert mark({**trained, "compute": {"devices": 1}}) == alone
+    two = mark({**trained, "compute": {"devices": 2}})
+    assert len({alone, two, mark({**trained, "compute": {"devices": 2, "nodes": 2}})}) == 3
+    assert mark({**FULL, "compute": {"devices": 2}}) == mark(FULL)  # MEMO trains nothing

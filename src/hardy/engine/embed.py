@@ -15,7 +15,7 @@ from lightning_fabric import Fabric
 from torch import Tensor
 
 from hardy._version import __version__
-from hardy.core.errors import DataError
+from hardy.core.errors import DataError, SpecError
 from hardy.data.dataset import Dataset, Sample, read_file
 from hardy.data.pipeline import BadSample, Prepared, SamplePipeline, loader
 from hardy.engine.device import make_fabric
@@ -63,6 +63,9 @@ def of_unit(planned: PlannedUnit) -> Embedding:
     if dataset is None:
         message = f"{experiment.data.dataset} is absent"
         raise DataError(message, hint=planned.own.absent)
+    if experiment.model.dense:
+        message = f"model.kind {experiment.model.kind} has features of pixels, and none of an image"
+        raise SpecError(message, hint="Take a classifier, or a model of images and texts.")
     fabric = make_fabric(experiment)
     model = build_model(
         experiment.model,

@@ -7,7 +7,7 @@ import torch
 
 from hardy.core.errors import MethodError
 from hardy.data.item import Batch, Targets
-from hardy.engine.trained import Trained
+from hardy.engine.trained import Trained, out_of_memory
 from hardy.methods.training_spec import TrainingSpec
 
 
@@ -41,11 +41,20 @@ def _fits(trained: Trained, batch: Batch, count: int) -> bool:
     gc.collect()
     if batch.inputs.device.type == "cuda":
         torch.cuda.empty_cache()
-    return bool(trained.gradients(first(batch, count), last=False))
+    try:
+        found = trained.gradients(first(batch, count), last=False)
+        if found:
+            trained.step(1)  # the optimizer's state takes memory too; this training is over
+    except RuntimeError as error:
+        if not out_of_memory(error):
+            raise
+        return False
+    return bool(found)
 
 
 def first(batch: Batch, count: int) -> Batch:
     """Return the first samples of a batch."""
     parts: Any = (part if part is None else part[:count] for part in batch.targets)
     targets = Targets(*parts)
-    return batch._replace(inputs=batch.inputs[:count], targets=targets, ids=batch.ids[:count])
+    inputs, ids = batch.inputs[:count], batch.ids[:count]
+    return batch._replace(inputs=inputs, targets=targets, ids=ids, rank=0, ranks=1, whole=count)

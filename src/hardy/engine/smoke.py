@@ -41,5 +41,6 @@ def _one_sample(experiment: Experiment) -> Experiment:
             "method": experiment.method.shortest(),
             "explain": pictures.model_copy(update=drawn),
             "register_as": None,
+            "compute": experiment.compute.model_copy(update={"devices": None, "nodes": None}),
         }
     )

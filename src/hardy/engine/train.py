@@ -24,7 +24,7 @@ from hardy.data.item import Batch
 from hardy.engine.checkpoint import Checkpoint, Measures, Progress, TrainState
 from hardy.engine.memory import too_large
 from hardy.engine.progress import Reporter
-from hardy.engine.trained import Trained
+from hardy.engine.trained import Trained, out_of_memory
 from hardy.engine.validate import validated
 from hardy.explain.curves import curves, curves_csv
 from hardy.methods.fitting import Source
@@ -220,7 +220,7 @@ class _Loop:
         ranks = {"rank": self.fabric.global_rank, "ranks": self.fabric.world_size}
         first = self.state.progress.batches
         batches = images.batches(order[: parts.samples], spec.batch, epoch, first=first, **ranks)
-        every = max(1, self.budget.epoch_steps // _POINTS)
+        every = -(-self.budget.epoch_steps // _POINTS)
         rank = (self.fabric.global_rank,) if self.fabric.global_rank else ()
         self._clock = perf_counter()
         with closing(batches):
@@ -229,7 +229,7 @@ class _Loop:
                 closes, rows = parts.closes(number), parts.rows(number)
                 found = self._backward(batch, rows, parts.sizes[number], closes=closes)
                 rate = self.trained.rate
-                norm = self.trained.step(self.state.step + 1) if closes else None
+                norm = self._stepped(batch) if closes else None
                 self._pending.append(_Done(found, parts.sizes[number], rate, waited, norm))
                 self.state = replace(self.state, step=self.state.step + closes)
                 last = number == len(parts.sizes) - 1
@@ -238,6 +238,19 @@ class _Loop:
                     self._settle(epoch, point=point)
                     if closes and not last:
                         self._keep(least=_WITHIN_SECONDS)
+
+    def _stepped(self, batch: Batch) -> Tensor:
+        """Take a step; return the norm of its gradients.
+
+        Raises:
+            MethodError: If memory does not suffice, such as for the optimizer's own state.
+        """
+        try:
+            return self.trained.step(self.state.step + 1)
+        except RuntimeError as error:
+            if not out_of_memory(error):
+                raise
+        raise too_large(self.trained, batch, self.spec, self.fabric.world_size)
 
     def _backward(self, batch: Batch, rows: int, whole: int, *, closes: bool) -> dict[str, Tensor]:
         """Add a batch's gradients; return what the learner says of it, over all ranks.
@@ -365,16 +378,16 @@ class _Loop:
         found = _below(measures, "validation/") or {"loss": measures[EPOCH]}
         name = self.spec.monitor
         if name is None:
-            return self.learner.merit(found)
+            return _ordered(self.learner.merit(found))
         known = {**_logged(measures), **found}
         if name not in known:
             message = f"method.monitor is {name}, which an epoch of {self.spec.kind} does not have"
             raise SpecError(message, hint=f"It has {', '.join(known)}.")
-        metric = self.training.task.spec.metrics.get(name)
+        metric = self.training.task.spec.metrics.get(name.removeprefix("validation/"))
         higher = metric is not None and bool(metric.higher_is_better)
         if self.spec.direction is not None:
             higher = self.spec.direction == "max"
-        return known[name] if higher else -known[name]
+        return _ordered(known[name] if higher else -known[name])
 
 
 @dataclass(frozen=True)
@@ -417,6 +430,11 @@ class _Parts:
         """Return the samples of the step that a batch belongs to."""
         first = number - number % self.accumulate
         return sum(self.sizes[first : first + self.accumulate])
+
+
+def _ordered(merit: float) -> float:
+    """Return a number that can be compared: what is none is worse than all."""
+    return -math.inf if math.isnan(merit) else merit
 
 
 def _check_ranks(samples: int, ranks: int) -> None:

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from hardy.core.errors import MethodError
 from hardy.data.item import Batch
 from hardy.methods.learner import Learner
 from hardy.methods.optim import Scheduler
@@ -18,6 +19,7 @@ from hardy.models.state import bare, copied
 
 _LEARNER, _OPTIMIZER, _MEAN = "learner.", "optimizer.", "mean."
 # What torch says on a CPU; on a GPU it has an error of its own.
+_ALONE = "Expected more than 1 value per channel"
 _WORDS = ("can't allocate memory", "not enough memory", "out of memory")
 
 
@@ -79,6 +81,12 @@ class Trained:
             if not out_of_memory(error):
                 raise
             return {}
+        except ValueError as error:
+            if _ALONE not in str(error):
+                raise
+            message = f"a batch norm of the network sees one value: {error}"
+            hint = "Set method.drop_last to true, or make method.batch or model.input.size larger."
+            raise MethodError(message, hint=hint) from error
         return {name: value.detach() for name, value in found.items()}
 
     def step(self, step: int) -> Tensor:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal, Self, cast
 
 from hardy.core.spec import Spec
+from hardy.data.augment_spec import AugmentStep
 from hardy.data.held_out_spec import HeldOut
 from hardy.data.view_spec import ViewSpec
 from hardy.models.spec import ModelSpec
@@ -57,6 +58,10 @@ class MethodBase(Spec):
     """Whether a loss that it trains by is the mean of its samples' own losses: only then may a
     batch be divided among devices, or a step among batches."""
 
+    measures: ClassVar[frozenset[str] | None] = None
+    """Names of what a training of it is measured by, beside the task's metrics; None where only
+    its first epoch tells."""
+
     registrable: ClassVar[bool] = True
     """Whether one network and this method are all that a registered version needs."""
 
@@ -103,6 +108,16 @@ class MethodBase(Spec):
         return self
 
     @property
+    def work(self) -> str:
+        """What the time of a sample depends on, beside the passes; nothing by default."""
+        return ""
+
+    @property
+    def monitored(self) -> str | None:
+        """The measure that a training's epochs are compared by, where it is stated."""
+        return None
+
+    @property
     def loss_options(self) -> Mapping[str, str]:
         """What it states of the task's loss: `TaskBase.loss_options` and the fields that do."""
         return {}
@@ -147,6 +162,11 @@ class MethodBase(Spec):
     def shortest(self) -> Self:
         """Return the same cut down to where it still goes the whole way, for a smoke test."""
         return self
+
+
+def augment_of(spec: MethodBase) -> tuple[AugmentStep, ...]:
+    """Return what a method does to its training batches."""
+    return cast("tuple[AugmentStep, ...]", getattr(spec, "augment", ()))
 
 
 def views_of(spec: MethodBase) -> ViewSpec | None:

@@ -52,7 +52,8 @@ class Scheduler:
                 optimizer,
                 max_lr=[group["lr"] for group in optimizer.param_groups],
                 total_steps=max(2, steps),
-                pct_start=spec.rise,
+                # Of fewer than two steps there is no rise, and torch would divide by nothing.
+                pct_start=min(1.0, max(spec.rise, 2 / max(2, steps))),
                 div_factor=spec.start,
                 final_div_factor=spec.end,
                 cycle_momentum=False,

@@ -154,6 +154,19 @@ class TrainingSpec(MethodBase):
         return self
 
     @property
+    def work(self) -> str:
+        """What the time of a sample depends on, beside the passes."""
+        capped = f", {self.max_batches} an epoch" if self.max_batches else ""
+        return f" in batches of {self.batch}{capped}" + (
+            f" for {self.steps} steps" if self.steps else ""
+        )
+
+    @property
+    def monitored(self) -> str | None:
+        """The measure that epochs are compared by, where it is stated."""
+        return self.monitor
+
+    @property
     def rate(self) -> SchedulerSpec:
         """The learning rate's way."""
         return self.scheduler or Cosine(warmup=self.warmup)
@@ -164,8 +177,9 @@ class TrainingSpec(MethodBase):
         return self.validate_on is None
 
     def on_parts(self, validate: HeldOut, answer: HeldOut) -> Self:
-        """Return the same with these samples to measure each epoch on and to answer for."""
-        return self.model_copy(update={"validate_on": validate, "answer_on": answer})
+        """Return the same on these samples; those to answer for may be stated already."""
+        update = {"validate_on": validate, "answer_on": self.answer_on or answer}
+        return self.model_copy(update=update)
 
     def roles(self) -> Mapping[Role, HeldOut | None]:
         """Return the samples to learn from, and those that it is measured on and answers."""
@@ -183,4 +197,4 @@ class TrainingSpec(MethodBase):
             for name in ("validate_on", "answer_on")
             if (held_out := getattr(self, name)) is not None
         }
-        return self.model_copy(update={"epochs": 1, "steps": None, **ones})
+        return self.model_copy(update={"epochs": 1, "steps": None, "drop_last": None, **ones})

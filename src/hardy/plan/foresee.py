@@ -76,8 +76,16 @@ def _of_truth(planned: PlannedUnit, dataset: Dataset) -> Iterator[str]:
 
 
 def _of_outputs(planned: PlannedUnit, dataset: Dataset) -> Iterator[str]:
-    """Yield where a network's outputs are not the dataset's classes."""
+    """Yield where a network's outputs are not those that the task needs."""
     experiment = planned.unit.experiment
+    if experiment.task.dense:
+        outputs, needed = _outputs(planned, "model", experiment.model), _planes(planned, dataset)
+        if outputs is not None and outputs != needed:
+            yield (
+                f"the weights {experiment.model.weights} have {outputs} channels, but task "
+                f"{experiment.task.kind} on {dataset.name} needs {needed}: take others"
+            )
+        return
     if experiment.task.target != "label" or not dataset.classes:
         return
     for path, model in experiment.models().items():
@@ -91,6 +99,13 @@ def _of_outputs(planned: PlannedUnit, dataset: Dataset) -> Iterator[str]:
         classes, indices = len(dataset.classes), dataset.model_indices
         if fault := misfit(model.name, outputs, dataset.name, classes, indices):
             yield f"{fault}. {way_out()}"
+
+
+def _planes(planned: PlannedUnit, dataset: Dataset) -> int:
+    """Return how many channels a task of planes needs: one for each label but void, or colours."""
+    if planned.unit.experiment.task.target == "mask":
+        return len(dataset.mask_classes) - (dataset.void is not None)
+    return 3
 
 
 def _of_training(planned: PlannedUnit, dataset: Dataset) -> Iterator[str]:
@@ -155,6 +170,9 @@ def _outputs(planned: PlannedUnit, path: str, model: ModelSpec) -> int | None:
 def _left_by(source: PlannedUnit) -> int | None:
     """Return how many outputs the network has that a training leaves."""
     experiment = source.unit.experiment
+    answered = source.samples["answer"].dataset
+    if experiment.task.dense:
+        return _planes(source, answered) if answered is not None else None
     if not experiment.method.makes_head or experiment.task.target != "label":
         return _outputs(source, "model", experiment.model)
     dataset = source.samples["answer"].dataset

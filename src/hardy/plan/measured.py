@@ -64,6 +64,9 @@ def work_label(experiment: Experiment) -> str:
     work = f"{passes.forward} forward {passes.backward} backward"
     if experiment.method.answer_batch > 1:
         work += f" in blocks of {experiment.method.answer_batch}"
+    work += experiment.method.work
+    if experiment.compute.devices:
+        work += f" on {experiment.compute.devices} devices"
     where = f"{experiment.precision} on {machine(experiment.compute.device)}"
     size = f" at {model.input.size}" if model.input and model.input.size else ""
     return f"{experiment.method.kind} {model.kind}/{model.name}{size}: {work}, {where}"

@@ -122,7 +122,8 @@ class Plan:
 def fingerprint(experiment: Experiment, data_digest: str, weights: str) -> str:
     """Return the digest of all that can change an experiment's numbers.
 
-    Names, descriptions, pictures, workers and devices are outside it: they change no number.
+    Names, descriptions, pictures, workers and the kind of device are outside it: they change no
+    number. So is the number of devices, but of those that share a training.
     """
     data = experiment.data.identity()
     # What the files hold counts, not where they lie.
@@ -136,6 +137,9 @@ def fingerprint(experiment: Experiment, data_digest: str, weights: str) -> str:
     }
     if experiment.method.answer_batch > 1:
         parts["answer_batch"] = experiment.method.answer_batch
+    ranks = (experiment.compute.devices or 1) * (experiment.compute.nodes or 1)
+    if ranks > 1 and experiment.method.yields_weights:
+        parts["ranks"] = ranks  # each sees a part of a batch: batch norms, mixup, rounding
     if experiment.task != PLAIN_TASK:
         parts["task"] = experiment.task.identity()
     return digest(parts)

@@ -4,13 +4,16 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from hardy.core.catalog import did_you_mean
+from hardy.core.errors import SpecError
 from hardy.core.spec import Spec, kinds
+from hardy.data.augment_spec import check_augment
 from hardy.data.cards import DATASETS
 from hardy.data.held_out_spec import HeldOut
 from hardy.data.spec import OWN_PARTS, DataSpec, splits_of
 from hardy.explain.spec import ExplainSpec
 from hardy.methods import MethodSpec
-from hardy.methods.base_spec import views_of
+from hardy.methods.base_spec import augment_of, views_of
 from hardy.models.reference import WeightsRef
 from hardy.models.spec import MODELS, ModelSpec
 from hardy.spec.fit import misfit, way_out
@@ -35,7 +38,7 @@ class Expect(Spec):
 
 
 class Compute(Spec):
-    """How the work is carried out. Nothing here changes a number or the fingerprint."""
+    """How the work is carried out. Only several devices of a training change numbers."""
 
     workers: Annotated[
         int | None,
@@ -69,7 +72,7 @@ class Compute(Spec):
         Field(
             ge=0,
             description="Memory for decoded images and masks that a training keeps, in MB of 10^6 "
-            "bytes; samples beyond it are decoded anew each epoch, ahead of their use.",
+            "bytes, in each process; samples beyond it are decoded anew each epoch, ahead of use.",
         ),
     ] = 2000
     keep_features: Annotated[
@@ -200,6 +203,36 @@ class Experiment(Spec):
                     f"{', '.join(method.tasks)}"
                 )
                 raise ValueError(message)
+        return self
+
+    @model_validator(mode="after")
+    def _heads_are_of_classifiers(self) -> Self:
+        if self.method.makes_head and self.model.compares_texts:
+            message = (
+                f"method {self.method.kind} trains networks with outputs of their own, and "
+                f"model.kind {self.model.kind} compares images with texts"
+            )
+            raise ValueError(message)
+        return self
+
+    @model_validator(mode="after")
+    def _what_is_monitored_is_measured(self) -> Self:
+        name, own = self.method.monitored, self.method.measures
+        known = {*(own or ()), *self.task.metrics}
+        plain = name and name.removeprefix("validation/")
+        if name is not None and own is not None and plain not in known:
+            message = f"method.monitor is {name}, which no epoch of {self.method.kind} has; "
+            message += did_you_mean(name, known) or f"it has {', '.join(sorted(known))}"
+            raise ValueError(message)
+        return self
+
+    @model_validator(mode="after")
+    def _augmentation_goes_with_the_shift(self) -> Self:
+        try:
+            check_augment(augment_of(self.method), self.data.shift)
+        except SpecError as error:
+            message = f"{error.message}. {error.hint}"
+            raise ValueError(message) from error
         return self
 
     @model_validator(mode="after")

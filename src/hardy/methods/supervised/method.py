@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from hardy.core.catalog import did_you_mean
-from hardy.core.errors import SpecError
+from hardy.core.errors import DataError, SpecError
 from hardy.data.dataset import Dataset
 from hardy.data.item import Batch, Targets
 from hardy.methods.base import Answers
@@ -199,8 +199,8 @@ def class_weights(
                 raise SpecError(message, hint=did_you_mean(name, names) or known)
         return torch.tensor([float(stated.get(name, 1.0)) for name in names])
     counts = _counts(dataset, task)[labels]
-    # A class without a sample weighs nothing that could matter.
     weights = counts.sum() / (np.count_nonzero(counts) * np.maximum(counts, 1))
+    weights[counts == 0] = 0.0  # nothing is known of it; smoothing would weigh it above all
     return torch.from_numpy(weights).float()
 
 
@@ -212,7 +212,10 @@ def _counts(dataset: Dataset, task: Task) -> np.ndarray:
         return np.bincount(found, minlength=labels).astype(np.float64)
     counts = np.zeros(labels)
     for sample in dataset.samples:
-        pixels = np.asarray(dataset.read_mask(sample)).ravel()
+        try:
+            pixels = np.asarray(dataset.read_mask(sample)).ravel()
+        except DataError:
+            continue  # the training stops at it, or leaves it out
         counts += np.bincount(pixels, minlength=labels)[:labels]
     return counts
 

@@ -19,12 +19,14 @@ class SupervisedSpec(TrainingSpec):
     tasks: ClassVar[tuple[str, ...]] = ()
     makes_head: ClassVar[bool] = True
     leaves_more: ClassVar[bool] = False
+    measures: ClassVar[frozenset[str] | None] = frozenset({"loss", "train/loss"})
     answer_batch: ClassVar[int] = 32
 
     kind: Literal["supervised"] = "supervised"
     epochs: Annotated[int, Field(ge=1, le=10_000, description="Times each sample is seen.")] = 20
     tune: Annotated[
-        Literal["all", "head"] | tuple[Annotated[str, Field(min_length=1)], ...],
+        Literal["all", "head"]
+        | Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(min_length=1)],
         Field(
             description="What learns: `all`, the `head`, or parameters by patterns of their names, "
             "such as [layer4.*, fc.*]. The rest stays as it is, its batch norms' statistics too.",
