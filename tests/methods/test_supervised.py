@@ -256,7 +256,7 @@ def test_some_of_the_outputs_are_trained_where_these_are_the_classes():
     ("changes", "message"),
     [
         ({"tune": []}, "at least 1 item"),
-        ({"monitor": "acuracy"}, "method.monitor is acuracy, which no epoch .* accuracy"),
+        ({"monitor": "acuracy"}, "method.monitor is acuracy, which no epoch .*'accuracy'"),
         ({"augment": [{"kind": "crop"}]}, "augmentation by crop cannot be with data.shift"),
     ],
 )
