@@ -13,6 +13,7 @@ machine stay as they are; delete the folder where they do not.
 """
 
 import argparse
+import math
 import sys
 import tempfile
 from collections import defaultdict
@@ -36,12 +37,14 @@ class Allowed:
         names: Patterns of columns and of metrics.
         reason: Why this is no fault.
         unless: An override under which it would be one all the same.
+        most: Up to which absolute difference.
     """
 
     experiment: str
     names: tuple[str, ...]
     reason: str
     unless: str = ""
+    most: float = math.inf
 
 
 # Of an ensemble: the columns of the two pools, and the metrics that are made of them.
@@ -50,7 +53,16 @@ POOLED = (
     *("accuracy", "accuracy.*", "error", "top5", "nll", "ece", "entropy", "confidence"),
     *("delta/*", "flips/*", "mcnemar/*"),
 )
+# What follows from the probabilities of the plain answer, and no class of its own.
+PLAIN = (
+    *("source.confidence", "source.entropy", "source.label_probability"),
+    *("confidence", "ece", "entropy", "nll", "nll.*", "ece.*", "entropy.*", "confidence.*"),
+)
 ALLOWED = (
+    *(
+        Allowed(unit, PLAIN, "plain answers are given in blocks: last digits", most=1e-5)
+        for unit in ("source/*", "cifar10/source")
+    ),
     Allowed(
         "*",
         ("majority_vote/nll", "majority_vote/top5"),
@@ -116,11 +128,12 @@ def cut(job: Job) -> Job:
     return Job(job.spec, (*job.overrides, *short))
 
 
-def differences(then: UnitRecord, now: UnitRecord) -> dict[str, str]:
+def differences(then: UnitRecord, now: UnitRecord, tolerance: float = 0.0) -> dict[str, str]:
     """Return by column or metric how two runs differ; nothing if they are the same."""
     found = dict(_of_shape(then.frame, now.frame))
     both = [c for c in then.frame.columns if c in now.frame.columns]
-    drift = compare((then.metrics, then.frame[both]), (now.metrics, now.frame[both]))
+    pair = (then.metrics, then.frame[both]), (now.metrics, now.frame[both])
+    drift = compare(*pair, tolerance)
     changes = defaultdict(list)
     for sample in drift.samples:
         for change in sample.changes:
@@ -148,11 +161,12 @@ def _of_shape(then: pd.DataFrame, now: pd.DataFrame) -> Iterator[tuple[str, str]
         yield "samples", f"{len(then)}, and now {len(now)}, not the same or in another order"
 
 
-def allowed(unit: str, job: Job, name: str) -> str:
-    """Return why a column or a metric may differ; empty where it may not."""
+def allowed(unit: str, job: Job, name: str, then: UnitRecord, now: UnitRecord) -> str:
+    """Return why a column or a metric may differ so much; empty where it may not."""
     for rule in ALLOWED:
         fits = fnmatchcase(unit, rule.experiment) and rule.unless not in job.overrides
-        if fits and any(fnmatchcase(name, pattern) for pattern in rule.names):
+        named = fits and any(fnmatchcase(name, pattern) for pattern in rule.names)
+        if named and (rule.most == math.inf or name not in differences(then, now, rule.most)):
             return rule.reason
     return ""
 
@@ -160,7 +174,7 @@ def allowed(unit: str, job: Job, name: str) -> str:
 def judge(unit: str, job: Job, then: UnitRecord, now: UnitRecord) -> bool:
     """Print how two runs of a unit compare; return whether nothing differs that may not."""
     count, found = len(now.frame), differences(then, now)
-    reasons = {name: allowed(unit, job, name) for name in found}
+    reasons = {name: allowed(unit, job, name, then, now) for name in found}
     faults = [name for name, reason in reasons.items() if not reason]
     for reason in dict.fromkeys(filter(None, reasons.values())):
         listed = "; ".join(f"{n}: {found[n]}" for n, why in reasons.items() if why == reason)

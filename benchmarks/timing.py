@@ -1,6 +1,6 @@
 """How the benchmarks measure: two ways of doing the same, in turns, as a ratio with an interval."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from time import perf_counter
 
@@ -43,12 +43,17 @@ def compare(plain: Callable[[], object], fast: Callable[[], object], rounds: int
 
 def compare_seconds(plain: Callable[[], float], fast: Callable[[], float], rounds: int) -> Ratio:
     """Call in turns two functions that say themselves how many seconds they took."""
-    times = np.array([(plain(), fast()) for _ in range(rounds)])
+    return ratio_of([(plain(), fast()) for _ in range(rounds)])
+
+
+def ratio_of(pairs: Sequence[tuple[float, float]]) -> Ratio:
+    """Return the ratio of pairs of times, the plain way's first."""
+    times = np.array(pairs)
     ratios = times[:, 0] / times[:, 1]
-    draws = np.random.default_rng(0).choice(ratios, (2000, rounds))
+    draws = np.random.default_rng(0).choice(ratios, (2000, len(ratios)))
     low, high = np.percentile(np.median(draws, axis=1), [2.5, 97.5])
     medians = np.median(times, axis=0)
-    return Ratio(medians[0], medians[1], float(np.median(ratios)), low, high, rounds)
+    return Ratio(medians[0], medians[1], float(np.median(ratios)), low, high, len(ratios))
 
 
 def _seconds(function: Callable[[], object]) -> float:

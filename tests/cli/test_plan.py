@@ -146,14 +146,15 @@ def test_each_source_of_weights_is_shown_by_its_path(capsys, monkeypatch, tmp_pa
     monkeypatch.setattr("hardy.cli.plan.model_cost", lambda _: COST)
     (tmp_path / "MLproject").touch()
     (folder := tmp_path / "experiments").mkdir()
-    base = "data: {dataset: imagenet-sample}\nmethod: {kind: source}\n"
+    data = "data: {dataset: imagenet-sample, partition: {fractions: {a: 0.5, b: 0.5}, part: PART}}"
+    base = data.replace("PART", "a") + "\nmethod: {kind: source}\n"
     model = "{kind: timm, name: resnet18, weights: random}"
     train = f"name: train\nmodel: {model}\nmatrix: {{seed: [0, 1]}}\n{base}"
     (folder / "train.yaml").write_text(train)
     taken = "{from: 'experiment:train', same: [seed]}"
     model = model.replace("random", taken)
     (folder / "pool.yaml").write_text(
-        f"name: pool\ndata: {{dataset: imagenet-sample}}\nmodel: {model}\n"
+        f"name: pool\n{data.replace('PART', 'b')}\nmodel: {model}\n"
         "matrix: {seed: [0, 1]}\n"
         "method:\n  kind: ensemble\n  members:\n"
         f"    - {{name: a, method: {{kind: source}}, model: {model}}}\n"

@@ -1,4 +1,5 @@
 import numpy as np
+import psutil
 import pytest
 from PIL import Image
 
@@ -69,6 +70,28 @@ def test_a_batch_cut_short_is_named(tmp_path):
     batch.write_bytes(batch.read_bytes()[:-1])
     with pytest.raises(DataError, match=r"test_batch\.bin: has 18437 bytes"):
         opened("cifar10", tmp_path / "set")
+
+
+def test_a_file_that_is_read_is_not_held_in_memory(tmp_path):
+    write_binary(tmp_path / "set")
+    found = opened("cifar10", tmp_path / "set", split="train")
+    for sample in found.samples:
+        found.read(sample)
+    held = [each.path for each in psutil.Process().memory_maps() if each.path.endswith(".bin")]
+    assert not [path for path in held if path.startswith(str(tmp_path))]
+
+
+def test_a_record_that_has_gone_since_is_named(tmp_path):
+    write_binary(tmp_path / "set")
+    found = opened("cifar10", tmp_path / "set", split="test")
+    batch = tmp_path / "set" / "test_batch.bin"
+    batch.write_bytes(batch.read_bytes()[:-1])
+    assert found.read(found.samples[-2]).size == (32, 32)
+    with pytest.raises(DataError, match=r"test_batch\.bin: ends before record 5"):
+        found.read(found.samples[-1])
+    batch.unlink()
+    with pytest.raises(DataError, match=r"test_batch\.bin: cannot be read: No such file"):
+        found.read(found.samples[0])
 
 
 def test_stored_corruptions_by_severity(tmp_path, monkeypatch):

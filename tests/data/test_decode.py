@@ -1,7 +1,9 @@
 import io
 import struct
+import threading
 import warnings
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -120,3 +122,18 @@ def test_a_bomb_is_refused_by_name_before_decoding(side):
 def test_damaged_exif_does_not_sink_sound_pixels():
     data = encoded(gradient(), "JPEG", exif=b"Exif\x00\x00MM\x00*\xff\xff\xff\xff")
     assert decode(data, name="x").size == (6, 4)
+
+
+def test_threads_decode_at_once_and_leave_the_filters_of_warnings_as_they_were(
+    tmp_path, monkeypatch
+):
+    Image.new("RGB", (4, 4)).save(tmp_path / "a.png")
+    together, plain = threading.Barrier(2, timeout=20), Image.open
+    monkeypatch.setattr(
+        "hardy.data.decode.Image.open", lambda source: (together.wait(), plain(source))[1]
+    )
+    before = list(warnings.filters)
+    with ThreadPoolExecutor(2) as pool:
+        images = list(pool.map(lambda n: decode(tmp_path / "a.png", name=str(n)), range(4)))
+    assert [image.size for image in images] == [(4, 4)] * 4
+    assert warnings.filters == before

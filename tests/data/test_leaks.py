@@ -43,3 +43,17 @@ def test_every_pair_is_named(two):
     pairs = leaks(whole, whole)
     assert ("cat/1.png", "dog/same.png") in pairs
     assert len(pairs) == 4 + 2
+
+
+def test_without_opening_a_file_the_same_file_is_found_and_a_copy_by_its_digest_alone(
+    two, monkeypatch
+):
+    train, test = two
+    shutil.copy(train / "cat/1.png", test / "dog/other.png")
+    small = [open_dataset(root) for root in two]
+    monkeypatch.setattr(files, "HASHED_BYTES", 1)
+    large = [open_dataset(root) for root in two]
+    monkeypatch.setattr("hardy.data.leaks.file_sha256", None)  # nothing is read
+    assert leaks(*small, opened=False) == [("cat/1.png", "dog/other.png")]
+    assert leaks(*large, opened=False) == []
+    assert len(leaks(large[0], large[0], opened=False)) == 3

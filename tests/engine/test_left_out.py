@@ -102,7 +102,7 @@ def test_samples_to_fit_on_and_to_answer_are_named_in_the_run(planned):
     assert run.files["data/skipped.csv"] == setup.left_out.csv()
     assert "truncated" in run.files["data/skipped.csv"]
     # Pictures are of samples that can be read: those that are left.
-    assert len([path for path in run.files if path.startswith("views/")]) == 5
+    assert len([path for path in run.files if path.startswith("gradcam/")]) == 5
 
     again = set_up_of(unit)  # whoever finds the members' opinions knows who has none
     learned(again, "another")

@@ -24,7 +24,7 @@ def states_are_kept_often(monkeypatch):
     monkeypatch.setattr("hardy.engine.train._WITHIN_SECONDS", 0.0)
     monkeypatch.setattr("hardy.engine.train._NEWS_SECONDS", 0.0)
     # Drawing takes longer than training does here.
-    monkeypatch.setattr("hardy.engine.train._log_curves", lambda run, epochs: None)
+    monkeypatch.setattr("hardy.engine.train._log_curves", lambda *_: None)
 
 
 def same(one, other):
@@ -262,6 +262,14 @@ def test_every_kth_epoch_is_stored():
         "checkpoints/epoch-0004.safetensors",
     ]
     assert same(stored["checkpoints/epoch-0002.safetensors"], kept[2])
+
+
+def test_a_stored_copy_may_be_read_by_others(monkeypatch, tmp_path):
+    modes = []
+    monkeypatch.setattr(KeptRun, "artifact", lambda _, file, __: modes.append(file.stat().st_mode))
+    (tmp_path / "plain").write_bytes(b"")
+    scripted(spec(epochs=2, keep_every=1), (1, 1))
+    assert modes == [(tmp_path / "plain").stat().st_mode] * 3  # two copies, and the curves
 
 
 @pytest.mark.parametrize(

@@ -103,3 +103,17 @@ def test_an_oblong_input_goes_the_whole_way(experiment, shown):
     pictures = dict(draw(setup, records(setup)))
     assert sum(path.startswith("gradcam/") for path in pictures) == 2
     assert sum(path.startswith("masks/") for path in pictures) == 2
+
+
+def test_a_model_as_it_is_has_one_answer_under_its_own_name_and_no_views(experiment, monkeypatch):
+    plain = Experiment.model_validate(
+        experiment.model_dump(by_alias=True) | {"method": {"kind": "evaluate"}}
+    )
+    setup, drawn = make_setup(plain), []
+    monkeypatch.setattr(
+        "hardy.engine.pictures.gradcam_panel",
+        lambda image, heats, truth, title: drawn.append(list(heats)) or Image.new("RGB", (4, 4)),
+    )
+    paths = [path for path, _ in draw(setup, records(setup))]
+    assert drawn == [["evaluate"]] * 2
+    assert not [path for path in paths if path.startswith("views/")]

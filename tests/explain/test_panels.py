@@ -115,3 +115,12 @@ def test_an_oblong_sample_keeps_its_ratio_on_a_ground() -> None:
         assert not ground[16:48].any()
     left, right = np.asarray(overlay(black, cam, 64))[16:48].reshape(32, 2, 32, 3).mean((0, 2, 3))
     assert right > left + 20
+
+
+def test_the_scale_fits_beside_one_answer_too() -> None:
+    for count in (1, 2):
+        heats = {str(n): heat(True) for n in range(count)}
+        picture = gradcam_panel(photograph(), heats, "hen", "a.jpg")
+        scale = np.asarray(picture)[TOP + TILE + 40 :]
+        assert (scale[:, -GAP:] == 255).all()
+        assert (scale[..., 0].astype(int) - scale[..., 2] > 100).any()  # up to its bright end

@@ -21,7 +21,7 @@ from hardy.models.resnet26 import ResNet26
 from hardy.models.spec import HardyModel, OpenClipModel, TimmModel, TorchvisionModel
 from hardy.models.weights import Located
 from hardy.plan import machine
-from hardy.plan.foresee import check, faults, outputs_in
+from hardy.plan.foresee import check, faults, outputs_in, remarks
 from hardy.plan.inputs import Samples
 from hardy.plan.tracker import PastRun
 from hardy.plan.units import OWN_WEIGHTS, Plan, PlannedUnit
@@ -39,8 +39,8 @@ class Maker(SourceSpec):
     yields_weights = True
 
 
-def opened(classes=("cat", "dog"), indices=None, read_mask=None):
-    sample = Sample("a", 0, Path("a"), "c")
+def opened(classes=("cat", "dog"), indices=None, read_mask=None, content="c"):
+    sample = Sample("a", 0, Path("a"), content)
     return Dataset("own", classes, indices, (sample,), lambda _: None, read_mask)
 
 
@@ -143,13 +143,65 @@ def test_two_heads_in_a_file_tell_nothing(tmp_path):
 
 
 def test_weights_of_another_experiment_have_its_classes():
-    three = planned(HardyModel(), opened(("a", "b", "c")), method=Maker())
-    kept = planned(HardyModel(classes=2), opened(), needs={})
+    three = planned(HardyModel(), opened(("a", "b", "c"), content="other"), method=Maker())
+    kept = planned(HardyModel(classes=2), opened(content="other"), needs={})
     for source, fits in ((three, False), (kept, True)):
         unit = planned(ONE_OF_EXPERIMENT, opened(), needs={OWN_WEIGHTS: source})
         assert bool(faults(unit)) is not fits
-    chained = planned(ONE_OF_EXPERIMENT, opened(), needs={OWN_WEIGHTS: three}, method=Maker())
+    between = opened(content="another")
+    chained = planned(ONE_OF_EXPERIMENT, between, needs={OWN_WEIGHTS: three}, method=Maker())
     assert faults(planned(ONE_OF_EXPERIMENT, opened(), needs={OWN_WEIGHTS: chained})) == ()
+
+
+def trained(content, **data):
+    """Return a training on one sample, that measured itself on others."""
+    samples = {
+        role: Samples(f"{n}", 1, dataset=opened(content=each))
+        for n, (role, each) in enumerate({"fit": content, "answer": "held out"}.items())
+    }
+    given = {"data": {**FOLDER, **data}, "method": {"kind": "supervised"}}
+    if "split" in data:
+        given["method"]["validate_on"] = {"split": "test"}
+    return replace(planned(HardyModel(classes=2), None, **given), samples=samples)
+
+
+def test_what_weights_were_trained_on_is_no_test_of_them():
+    direct = trained("c")
+    chained = replace(trained("new"), needs={OWN_WEIGHTS: direct}, fingerprint="c" * 32)
+    for source in (direct, chained):
+        (told,) = faults(planned(ONE_OF_EXPERIMENT, opened(), needs={OWN_WEIGHTS: source}))
+        assert told == (
+            "1 of its 1 images are among those that try was trained on, such as a: write data: "
+            "{partition: {fractions: {train: 0.7, val: 0.15, test: 0.15}, part: test, stratified: "
+            "true}} for those that it was not"
+        )
+    both = {OWN_WEIGHTS: direct, "method.members.0.model.weights": direct}
+    assert len(faults(planned(ONE_OF_EXPERIMENT, opened(), needs=both))) == 1  # told once
+    of_splits = trained("c", dataset="cifar10", root=None, split="train")
+    (told,) = faults(planned(ONE_OF_EXPERIMENT, opened(), needs={OWN_WEIGHTS: of_splits}))
+    assert told.endswith("such as a: write data: {split: test}")
+    for source in (
+        trained("new"),
+        replace(direct, samples=dict.fromkeys(direct.samples, Samples("", None))),
+    ):
+        assert faults(planned(ONE_OF_EXPERIMENT, opened(), needs={OWN_WEIGHTS: source})) == ()
+    # A further training on the same samples is no test.
+    again = replace(trained("c"), needs={OWN_WEIGHTS: direct})
+    assert faults(again) == ()
+
+
+def test_images_prepared_otherwise_than_in_the_training_are_noted():
+    small = {"size": 32, "fit": "squeeze"}
+    source = trained("new")
+    noted = planned({**ONE_OF_EXPERIMENT.model_dump(), "input": small}, opened())
+    noted = replace(noted, needs={OWN_WEIGHTS: source})
+    assert remarks(noted) == (
+        'model.input is {"size": 32, "fit": "squeeze"}, but try, whose weights these are, was '
+        "trained with none",
+    )
+    assert faults(noted) == ()
+    assert remarks(planned(ONE_OF_EXPERIMENT, opened(), needs={OWN_WEIGHTS: source})) == ()
+    assert remarks(replace(noted, past=PastRun("r", "try", finished=True))) == ()
 
 
 def test_a_dataset_with_masks_and_no_labels_says_so():

@@ -1,17 +1,11 @@
 """The registered version as others meet it: by MLflow alone, in a script and over HTTP."""
 
 import base64
-import contextlib
 import io
 import json
 import os
-import signal
-import socket
 import subprocess
 import sys
-import time
-import urllib.error
-import urllib.request
 from pathlib import Path
 
 import mlflow
@@ -23,6 +17,7 @@ from PIL import Image
 
 from hardy.core.errors import WeightsError
 from hardy.registry.load import load
+from tests.contracts.serving import post, serving
 
 SCRIPT = """
 import sys
@@ -126,55 +121,10 @@ def test_damaged_weights_are_refused(uri, isolated_home):
         mlflow.pyfunc.load_model(uri)
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def post(address: str, body: dict) -> tuple[int, dict]:
-    request = urllib.request.Request(
-        address, json.dumps(body).encode(), {"Content-Type": "application/json"}
-    )
-    try:
-        with urllib.request.urlopen(request, timeout=120) as answer:
-            return answer.status, json.load(answer)
-    except urllib.error.HTTPError as error:
-        with error:
-            return error.code, json.load(error)
-
-
 @pytest.fixture
 def server(uri, tmp_path):
-    port = free_port()
-    command = [sys.executable, "-m", "mlflow", "models", "serve", "--env-manager", "local"]
-    environment = os.environ | {
-        "MLFLOW_TRACKING_URI": mlflow.get_tracking_uri(),
-        # MLflow starts `uvicorn` by name, which an activated environment would find.
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-    }
-    with (tmp_path / "server.log").open("wb") as log:
-        process = subprocess.Popen(
-            [*command, "-m", uri, "--host", "127.0.0.1", "--port", str(port)],
-            stdout=log,
-            stderr=log,
-            env=environment,
-            cwd=tmp_path,
-            start_new_session=True,
-        )
-        try:
-            for _ in range(240):
-                try:
-                    urllib.request.urlopen(f"http://127.0.0.1:{port}/ping", timeout=5).close()
-                    break
-                except OSError:
-                    assert process.poll() is None, (tmp_path / "server.log").read_text()
-                    time.sleep(0.5)
-            yield f"http://127.0.0.1:{port}/invocations"
-        finally:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGTERM)
-            process.wait(timeout=30)
+    with serving(uri, mlflow.get_tracking_uri(), tmp_path) as address:
+        yield address
 
 
 @pytest.mark.slow

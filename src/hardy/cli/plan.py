@@ -13,7 +13,7 @@ from hardy.cli.complete import complete_override, complete_spec
 from hardy.core.errors import SpecError
 from hardy.engine.model_cost import model_cost
 from hardy.plan.costs import Costs, UnitCost, order, price
-from hardy.plan.foresee import faults
+from hardy.plan.foresee import faults, remarks
 from hardy.plan.units import OWN_WEIGHTS, Plan, PlannedUnit, make_plan
 from hardy.registry.stores import default_stores
 from hardy.spec import Diagnostics, Resolved, check_policies, resolve
@@ -107,6 +107,8 @@ def _branch(unit: PlannedUnit, cost: UnitCost, place: int, places: dict[str, int
         tree.add(Text(line, style="yellow"))
     for line in faults(unit):
         tree.add(Text(f"cannot run: {line}", style="red"))
+    for line in remarks(unit):
+        tree.add(Text(f"note: {line}", style="yellow"))
     if not unit.reusable:
         tree.add(Text(_cost_line(cost)))
     return tree
@@ -179,6 +181,7 @@ def _unit_json(unit: PlannedUnit, cost: UnitCost) -> dict[str, Any]:
         },
         "weights": unit.weights,
         "faults": faults(unit),
+        "remarks": remarks(unit),
         "cost": {**_cost_json(cost), "seconds_from": cost.seconds_from},
     }
 

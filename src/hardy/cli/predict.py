@@ -154,7 +154,10 @@ def _files(path: Path) -> list[Path]:
     found = sorted(p for p in path.iterdir() if p.suffix.lower() in _SUFFIXES and p.is_file())
     if not found:
         message = f"{path}: the folder holds no image"
-        raise DataError(message, hint=f"Looked for {', '.join(sorted(_SUFFIXES))}.")
+        hint = f"Looked for {', '.join(sorted(_SUFFIXES))}."
+        if any(entry.is_dir() for entry in path.iterdir()):
+            hint += f" Folders in it are not looked into: name them, such as {path}/*."
+        raise DataError(message, hint=hint)
     return found
 
 

@@ -7,7 +7,6 @@
 The Python version of CIFAR-10 is a pickle, whose code hardy does not run.
 """
 
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +41,7 @@ _BATCHES = {
     "test": ("test_batch.bin",),
 }
 _PER_SEVERITY = 10_000
+_AGAIN = "Fetch cifar-10-binary.tar.gz again."
 
 
 def open_dataset(root: Path, spec: DataSpec) -> Dataset:
@@ -86,7 +86,12 @@ def read_cifar(sample: Sample) -> Image.Image:
     """
     if sample.path.suffix != ".bin":
         return read_file(sample)
-    planes = _open_batch(sample.path)[sample.row, 1:].reshape(3, _SIDE, _SIDE)
+    # A map of the file would hold all that was ever read of it.
+    record = _read(sample.path, 1, sample.row)
+    if len(record) != _RECORD:
+        message = f"{sample.path}: ends before record {sample.row}"
+        raise DataError(message, hint=_AGAIN)
+    planes = record[1:].reshape(3, _SIDE, _SIDE)
     return Image.fromarray(np.ascontiguousarray(planes.transpose(1, 2, 0)))
 
 
@@ -99,17 +104,22 @@ def _from_folders(root: Path, part: str) -> tuple[Sample, ...]:
     return labelled(root, ((label, f) for label, d in enumerate(folders) for f in images(d)))
 
 
-@lru_cache(maxsize=8)
-def _open_batch(path: Path) -> NDArray[Any]:
-    size = path.stat().st_size if path.is_file() else 0
-    if size == 0 or size % _RECORD:
-        message = f"{path}: has {size} bytes, not a multiple of {_RECORD}"
-        raise DataError(message, hint="Fetch cifar-10-binary.tar.gz again.")
-    return np.memmap(path, np.uint8, mode="r").reshape(-1, _RECORD)
+def _read(path: Path, records: int, first: int = 0) -> NDArray[np.uint8]:
+    """Return the bytes of some records of a batch; of fewer, where it ends before; -1 for all."""
+    count = records * _RECORD if records >= 0 else -1
+    try:
+        return np.fromfile(path, np.uint8, count, offset=first * _RECORD)
+    except OSError as error:
+        message = f"{path}: cannot be read: {error.strerror}"
+        raise DataError(message, hint=_AGAIN) from error
 
 
 def _records(path: Path) -> list[Sample]:
-    rows = _open_batch(path)
+    content = _read(path, -1)
+    if not len(content) or len(content) % _RECORD:
+        message = f"{path}: has {len(content)} bytes, not a multiple of {_RECORD}"
+        raise DataError(message, hint=_AGAIN)
+    rows = content.reshape(-1, _RECORD)
     if int(rows[:, 0].max()) >= len(CLASSES):
         message = f"{path}: holds the label {int(rows[:, 0].max())}, expected 0 to 9"
         raise DataError(message, hint="This is not the binary version of CIFAR-10.")

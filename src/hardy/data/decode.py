@@ -4,8 +4,6 @@ import struct
 import threading
 import warnings
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 
@@ -30,7 +28,6 @@ _BROKEN = (
     zlib.error,
     Image.DecompressionBombError,
 )
-_TURN = threading.Lock()
 _SMALLER = "Scale the image down, or remove it from the dataset."
 _ORIENTATION_TAG = 0x0112
 _UPRIGHT = {
@@ -58,7 +55,7 @@ def decode(source: Path | bytes, *, name: str) -> Image.Image:
     Raises:
         DataError: If the file is absent, empty, truncated, no image, or over 100 megapixels.
     """
-    with _quietly():
+    with _QUIET:
         try:
             with Image.open(BytesIO(source) if isinstance(source, bytes) else source) as image:
                 _refuse_bomb(image.size, name)
@@ -78,7 +75,7 @@ def decode_mask(source: Path, *, name: str) -> Image.Image:
     Raises:
         DataError: If the file is absent, broken or over 100 megapixels, or has colours.
     """
-    with _quietly():
+    with _QUIET:
         try:
             with Image.open(source) as image:
                 _refuse_bomb(image.size, name)
@@ -91,15 +88,34 @@ def decode_mask(source: Path, *, name: str) -> Image.Image:
     raise DataError(message, hint="Save masks as grey or palette PNG whose values are labels.")
 
 
-@contextmanager
-def _quietly() -> Iterator[None]:
-    """Keep Pillow's warnings of odd metadata, palettes and sizes back; none is actionable.
+class _Quiet:
+    """Keeps Pillow's warnings of odd metadata, palettes and sizes back; none is actionable.
 
-    The filters of warnings belong to the process, so threads take turns.
+    The filters of warnings belong to the process: the first thread to come changes them, the last
+    to leave puts them back, and all decode at once.
     """
-    with _TURN, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
+
+    def __init__(self) -> None:
+        self._turn = threading.Lock()
+        self._inside = 0
+        self._filters: warnings.catch_warnings[None] = warnings.catch_warnings()
+
+    def __enter__(self) -> None:
+        with self._turn:
+            if not self._inside:
+                self._filters = warnings.catch_warnings()
+                self._filters.__enter__()
+                warnings.simplefilter("ignore")
+            self._inside += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._turn:
+            self._inside -= 1
+            if not self._inside:
+                self._filters.__exit__(None, None, None)
+
+
+_QUIET = _Quiet()
 
 
 def _refuse_bomb(size: tuple[int, int], name: str) -> None:

@@ -11,13 +11,18 @@ from hardy.data.dataset import Dataset, Sample
 from hardy.data.files import UNHASHED
 
 
-def leaks(a: Dataset, b: Dataset) -> list[tuple[str, str]]:
+def leaks(a: Dataset, b: Dataset, *, opened: bool = True) -> list[tuple[str, str]]:
     """Return the pairs of ids whose images are the same file, byte by byte, or the same pixels.
 
     Large files are hashed only where a file of the other dataset has the same size. A photograph
     that was scaled or compressed again is another file, and is not found.
+
+    Args:
+        a: A dataset.
+        b: Another, or another part of the same.
+        opened: Whether files may be read; if not, of large ones a copy is not found.
     """
-    sizes = _sizes(a.samples) & _sizes(b.samples)
+    sizes = _sizes(a.samples) & _sizes(b.samples) if opened else None
     where: dict[str, list[str]] = defaultdict(list)
     for sample in a.samples:
         if key := _key(sample, sizes):
@@ -34,10 +39,15 @@ def _sizes(samples: Iterable[Sample]) -> set[int]:
     return {sample.path.stat().st_size for sample in samples if sample.path.is_file()}
 
 
-def _key(sample: Sample, sizes: set[int]) -> str:
-    """Return the digest of an image; empty where its size already tells that it is in one alone."""
+def _key(sample: Sample, sizes: set[int] | None) -> str:
+    """Return what an image is known by; empty where its size tells that it is in one alone.
+
+    It is its digest, or where no file is to be read (`sizes` is None) and it has none, its path.
+    """
     if not sample.content.endswith(UNHASHED):
         return sample.content
+    if sizes is None:
+        return str(sample.path)
     return file_sha256(sample.path) if sample.path.stat().st_size in sizes else ""
 
 

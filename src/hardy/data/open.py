@@ -127,7 +127,9 @@ def _absent(spec: DataSpec, card: DatasetCard) -> DataError:
     name, (base, *others) = spec.dataset, _places(spec, card)
     where = f"neither {base} nor {others[0]} exists" if others else f"{base} does not exist"
     message = f"{name}: {where}"
-    source = f"Get it from {card.source}" if name != "folder" else "Check data.root"
+    if name == "folder":
+        return DataError(message, hint="Put CLASS/*.jpg there, or set data.root.")
+    source = f"Get it from {card.source}"
     also = ", or set data.download: true" if card.downloads else ""
     return DataError(message, hint=f"{source}, put it there or set data.root{also}.")
 

@@ -106,6 +106,9 @@ def _check_each_class(whole: Dataset, fractions: Mapping[str, float]) -> None:
     least = next(count for count in range(1, 1000) if all(_sizes(count, fractions.values())))
     counts = [(label, len(group)) for (label,), group in _groups(whole, stratified=True)]
     few = [f"{_class(whole, label)} has {count}" for label, count in counts if count < least]
+    if few and not whole.classes:
+        message = f"data.partition: {whole.name} {few[0]} images, and needs at least {least}"
+        raise DataError(message, hint="Add images, or state data.partition with other fractions.")
     if few:
         parts = ", ".join(f"{name} {share:.0%}" for name, share in fractions.items())
         shown = ", ".join(few[:5]) + (f" and {len(few) - 5} more are too few" * (len(few) > 5))
@@ -114,13 +117,14 @@ def _check_each_class(whole: Dataset, fractions: Mapping[str, float]) -> None:
             f"divided into {parts}; {shown}"
         )
         hint = (
-            "Add images, leave such classes out by data.classes.exclude, or state other fractions."
+            "Add images, leave such classes out by data.classes.exclude, or state data.partition "
+            "with other fractions."
         )
         raise DataError(message, hint=hint)
 
 
 def _class(whole: Dataset, label: Coordinate) -> str:
-    return whole.classes[int(label)] if whole.classes else "the whole"
+    return whole.classes[int(label)] if whole.classes else "as a whole"
 
 
 def _sizes(count: int, shares: Iterable[float]) -> list[int]:

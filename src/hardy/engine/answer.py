@@ -68,9 +68,7 @@ def answer(
 
     def hear(_: int, sent: tuple[int, Row]) -> None:
         place, row = sent
-        if place < known:
-            return  # of the block in which the journal ended, which is made anew
-        early[place] = row
+        early[place] = row  # of the block in which the journal ended some come again, and stay here
         while len(made) in early:
             row = early.pop(len(made))
             journal.append(row)

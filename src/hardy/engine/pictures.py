@@ -15,6 +15,7 @@ from hardy.explain.choose import choose
 from hardy.explain.gradcam import heat_map
 from hardy.explain.panels import Heat, gradcam_panel, view_grid
 from hardy.methods.base import Adapts, Answers
+from hardy.methods.base_spec import views_of
 from hardy.tasks.base import Content
 
 _SOURCE = "source"
@@ -25,7 +26,8 @@ def draw(setup: Setup, frame: pd.DataFrame) -> Iterator[tuple[str, Content]]:
     method = setup.experiment.method
     yield from setup.task.report(frame, method.kind, method.baseline)
     wanted = setup.experiment.explain
-    for row in range(min(wanted.view_grids, len(frame))):
+    grids = wanted.view_grids if views_of(method) is not None else 0
+    for row in range(min(grids, len(frame))):
         yield f"views/{_file_name(frame, row)}.png", _views(setup, frame, row)
     for row in _chosen(setup, frame):
         name, item = f"{_file_name(frame, row)}.png", _prepared(setup, frame, row)
@@ -35,9 +37,10 @@ def draw(setup: Setup, frame: pd.DataFrame) -> Iterator[tuple[str, Content]]:
 
 def _of_sample(setup: Setup, item: Prepared) -> Iterator[tuple[str, Image.Image]]:
     """Yield one sample's pictures, each with its folder."""
-    subject = setup.subject(item)
+    subject, spec = setup.subject(item), setup.experiment.method
+    plain = _SOURCE if spec.baseline else spec.kind  # what the network says as it is
     with torch.no_grad(), setup.fabric.autocast():
-        answers = {_SOURCE: setup.task.answer(setup.model(subject.views[:1]))[0]}
+        answers = {plain: setup.task.answer(setup.model(subject.views[:1]))[0]}
     drawn = {}
 
     def explain(label: str, name: str) -> None:
@@ -48,8 +51,9 @@ def _of_sample(setup: Setup, item: Prepared) -> Iterator[tuple[str, Image.Image]
                 heat = heat_map(setup.model, subject.views[:1], found.index)
             drawn[label] = found.truth, Heat(heat, found.name, found.confidence, found.right)
 
-    explain("before", _SOURCE)
-    for name, method in _adapted(setup).items():
+    adapted = _adapted(setup)
+    explain("before" if adapted else plain, plain)
+    for name, method in adapted.items():
         with setup.fabric.autocast():
             answers[name] = method.predict(subject).answers[name]
         explain(f"after {name}", name)

@@ -15,7 +15,7 @@ from time import perf_counter
 
 import torch
 from lightning_fabric import Fabric
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from hardy.core.errors import MethodError, SpecError
@@ -163,10 +163,11 @@ class _Loop:
             self.learner.refresh()
         elif self.spec.ema is not None:
             with self.trained.to_keep():
-                kept = self.learner.weights()
-            self.learner.load_weights(kept)
+                mean = self.learner.weights()
+            self.learner.load_weights(mean)
         self.learner.eval()
-        _log_curves(training.run, self.state.epochs)
+        best = self.state.best if self.spec.keep == "best" else 0
+        _log_curves(training, self.state.epochs, best or len(self.state.epochs))
         training.run.metrics(_speed(self.state.epochs, len(training.fit)))
 
     def _epoch(self, epoch: int) -> None:
@@ -192,9 +193,7 @@ class _Loop:
         self._log_epochs()
         last = epoch == self.budget.epochs or self._stops_early()
         self._keep(least=0.0, always=last or epoch == 1)
-        shown = (EPOCH, "validation/loss", f"validation/{self.training.task.headline}")
-        news = "  ".join(f"{name} {measures[name]:.4g}" for name in shown if name in measures)
-        self._tell(f"epoch {epoch}/{self.budget.epochs}  {news}")
+        self._tell(f"epoch {epoch}/{self.budget.epochs}  {self._news(measures)}")
 
     def _measures(self, epoch: int, done: Progress) -> Measures:
         """Return what is known of an epoch after its last step."""
@@ -336,12 +335,19 @@ class _Loop:
         """Store the weights as they are after an epoch, for good."""
         with tempfile.TemporaryDirectory(prefix="hardy-") as scratch:
             file = Path(scratch) / f"epoch-{epoch:04d}.safetensors"
-            save_file(self.learner.weights(), file)
+            # safetensors' own file would be the user's alone, in a store that others read.
+            file.write_bytes(save(self.learner.weights()))
             self.training.run.artifact(file, f"checkpoints/{file.name}")
 
     def _tell(self, news: str) -> None:
         self._told_at = perf_counter()
         self.training.reporter.sample(self.state.step, news)
+
+    def _news(self, measures: Mapping[str, float]) -> str:
+        """Say what an epoch came to: the losses, the task's headline, what epochs are kept by."""
+        told = ("loss", self.training.task.headline, self.spec.monitor)
+        names = dict.fromkeys((EPOCH, *(f"validation/{name}" for name in told)))
+        return "  ".join(f"{n} {measures[n]:.4g}" for n in names if n in measures)
 
     def _stops_early(self) -> bool:
         """Whether no epoch was better for as long as the schedule waits."""
@@ -442,14 +448,24 @@ def _read(pending: Sequence[_Done]) -> Iterator[tuple[Measures, float | None, _D
         yield each, None if done.norm is None else next(numbers), done
 
 
-def _log_curves(run: Run, epochs: Sequence[Measures]) -> None:
+def _log_curves(training: Training, epochs: Sequence[Measures], kept: int) -> None:
     """Log the measures of all epochs as a table and as curves."""
     table = [_logged(measures) for measures in epochs]
     with tempfile.TemporaryDirectory(prefix="hardy-") as scratch:
         picture = Path(scratch) / "curves.png"
-        curves(table).save(picture)
-        run.artifact(picture, "training/curves.png")
-    run.text(curves_csv(table), "training/epochs.csv")
+        curves(table, _shown(training.task), kept).save(picture)
+        training.run.artifact(picture, "training/curves.png")
+    training.run.text(curves_csv(table), "training/epochs.csv")
+
+
+def _shown(task: Task) -> list[str]:
+    """Return the metrics to draw: the headline, then other shares that are good or bad news."""
+    others = [
+        name
+        for name, metric in task.spec.metrics.items()
+        if metric.higher_is_better is not None and metric.range == (0, 1) and not metric.of_score
+    ]
+    return [task.headline, *(name for name in others if name != task.headline)]
 
 
 def _speed(epochs: Sequence[Measures], samples: int) -> Measures:

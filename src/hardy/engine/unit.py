@@ -33,6 +33,7 @@ from hardy.measure.records import shares, write_parquet
 from hardy.methods.base_spec import Role
 from hardy.models.state import FITTED, state_sha256
 from hardy.models.weights import run_file
+from hardy.plan.foresee import remarks
 from hardy.plan.measured import work_label
 from hardy.plan.tracker import (
     EXPERIMENT_TAG,
@@ -140,6 +141,8 @@ def ending(run: Run) -> Iterator[None]:
 
 def _carry_out(planned: PlannedUnit, run: Run, checkpoint: Checkpoint, reporter: Reporter) -> None:
     experiment = planned.unit.experiment
+    for line in remarks(planned):
+        reporter.say(f"{experiment.name}: note: {line}")
     run.text(dump(experiment), SPEC)
     run.params(leaves(experiment))
     data = _datasets(planned)

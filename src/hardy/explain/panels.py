@@ -105,11 +105,12 @@ def _verdict(pen: ImageDraw.ImageDraw, left: int, top: int, heat: Heat) -> None:
 
 
 def _colour_bar(picture: Image.Image, pen: ImageDraw.ImageDraw, top: int) -> None:
-    width, left = 160, _TILE + 2 * GAP
-    ramp = mpl.colormaps[_COLOURS](np.linspace(0, 1, width))[None, :, :3].repeat(12, axis=0)
-    face, text = font(14), "evidence for the predicted class: low"
+    left, face, text = _TILE + 2 * GAP, font(14), "evidence for the predicted class: low"
     pen.text((left, top), text, GREY, face)
     bar = left + math.ceil(face.getlength(text)) + 8
+    room = picture.width - GAP - math.ceil(face.getlength("high")) - 8 - bar
+    width = min(160, room)  # beside one answer alone there is less room
+    ramp = mpl.colormaps[_COLOURS](np.linspace(0, 1, width))[None, :, :3].repeat(12, axis=0)
     picture.paste(Image.fromarray((255 * ramp).round().astype(np.uint8)), (bar, top + 4))
     pen.text((bar + width + 8, top), "high", GREY, face)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hardy.core.errors import SpecError
+from hardy.data.leaks import leaks
 from hardy.plan.inputs import check_truth
 from hardy.plan.machine import lacks, most_devices
 from hardy.spec.fit import misfit, way_out
@@ -32,7 +33,13 @@ def faults(planned: PlannedUnit) -> tuple[str, ...]:
     found = list(_of_device(planned.unit.experiment))
     if dataset is not None:
         found += [*_of_truth(planned, dataset), *_of_outputs(planned, dataset)]
+        found += _of_training(planned, dataset)
     return tuple(found)
+
+
+def remarks(planned: PlannedUnit) -> tuple[str, ...]:
+    """Return what can be meant so but mostly is not, a line each."""
+    return () if planned.reusable else tuple(_of_input(planned))
 
 
 def check(planned: Iterable[PlannedUnit]) -> None:
@@ -84,6 +91,52 @@ def _of_outputs(planned: PlannedUnit, dataset: Dataset) -> Iterator[str]:
         classes, indices = len(dataset.classes), dataset.model_indices
         if fault := misfit(model.name, outputs, dataset.name, classes, indices):
             yield f"{fault}. {way_out()}"
+
+
+def _of_training(planned: PlannedUnit, dataset: Dataset) -> Iterator[str]:
+    """Yield where an experiment answers for what its weights were trained on.
+
+    No file is read here; the run compares what files hold.
+    """
+    for source in {each.fingerprint: each for each in planned.sources}.values():
+        fitted, experiment = source.samples.get("fit", source.own).dataset, source.unit.experiment
+        found = leaks(fitted, dataset, opened=False) if fitted is not None else []
+        if found:
+            yield (
+                f"{len(found)} of its {len(dataset.samples)} images are among those that "
+                f"{experiment.name} was trained on, such as {found[0][1]}{_others(experiment)}"
+            )
+
+
+def _others(trained: Experiment) -> str:
+    """Say how to name the samples that a training answered for, and did not learn from."""
+    held_out = trained.method.roles().get("answer")
+    if held_out is None:
+        return ""
+    other = held_out.data(trained.data, trained.seed)
+    if other.partition is None:
+        return f": write data: {{split: {other.split}}}"
+    stated = other.partition.model_dump(exclude_defaults=True)
+    text = json.dumps(stated).replace('"', "")
+    return f": write data: {{partition: {text}}} for those that it was not"
+
+
+def _of_input(planned: PlannedUnit) -> Iterator[str]:
+    """Yield where images are prepared otherwise than for the training of the weights."""
+    models = planned.unit.experiment.models()
+    for path, source in planned.needs.items():
+        model = models[path.removesuffix(".weights")]
+        trained = source.unit.experiment
+        same = (model.kind, model.name) == (trained.model.kind, trained.model.name)
+        if same and not model.weights.identity() and model.input != trained.model.input:
+            ours, theirs = (
+                json.dumps(each.model_dump(exclude_none=True, mode="json")) if each else "none"
+                for each in (model.input, trained.model.input)
+            )
+            yield (
+                f"{path.removesuffix('weights')}input is {ours}, but {trained.name}, whose weights "
+                f"these are, was trained with {theirs}"
+            )
 
 
 def _outputs(planned: PlannedUnit, path: str, model: ModelSpec) -> int | None:

@@ -7,7 +7,7 @@ from hardy.core.hashing import file_sha256
 from hardy.core.spec import kinds
 from hardy.data.cards import DATASETS
 from hardy.data.dataset import Dataset
-from hardy.data.open import dataset_if_there, open_dataset
+from hardy.data.open import dataset_if_there, dataset_root, open_dataset
 from hardy.data.spec import DataSpec
 from hardy.models.reference import File, Package, RunFile, Version
 from hardy.models.spec import ModelSpec
@@ -48,6 +48,8 @@ def samples_of(data: DataSpec, *, absent_ok: bool = False) -> Samples:
     if found is not None:
         return Samples(found.digest, len(found.samples), dataset=found)
     source = DATASETS[data.dataset].source or "`hardy data check` says where to get it"
+    if data.dataset == "folder":
+        source += f" ({dataset_root(data)} does not exist)"
     return Samples("", data.subset.count if data.subset else None, absent=source)
 
 

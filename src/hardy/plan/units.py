@@ -79,10 +79,17 @@ class PlannedUnit:
         return tuple(dict.fromkeys(lines))
 
     @property
+    def sources(self) -> Iterator[PlannedUnit]:
+        """All units that its weights come from, the nearest first."""
+        for source in self.needs.values():
+            yield source
+            yield from source.sources
+
+    @property
     def trained_on(self) -> dict[str, Dataset]:
         """The samples that its weights were fitted on, by experiment, at any depth."""
         found: dict[str, Dataset] = {}
-        for source in _sources(self):
+        for source in self.sources:
             fitted = source.samples.get("fit", source.own).dataset
             name = source.unit.experiment.name
             if fitted is not None and found.get(name, fitted) is not fitted:
@@ -199,13 +206,6 @@ def _first(units: Iterable[PlannedUnit]) -> tuple[PlannedUnit, ...]:
         if not unit.reusable:
             visit(unit)
     return tuple(order.values())
-
-
-def _sources(unit: PlannedUnit) -> Iterator[PlannedUnit]:
-    """Yield all units that a unit's weights come from, the nearest first."""
-    for source in unit.needs.values():
-        yield source
-        yield from _sources(source)
 
 
 def _own_role(experiment: Experiment) -> Role:
