@@ -42,6 +42,14 @@ def spec(**changes):
     return SupervisedSpec.model_validate({"kind": "supervised"} | given | changes)
 
 
+@pytest.mark.parametrize("kind", ["constant", "step", "cosine", "plateau", "one_cycle"])
+def test_what_a_run_keeps_of_its_schedule_is_read_again(kind):
+    given = spec(scheduler={"kind": kind}, monitor="loss", accumulate=2)
+    assert SupervisedSpec.model_validate(given.model_dump(mode="json")) == given
+    with pytest.raises(ValueError, match="warmup belongs to a training without scheduler"):
+        spec(scheduler={"kind": kind}, warmup=0.2)
+
+
 def task():
     return build_task(ClassifySpec(), NAMES)
 

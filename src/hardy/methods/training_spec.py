@@ -142,7 +142,9 @@ class TrainingSpec(MethodBase):
     @model_validator(mode="after")
     def _options_agree(self) -> Self:
         message = ""
-        if self.scheduler is not None and "warmup" in self.model_fields_set:
+        # A run's own spec states every field, at its default too: it must be read again.
+        unstated = type(self).model_fields["warmup"].default
+        if self.scheduler is not None and self.warmup != unstated:
             message = "warmup belongs to a training without scheduler; cosine has one of its own"
         elif self.direction is not None and self.monitor is None:
             message = "direction says how monitor is read, but there is no monitor"
