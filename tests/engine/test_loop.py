@@ -269,7 +269,7 @@ def test_a_stored_copy_may_be_read_by_others(monkeypatch, tmp_path):
     monkeypatch.setattr(KeptRun, "artifact", lambda _, file, __: modes.append(file.stat().st_mode))
     (tmp_path / "plain").write_bytes(b"")
     scripted(spec(epochs=2, keep_every=1), (1, 1))
-    assert modes == [(tmp_path / "plain").stat().st_mode] * 3  # two copies, and the curves
+    assert modes == [(tmp_path / "plain").stat().st_mode] * 2
 
 
 @pytest.mark.parametrize(
