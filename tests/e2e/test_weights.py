@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from mlflow import MlflowClient
 from safetensors.torch import save_file
 
-from hardy.core.errors import DataError, TrackingError, WeightsError
+from hardy.core.errors import SpecError, TrackingError, WeightsError
 from hardy.core.hashing import file_sha256
 from hardy.engine.progress import Reporter
 from hardy.engine.runner import run_plan
@@ -184,7 +184,8 @@ def test_a_finished_experiment_s_weights(trained):
 
 @pytest.mark.usefixtures("source_trains")
 def test_weights_are_not_tried_on_what_they_were_trained_on(trained):
-    with pytest.raises(DataError, match="are among those that train was trained on"):
+    message = "use: 2 of its 2 images are among those that train was trained on"
+    with pytest.raises(SpecError, match=message):
         carried_out(planned("use", "data.root=photos"))
     assert MlflowTracker().get(trained).finished
 

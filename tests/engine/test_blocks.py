@@ -20,6 +20,7 @@ from hardy.measure.records import COST, TIMING, WALL
 from hardy.methods import METHODS
 from hardy.methods.base_spec import MethodBase
 from hardy.methods.evaluate.spec import EvaluateSpec, SourceSpec
+from hardy.methods.supervised.spec import SupervisedSpec
 from tests.contracts.device import another_device
 from tests.engine.test_left_out import broken_at
 from tests.engine.test_processes import Unhurried, built, experiment, plain
@@ -208,4 +209,5 @@ def test_what_is_answered_one_by_one_has_blocks_of_one():
     for schema in METHODS:
         if schema.answer_batch == 1:
             assert schema.block(schema.model_construct(), 32, 32, "cuda") == 1
-    assert {schema for schema in METHODS if schema.answer_batch > 1} == {SourceSpec, EvaluateSpec}
+    in_blocks = {schema for schema in METHODS if schema.answer_batch > 1}
+    assert in_blocks == {SourceSpec, EvaluateSpec, SupervisedSpec}

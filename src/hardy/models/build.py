@@ -85,7 +85,7 @@ def _load(network: nn.Module, spec: ModelSpec, located: Located) -> Loaded | Non
     layout = _BUILDERS[spec.kind].layout
     tensors = layout(network, found) if layout is not None else found
     partial = bool(spec.weights.partial)
-    if not (partial or located.in_order or spec.compares_texts):
+    if spec.has_head and not (partial or located.in_order):
         head.like(network, tensors)
     return load(network, tensors, partial=partial, file=located.path.name)
 

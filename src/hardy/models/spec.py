@@ -70,6 +70,11 @@ class ModelBase(Spec):
     """Whether it answers for each pixel of its input; else it gives one answer an image."""
 
     @property
+    def has_head(self) -> bool:
+        """Whether a head of its own gives the outputs: not texts, nor channels for each pixel."""
+        return not (self.compares_texts or self.dense)
+
+    @property
     def stated_outputs(self) -> int | None:
         """How many outputs the network has, where the spec alone tells; else None."""
         return None

@@ -116,10 +116,11 @@ def _of_training(planned: PlannedUnit, dataset: Dataset) -> Iterator[str]:
     for source in {each.fingerprint: each for each in planned.sources}.values():
         fitted, experiment = source.samples.get("fit", source.own).dataset, source.unit.experiment
         found = leaks(fitted, dataset, opened=False) if fitted is not None else []
-        if found:
+        seen = dict.fromkeys(own for _, own in found)
+        if seen:
             yield (
-                f"{len(found)} of its {len(dataset.samples)} images are among those that "
-                f"{experiment.name} was trained on, such as {found[0][1]}{_others(experiment)}"
+                f"{len(seen)} of its {len(dataset.samples)} images are among those that "
+                f"{experiment.name} was trained on, such as {next(iter(seen))}{_others(experiment)}"
             )
 
 

@@ -55,7 +55,7 @@ def load_predictor(folder: Path, *, device: str = "auto") -> "Predictor":
         download=False,
     )
     inner, tensors = bare(network), _tensors(folder / WEIGHTS, card.weights_sha256)
-    if not card.model.compares_texts:
+    if card.model.has_head:
         head.like(inner, tensors)
     _check_fits(tensors, inner.state_dict())
     inner.load_state_dict(tensors)
