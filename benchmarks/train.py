@@ -84,11 +84,11 @@ class Case:
 
 
 CASES = {
-    "cifar": Case(32, 64, 512, 2),
-    "photographs": Case(128, 16, 64, 2),
-    "head": Case(128, 16, 192, 3, "head"),
-    "streamed": Case(224, 16, 48, 1, keeps=False),
-    "streamed-head": Case(224, 16, 128, 1, "head", keeps=False),
+    "cifar": Case(32, 64, 1024, 2),
+    "photographs": Case(128, 16, 112, 2),
+    "head": Case(128, 16, 240, 3, "head"),
+    "streamed": Case(224, 16, 64, 1, keeps=False),
+    "streamed-head": Case(224, 16, 240, 1, "head", keeps=False),
 }
 
 

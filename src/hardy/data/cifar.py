@@ -110,7 +110,8 @@ def _read(path: Path, records: int, first: int = 0) -> NDArray[np.uint8]:
     try:
         return np.fromfile(path, np.uint8, count, offset=first * _RECORD)
     except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}", hint=_AGAIN) from error
+        message = f"{path}: cannot be read: {error.strerror}"
+        raise DataError(message, hint=_AGAIN) from error
 
 
 def _records(path: Path) -> list[Sample]:
