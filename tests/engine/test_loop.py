@@ -12,8 +12,9 @@ from torch import nn
 
 from hardy.core.errors import MethodError, SpecError
 from hardy.core.seeding import generator
+from hardy.engine.budget import Budget
 from hardy.engine.checkpoint import Checkpoint
-from hardy.engine.train import Budget, Training, train
+from hardy.engine.train import Training, train
 from tests.engine.runs import KeptRun, untimed
 from tests.engine.toys import PRINT, Rows, Toy, network, spec, trained, training
 
@@ -24,7 +25,7 @@ def states_are_kept_often(monkeypatch):
     monkeypatch.setattr("hardy.engine.train._WITHIN_SECONDS", 0.0)
     monkeypatch.setattr("hardy.engine.train._NEWS_SECONDS", 0.0)
     # Drawing takes longer than training does here.
-    monkeypatch.setattr("hardy.engine.train._log_curves", lambda *_: None)
+    monkeypatch.setattr("hardy.engine.train.log_curves", lambda *_: None)
 
 
 def same(one, other):

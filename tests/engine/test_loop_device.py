@@ -62,7 +62,7 @@ def states_are_kept_often(monkeypatch):
     monkeypatch.setattr("hardy.engine.train._KEEPING", float("inf"))
     monkeypatch.setattr("hardy.engine.train._WITHIN_SECONDS", 0.0)
     monkeypatch.setattr("hardy.engine.train._NEWS_SECONDS", 0.0)
-    monkeypatch.setattr("hardy.engine.train._log_curves", lambda *_: None)
+    monkeypatch.setattr("hardy.engine.train.log_curves", lambda *_: None)
     # Fabric takes the pretended device, whose type is `meta`, for one that holds no numbers.
     monkeypatch.setattr(
         "lightning_fabric.fabric._has_meta_device_parameters_or_buffers", lambda _: False

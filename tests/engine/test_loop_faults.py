@@ -9,8 +9,9 @@ import torch
 from torch import nn
 
 from hardy.core.errors import MethodError
+from hardy.engine.budget import Budget
 from hardy.engine.memory import first
-from hardy.engine.train import _POINTS, Budget
+from hardy.engine.train import _POINTS
 from tests.engine.runs import KeptRun
 from tests.engine.toys import Rows, Toy, network, spec, trained
 

@@ -21,15 +21,15 @@ from torch import Tensor
 from hardy.core.errors import MethodError, SpecError
 from hardy.core.seeding import derive, generator
 from hardy.data.item import Batch
+from hardy.engine.budget import Budget, Parts
 from hardy.engine.checkpoint import Checkpoint, Measures, Progress, TrainState
 from hardy.engine.memory import too_large
 from hardy.engine.progress import Reporter
 from hardy.engine.trained import Trained, out_of_memory
+from hardy.engine.training_log import SECONDS, log_curves, logged, speed
 from hardy.engine.validate import validated
-from hardy.explain.curves import curves, curves_csv
 from hardy.methods.fitting import Source
 from hardy.methods.learner import Learner
-from hardy.methods.training_spec import TrainingSpec
 from hardy.models.state import copied
 from hardy.plan.tracker import Run
 from hardy.tasks.base import Task
@@ -37,7 +37,6 @@ from hardy.tasks.base import Task
 EPOCH, STEP = "train/loss", "step/loss"
 """Metrics that every epoch, and every few steps, have: how far a run's curves go."""
 
-_SECONDS = "seconds"
 _MOST = 2**63 - 1
 # Points an epoch of the curves over steps; how often the progress is told.
 _POINTS, _NEWS_SECONDS = 20, 0.5
@@ -68,45 +67,6 @@ class Training:
     run: Run
     reporter: Reporter
     name: str
-
-
-@dataclass(frozen=True)
-class Budget:
-    """How long a training is.
-
-    Attributes:
-        batches: Of a whole epoch.
-        epoch_steps: Steps of the optimizer of a whole epoch.
-        steps: Steps of the training.
-        epochs: Epochs of the training; the last one may be cut short.
-    """
-
-    batches: int
-    epoch_steps: int
-    steps: int
-    epochs: int
-
-    @classmethod
-    def of(cls, spec: TrainingSpec, samples: int) -> "Budget":
-        """Return the budget of a schedule on so many samples.
-
-        Raises:
-            SpecError: If an epoch has no batch.
-        """
-        batches = samples // spec.batch if spec.drop_last else -(-samples // spec.batch)
-        batches = min(batches, spec.max_batches or batches)
-        if not batches:
-            message = f"method.drop_last leaves nothing of {samples} samples in batches of"
-            message += f" {spec.batch}"
-            raise SpecError(message, hint="Make method.batch smaller, or leave drop_last out.")
-        epoch_steps = -(-batches // (spec.accumulate or 1))
-        steps = spec.steps or spec.epochs * epoch_steps
-        return cls(batches, epoch_steps, steps, -(-steps // epoch_steps))
-
-    def batches_of(self, epoch: int, accumulate: int) -> int:
-        """Return the batches of an epoch, counted from 1."""
-        left = self.steps - (epoch - 1) * self.epoch_steps
-        return min(self.batches, left * accumulate)
 
 
 def train(training: Training, checkpoint: Checkpoint) -> None:
@@ -167,8 +127,8 @@ class _Loop:
             self.learner.load_weights(mean)
         self.learner.eval()
         best = self.state.best if self.spec.keep == "best" else 0
-        _log_curves(training, self.state.epochs, best or len(self.state.epochs))
-        training.run.metrics(_speed(self.state.epochs, len(training.fit)))
+        log_curves(training.run, training.task, self.state.epochs, best or len(self.state.epochs))
+        training.run.metrics(speed(self.state.epochs, len(training.fit)))
 
     def _epoch(self, epoch: int) -> None:
         """Train for the rest of an epoch, measure it, keep where the training stands."""
@@ -181,7 +141,7 @@ class _Loop:
             self.learner.refresh()
             measures = self._measures(epoch, done) | noted
             seconds = done.seconds + perf_counter() - start
-            epochs = (*self.state.epochs, {**measures, _SECONDS: seconds})
+            epochs = (*self.state.epochs, {**measures, SECONDS: seconds})
             merits = [self._merit(each) for each in epochs]
             if self.spec.keep == "best" and all(merits[-1] > merit for merit in merits[:-1]):
                 self._best = copied(self.learner.state_dict())
@@ -214,8 +174,8 @@ class _Loop:
     def _steps(self, epoch: int) -> None:
         """Take the steps that an epoch has left."""
         images, spec = self.training.fit, self.spec
-        parts = _Parts.of(spec, len(images), self.budget.batches_of(epoch, spec.accumulate or 1))
-        _check_ranks(parts.sizes[-1], self.fabric.world_size)
+        parts = Parts.of(spec, len(images), self.budget.batches_of(epoch, spec.accumulate or 1))
+        parts.check_ranks(self.fabric.world_size)
         order = generator(images.seed, "order", epoch).permutation(len(images)).tolist()
         ranks = {"rank": self.fabric.global_rank, "ranks": self.fabric.world_size}
         first = self.state.progress.batches
@@ -312,8 +272,8 @@ class _Loop:
         progress = replace(progress, seconds=progress.seconds + now - self._clock)
         self._clock, self.state = now, replace(self.state, progress=progress)
         loss = progress.sums["loss"] / progress.samples
-        speed = progress.samples / progress.seconds
-        self._tell(f"epoch {epoch}/{self.budget.epochs}  loss {loss:.4g}  {speed:.0f} samples/s")
+        rate = progress.samples / progress.seconds
+        self._tell(f"epoch {epoch}/{self.budget.epochs}  loss {loss:.4g}  {rate:.0f} samples/s")
 
     def _log_point(self, values: Mapping[str, float | None]) -> None:
         """Log a point of the curves over steps, unless it was before the run was stopped."""
@@ -326,7 +286,7 @@ class _Loop:
         """Log the epochs that the run has not."""
         for epoch, measures in enumerate(self.state.epochs, start=1):
             if epoch > self._logged[EPOCH]:
-                self.training.run.metrics(_logged(measures), step=epoch)
+                self.training.run.metrics(logged(measures), step=epoch)
                 self._logged[EPOCH] = epoch
 
     def _keep(self, *, least: float, always: bool = False) -> None:
@@ -379,7 +339,7 @@ class _Loop:
         name = self.spec.monitor
         if name is None:
             return _ordered(self.learner.merit(found))
-        known = {**_logged(measures), **found}
+        known = {**logged(measures), **found}
         if name not in known:
             message = f"method.monitor is {name}, which an epoch of {self.spec.kind} does not have"
             raise SpecError(message, hint=f"It has {', '.join(known)}.")
@@ -401,49 +361,9 @@ class _Done:
     norm: Tensor | None
 
 
-@dataclass(frozen=True)
-class _Parts:
-    """How an epoch's samples are divided into batches, and these among steps.
-
-    Attributes:
-        sizes: Samples of each batch.
-        accumulate: Batches a step; the last step may have fewer.
-    """
-
-    sizes: tuple[int, ...]
-    accumulate: int
-
-    @classmethod
-    def of(cls, spec: TrainingSpec, samples: int, batches: int) -> "_Parts":
-        sizes = tuple(min(spec.batch, samples - n * spec.batch) for n in range(batches))
-        return cls(sizes, spec.accumulate or 1)
-
-    @property
-    def samples(self) -> int:
-        return sum(self.sizes)
-
-    def closes(self, number: int) -> bool:
-        """Whether a batch is the last of its step."""
-        return (number + 1) % self.accumulate == 0 or number == len(self.sizes) - 1
-
-    def rows(self, number: int) -> int:
-        """Return the samples of the step that a batch belongs to."""
-        first = number - number % self.accumulate
-        return sum(self.sizes[first : first + self.accumulate])
-
-
 def _ordered(merit: float) -> float:
     """Return a number that can be compared: what is none is worse than all."""
     return -math.inf if math.isnan(merit) else merit
-
-
-def _check_ranks(samples: int, ranks: int) -> None:
-    """Refuse an epoch whose last batch leaves a rank without a sample."""
-    if samples < ranks:
-        message = (
-            f"an epoch's last batch has {samples} sample{'s' * (samples > 1)} for {ranks} ranks"
-        )
-        raise SpecError(message, hint="Set method.drop_last to true, or change method.batch.")
 
 
 def _timed(batches: Iterable[Batch]) -> Iterator[tuple[Batch, float]]:
@@ -466,36 +386,5 @@ def _read(pending: Sequence[_Done]) -> Iterator[tuple[Measures, float | None, _D
         yield each, None if done.norm is None else next(numbers), done
 
 
-def _log_curves(training: Training, epochs: Sequence[Measures], kept: int) -> None:
-    """Log the measures of all epochs as a table and as curves."""
-    table = [_logged(measures) for measures in epochs]
-    with tempfile.TemporaryDirectory(prefix="hardy-") as scratch:
-        picture = Path(scratch) / "curves.png"
-        curves(table, _shown(training.task), kept).save(picture)
-        training.run.artifact(picture, "training/curves.png")
-    training.run.text(curves_csv(table), "training/epochs.csv")
-
-
-def _shown(task: Task) -> list[str]:
-    """Return the metrics to draw: the headline, then other shares that are good or bad news."""
-    others = [
-        name
-        for name, metric in task.spec.metrics.items()
-        if metric.higher_is_better is not None and metric.range == (0, 1) and not metric.of_score
-    ]
-    return [task.headline, *(name for name in others if name != task.headline)]
-
-
-def _speed(epochs: Sequence[Measures], samples: int) -> Measures:
-    """Return what a training sample took over all epochs, for plans of such trainings."""
-    seconds = sum(measures[_SECONDS] for measures in epochs) / samples
-    return {"seconds_per_sample": seconds, "samples_per_second": 1 / seconds}
-
-
 def _below(measures: Mapping[str, float], prefix: str) -> Measures:
     return {n.removeprefix(prefix): v for n, v in measures.items() if n.startswith(prefix)}
-
-
-def _logged(measures: Mapping[str, float]) -> Measures:
-    """Return what the tracker takes; a time is no number that comes again."""
-    return {name: value for name, value in measures.items() if name != _SECONDS}

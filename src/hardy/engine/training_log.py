@@ -1,0 +1,51 @@
+"""What a run is told of its training: each epoch's measures, their curves, the speed."""
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from hardy.engine.checkpoint import Measures
+from hardy.explain.curves import curves, curves_csv
+from hardy.plan.tracker import Run
+from hardy.tasks.base import Task
+
+SECONDS = "seconds"
+"""Among an epoch's measures, the time that it took."""
+
+
+def logged(measures: Mapping[str, float]) -> Measures:
+    """Return what the tracker takes; a time is no number that comes again."""
+    return {name: value for name, value in measures.items() if name != SECONDS}
+
+
+def log_curves(run: Run, task: Task, epochs: Sequence[Measures], kept: int) -> None:
+    """Log the measures of all epochs as a table and as curves.
+
+    Args:
+        run: Takes them.
+        task: Names the metrics to draw.
+        epochs: Of the whole training.
+        kept: The epoch whose weights were kept, counted from 1.
+    """
+    table = [logged(measures) for measures in epochs]
+    with tempfile.TemporaryDirectory(prefix="hardy-") as scratch:
+        picture = Path(scratch) / "curves.png"
+        curves(table, _shown(task), kept).save(picture)
+        run.artifact(picture, "training/curves.png")
+    run.text(curves_csv(table), "training/epochs.csv")
+
+
+def _shown(task: Task) -> list[str]:
+    """Return the metrics to draw: the headline, then other shares that are good or bad news."""
+    others = [
+        name
+        for name, metric in task.spec.metrics.items()
+        if metric.higher_is_better is not None and metric.range == (0, 1) and not metric.of_score
+    ]
+    return [task.headline, *(name for name in others if name != task.headline)]
+
+
+def speed(epochs: Sequence[Measures], samples: int) -> Measures:
+    """Return what a training sample took over all epochs, for plans of such trainings."""
+    seconds = sum(measures[SECONDS] for measures in epochs) / samples
+    return {"seconds_per_sample": seconds, "samples_per_second": 1 / seconds}
