@@ -7,7 +7,7 @@ import torch
 
 from hardy.core.errors import MethodError
 from hardy.data.item import Batch, Targets
-from hardy.engine.trained import Trained, out_of_memory
+from hardy.engine.trained import Trained
 from hardy.methods.training_spec import TrainingSpec
 
 
@@ -41,15 +41,9 @@ def _fits(trained: Trained, batch: Batch, count: int) -> bool:
     gc.collect()
     if batch.inputs.device.type == "cuda":
         torch.cuda.empty_cache()
-    try:
-        found = trained.gradients(first(batch, count), last=False)
-        if found:
-            trained.step(1)  # the optimizer's state takes memory too; this training is over
-    except RuntimeError as error:
-        if not out_of_memory(error):
-            raise
-        return False
-    return bool(found)
+    # The optimizer's state takes memory too; this training is over anyway.
+    found = trained.gradients(first(batch, count), last=False)
+    return bool(found) and trained.step(1) is not None
 
 
 def first(batch: Batch, count: int) -> Batch:

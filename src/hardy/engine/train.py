@@ -25,7 +25,7 @@ from hardy.engine.budget import Budget, Parts
 from hardy.engine.checkpoint import Checkpoint, Measures, Progress, TrainState
 from hardy.engine.memory import too_large
 from hardy.engine.progress import Reporter
-from hardy.engine.trained import Trained, out_of_memory
+from hardy.engine.trained import Trained
 from hardy.engine.training_log import SECONDS, log_curves, logged, speed
 from hardy.engine.validate import validated
 from hardy.methods.fitting import Source
@@ -172,7 +172,11 @@ class _Loop:
         return measures | self.learner.end_epoch(epoch)
 
     def _steps(self, epoch: int) -> None:
-        """Take the steps that an epoch has left."""
+        """Take the steps that an epoch has left.
+
+        Raises:
+            MethodError: If memory does not suffice, or a loss or a gradient is not finite.
+        """
         images, spec = self.training.fit, self.spec
         parts = Parts.of(spec, len(images), self.budget.batches_of(epoch, spec.accumulate or 1))
         parts.check_ranks(self.fabric.world_size)
@@ -189,7 +193,9 @@ class _Loop:
                 closes, rows = parts.closes(number), parts.rows(number)
                 found = self._backward(batch, rows, parts.sizes[number], closes=closes)
                 rate = self.trained.rate
-                norm = self._stepped(batch) if closes else None
+                norm = self.trained.step(self.state.step + 1) if closes else None
+                if closes and norm is None:
+                    raise too_large(self.trained, batch, spec, self.fabric.world_size)
                 self._pending.append(_Done(found, parts.sizes[number], rate, waited, norm))
                 self.state = replace(self.state, step=self.state.step + closes)
                 last = number == len(parts.sizes) - 1
@@ -198,19 +204,6 @@ class _Loop:
                     self._settle(epoch, point=point)
                     if closes and not last:
                         self._keep(least=_WITHIN_SECONDS)
-
-    def _stepped(self, batch: Batch) -> Tensor:
-        """Take a step; return the norm of its gradients.
-
-        Raises:
-            MethodError: If memory does not suffice, such as for the optimizer's own state.
-        """
-        try:
-            return self.trained.step(self.state.step + 1)
-        except RuntimeError as error:
-            if not out_of_memory(error):
-                raise
-        raise too_large(self.trained, batch, self.spec, self.fabric.world_size)
 
     def _backward(self, batch: Batch, rows: int, whole: int, *, closes: bool) -> dict[str, Tensor]:
         """Add a batch's gradients; return what the learner says of it, over all ranks.

@@ -78,7 +78,7 @@ class Trained:
                 found: dict[str, Tensor] = self._wrapped(batch)
                 self._fabric.backward(found["loss"] if share == 1 else found["loss"] * share)
         except RuntimeError as error:
-            if not out_of_memory(error):
+            if not _out_of_memory(error):
                 raise
             return {}
         except ValueError as error:
@@ -89,11 +89,19 @@ class Trained:
             raise MethodError(message, hint=hint) from error
         return {name: value.detach() for name, value in found.items()}
 
-    def step(self, step: int) -> Tensor:
-        """Take a step, counted from 1; return the norm of its gradients, before any clipping."""
+    def step(self, step: int) -> Tensor | None:
+        """Take a step, counted from 1; return the norm of its gradients, before any clipping.
+
+        Nothing is returned where memory does not suffice, such as for the optimizer's own state.
+        """
         norm = self._clipped()
-        for optimizer in self._optimizers:
-            optimizer.step()
+        try:
+            for optimizer in self._optimizers:
+                optimizer.step()
+        except RuntimeError as error:
+            if not _out_of_memory(error):
+                raise
+            return None
         for scheduler in self._schedulers:
             scheduler.step()
         self.clear()
@@ -186,7 +194,7 @@ class Trained:
         self.learner.refresh()
 
 
-def out_of_memory(error: RuntimeError) -> bool:
+def _out_of_memory(error: RuntimeError) -> bool:
     """Tell whether an error says that memory did not suffice."""
     known = isinstance(error, torch.OutOfMemoryError)
     return known or any(words in str(error) for words in _WORDS)
