@@ -4,23 +4,15 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from hardy.core.catalog import did_you_mean
-from hardy.core.errors import SpecError
-from hardy.core.spec import Spec, kinds
-from hardy.data.augment_spec import check_augment
-from hardy.data.cards import DATASETS
+from hardy.core.spec import Spec
 from hardy.data.held_out_spec import HeldOut
 from hardy.data.spec import OWN_PARTS, DataSpec, splits_of
 from hardy.explain.spec import ExplainSpec
 from hardy.methods import MethodSpec
-from hardy.methods.base_spec import augment_of, views_of
 from hardy.models.reference import WeightsRef
-from hardy.models.spec import MODELS, ModelSpec
-from hardy.spec.fit import misfit, way_out
-from hardy.tasks import PLAIN_TASK, TASKS, TaskSpec
-
-_DENSE_KINDS = " or ".join(kinds(m for m in MODELS if m.dense))
-_DENSE_TASKS = " or ".join(kinds(t for t in TASKS if t.dense))
+from hardy.models.spec import ModelSpec
+from hardy.spec.agreement import disagreements
+from hardy.tasks import PLAIN_TASK, TaskSpec
 
 Scalar = bool | int | float | str | None
 
@@ -165,186 +157,9 @@ class Experiment(Spec):
         return self
 
     @model_validator(mode="after")
-    def _samples_are_apart(self) -> Self:
-        if not self.method.episodic and (self.compute.processes or 1) > 1:
-            message = (
-                f"compute.processes is above 1, but as {self.method.kind} is set here, each sample "
-                "depends on the one before; use one process"
-            )
-            raise ValueError(message)
-        return self
-
-    @model_validator(mode="after")
-    def _devices_can_do_it(self) -> Self:
-        compute, method = self.compute, self.method
-        count, message = (compute.devices or 1) * (compute.nodes or 1), ""
-        if count > 1 and not method.separable:
-            message = (
-                f"compute asks for {count} devices, but the loss of {method.kind} compares all "
-                "samples of a batch, which cannot be divided; leave devices and nodes out"
-            )
-        elif count > 1 and compute.device == "mps":
-            message = "compute asks for several devices, but a machine has one mps; leave them out"
-        elif self.precision == "16-mixed" and compute.device in ("cpu", "mps"):
-            message = (
-                f"precision 16-mixed needs a CUDA device, but compute.device is {compute.device}; "
-                "set precision to bf16-mixed"
-            )
-        if message:
-            raise ValueError(message)
-        return self
-
-    @model_validator(mode="after")
-    def _task_is_answered(self) -> Self:
-        for method, _ in self.method.pairs(self.model):
-            if method.tasks and self.task.kind not in method.tasks:
-                message = (
-                    f"method {method.kind} does not answer the task {self.task.kind}, but "
-                    f"{', '.join(method.tasks)}"
-                )
-                raise ValueError(message)
-        return self
-
-    @model_validator(mode="after")
-    def _heads_are_of_classifiers(self) -> Self:
-        if self.method.makes_head and self.model.compares_texts:
-            message = (
-                f"method {self.method.kind} trains networks with outputs of their own, and "
-                f"model.kind {self.model.kind} compares images with texts"
-            )
-            raise ValueError(message)
-        return self
-
-    @model_validator(mode="after")
-    def _what_is_monitored_is_measured(self) -> Self:
-        name, own = self.method.monitored, self.method.measures
-        known = {*(own or ()), *self.task.metrics}
-        plain = name and name.removeprefix("validation/")
-        if name is not None and own is not None and plain not in known:
-            message = f"method.monitor is {name}, which no epoch of {self.method.kind} has; "
-            message += did_you_mean(name, known) or f"it has {', '.join(sorted(known))}"
-            raise ValueError(message)
-        return self
-
-    @model_validator(mode="after")
-    def _augmentation_goes_with_the_shift(self) -> Self:
-        try:
-            check_augment(augment_of(self.method), self.data.shift)
-        except SpecError as error:
-            message = f"{error.message}. {error.hint}"
-            raise ValueError(message) from error
-        return self
-
-    @model_validator(mode="after")
-    def _the_loss_has_what_is_stated_of_it(self) -> Self:
-        for option, field in self.method.loss_options.items():
-            if option not in self.task.loss_options:
-                message = f"method.{field} is for losses of classes, and the task {self.task.kind} "
-                message += "has another; leave it out"
-                raise ValueError(message)
-        return self
-
-    @model_validator(mode="after")
-    def _planes_are_asked_for_and_given(self) -> Self:
-        for _, model in self.method.pairs(self.model):
-            fit = model.input and model.input.fit
-            message = ""
-            if self.task.dense and not model.dense:
-                message = (
-                    f"the task {self.task.kind} wants an answer for each pixel, and model.kind "
-                    f"{model.kind} gives one an image; set model.kind to {_DENSE_KINDS}"
-                )
-            elif model.dense and not self.task.dense:
-                message = (
-                    f"model.kind {model.kind} answers for each pixel, and the task "
-                    f"{self.task.kind} wants one answer an image; set task to {_DENSE_TASKS}"
-                )
-            elif self.task.dense and fit == "shorter_side":
-                message = (
-                    f"model.input.fit is {fit}, a centre crop, which has no way back: an answer "
-                    "must be brought to the whole image's size; use squeeze or pad"
-                )
-            if message:
-                raise ValueError(message)
-        return self
-
-    @model_validator(mode="after")
-    def _texts_need_an_image_text_model(self) -> Self:
-        for method, model in self.method.pairs(self.model):
-            if method.reads_texts and not model.compares_texts:
-                message = (
-                    f"method {method.kind} needs a model of images and texts, which model.kind "
-                    f"{model.kind} is not; set model.kind to open_clip"
-                )
-                raise ValueError(message)
-        return self
-
-    @model_validator(mode="after")
-    def _input_size_is_taken(self) -> Self:
-        for path, model in self.models().items():
-            size, only = model.input and model.input.size, model.only_size
-            if size is not None and only is not None and size != only:
-                message = (
-                    f"{path}.input.size is {list(size) if isinstance(size, tuple) else size}, but "
-                    f"{model.name} has position embeddings for {only} alone; leave size out, or "
-                    "take a network for that size"
-                )
-                raise ValueError(message)
-        return self
-
-    @model_validator(mode="after")
-    def _outputs_are_the_classes(self) -> Self:
-        """Say what names alone tell; a plan, which opens the data, tells of all others."""
-        card = DATASETS[self.data.dataset]
-        if self.task.target != "label" or not card.classes or card.of_imagenet:
-            return self
-        for path, model in self.models().items():
-            if model.stated_outputs is None or (self.method.makes_head and path == "model"):
-                continue
-            fault = misfit(model.name, model.stated_outputs, self.data.dataset, card.classes)
-            if fault:
-                message = f"{fault}. {way_out()}"
-                raise ValueError(message)
-        return self
-
-    @model_validator(mode="after")
-    def _views_fit_the_input(self) -> Self:
-        for method, model in self.method.pairs(self.model):
-            views, size = views_of(method), model.input and model.input.size
-            if isinstance(size, tuple) and views is not None and views.needs_square:
-                message = (
-                    f"model.input.size is {list(size)}, but {views.kind} as set here makes square "
-                    "views; give one number, or other views"
-                )
-                raise ValueError(message)
-        return self
-
-    @model_validator(mode="after")
-    def _views_of_the_native_image_are_unshifted(self) -> Self:
-        for method, _ in self.method.pairs(self.model):
-            views = views_of(method)
-            if views is not None and views.on_native and self.data.shift is not None:
-                message = (
-                    "the method's views act_on native images, but data.shift is put on the "
-                    "network's input: set act_on to input, or leave shift out"
-                )
-                raise ValueError(message)
-        return self
-
-    @model_validator(mode="after")
-    def _held_out_and_registered(self) -> Self:
-        for held_out in filter(None, self.method.roles().values()):
-            if fault := held_out.fault(self.data):
-                message = (
-                    f"the method's held-out samples must be others than the experiment's: {fault}"
-                )
-                raise ValueError(message)
-        if not self.method.registrable and self.register_as is not None:
-            message = (
-                "register names a policy, but a version holds one model's weights; "
-                "register the members"
-            )
-            raise ValueError(message)
+    def _parts_agree(self) -> Self:
+        for fault in disagreements(self):
+            raise ValueError(fault)
         return self
 
 
