@@ -8,9 +8,10 @@ import pytest
 from PIL import Image
 
 from hardy.core.errors import DataError
+from hardy.data.item import BadSample, Prepared
 from hardy.data.loader import broken
 from hardy.data.open import open_dataset
-from hardy.data.pipeline import BadSample, Prepared, SamplePipeline
+from hardy.data.pipeline import SamplePipeline
 from hardy.data.preprocess import Preprocess
 from hardy.data.spec import DataSpec
 

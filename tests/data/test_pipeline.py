@@ -14,7 +14,8 @@ from hardy.core.errors import SpecError
 from hardy.core.seeding import generator
 from hardy.data import shifts
 from hardy.data.folder import open_dataset
-from hardy.data.pipeline import BadSample, Prepared, SamplePipeline, loader
+from hardy.data.item import BadSample, Prepared
+from hardy.data.pipeline import SamplePipeline, loader
 from hardy.data.preprocess import Preprocess
 from hardy.data.shift_spec import Corruption, GaussianSigma, Poisson, Speckle
 from hardy.data.view_spec import AugMix, Compose, Cut, Identity, Operations, OperationsStep
@@ -157,9 +158,9 @@ def test_noise_after_the_normalisation_is_exactly_that(dataset, std):
 @pytest.mark.parametrize(("shift", "views"), [*PLANS[:4], (None, Cut(count=3))])
 def test_an_epoch_draws_its_own_shift_and_views(dataset, shift, views):
     made = SamplePipeline(dataset, PREPROCESS, shift=shift, views=views, seed=1)
-    plain, first, second = (made.item(1, epoch) for epoch in (0, 1, 2))
+    plain, first, second = (made.of_epoch(epoch)[1] for epoch in (0, 1, 2))
     assert same(plain, made[1])
-    assert same(second, made.item(1, 2))
+    assert same(second, made.of_epoch(2)[1])
     for one, other in ((plain, first), (plain, second), (first, second)):
         assert not torch.equal(one.pixels[-1], other.pixels[-1])
         # View 0 is the unchanged image, but for the shift.

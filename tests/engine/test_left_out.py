@@ -10,7 +10,8 @@ from PIL import Image
 
 from hardy.core.errors import DataError
 from hardy.data.decode import decode
-from hardy.data.pipeline import BadSample, SamplePipeline
+from hardy.data.item import BadSample
+from hardy.data.pipeline import SamplePipeline
 from hardy.data.preprocess import Preprocess
 from hardy.engine.answer import answer
 from hardy.engine.checkpoint import Checkpoint

@@ -1,10 +1,13 @@
-"""What is known of samples beside their images."""
+"""Samples as they are handed on: prepared one by one, or in batches; and what is known of them."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from hardy.core.seeding import generator, torch_generator
 
 if TYPE_CHECKING:
+    import numpy as np
     from torch import Tensor
 
 
@@ -82,3 +85,51 @@ class Batch(NamedTuple):
         rows = self.whole or len(self.ids)
         drawn = torch.randn(rows, *shape, generator=rng, dtype=torch.float32, device=device)
         return drawn[self.rank :: self.ranks]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A sample, ready for the network but for the normalisation.
+
+    Attributes:
+        index: Its place in the dataset's manifest.
+        id: Its name in the manifest.
+        targets: Its truth, of one sample (1, ...): its class and caption where the dataset has
+            any, and what was asked for beside them.
+        pixels: Views (V, 3, H, W) in [0, 255], uint8 or float32; view 0 is the unchanged image.
+        names: For each view, the operations it went through; none for view 0.
+        ms: Time that decoding, shift and views took, in milliseconds.
+        stages: What of it some answers need alone, in milliseconds: `read`, from the file to the
+            image; `image`, from there to the unchanged image at the network's size; `views.K`, the
+            Kth further set, from the image.
+        canvas: The image that views are cut from, (h, w, 3) of uint8, where it was asked for and
+            is not the unchanged image itself.
+        others: The views of each further set, like `pixels`.
+    """
+
+    index: int
+    id: str
+    targets: Targets
+    pixels: "Tensor"
+    names: list[list[str]]
+    ms: float
+    canvas: "np.ndarray | None" = None
+    others: "tuple[Tensor, ...]" = ()
+    stages: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class BadSample:
+    """A sample whose file is broken; the engine decides whether to stop or to go on.
+
+    Attributes:
+        index: Its place in the dataset's manifest.
+        id: Its name in the manifest.
+        reason: What is wrong with which file.
+        hint: What to do about it.
+    """
+
+    index: int
+    id: str
+    reason: str
+    hint: str = ""

@@ -15,9 +15,9 @@ from hardy.core.errors import DataError
 from hardy.data.ahead import read_ahead
 from hardy.data.augment import augment
 from hardy.data.augment_spec import AugmentStep, check_augment, crop_scale
-from hardy.data.item import Batch, Targets
+from hardy.data.item import BadSample, Batch, Targets
 from hardy.data.kept import Kept, Levels, write
-from hardy.data.pipeline import BadSample, SamplePipeline, levels_of
+from hardy.data.pipeline import SamplePipeline, levels_of
 from hardy.data.preprocess import Preprocess
 
 _AHEAD = 2
@@ -195,7 +195,8 @@ class Images:
         if batch.targets.image is not None:
             write(levels, batch.targets.image[row])
         if self._shifts(batch.epoch):
-            write(self._pipeline.shifted(levels, place, batch.epoch), batch.inputs[row])
+            pipeline = self._pipeline.of_epoch(batch.epoch)
+            write(pipeline.shifted(levels, place), batch.inputs[row])
         else:
             write(levels, batch.inputs[row])
 

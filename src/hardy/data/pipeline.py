@@ -5,10 +5,11 @@ workers changes how soon a sample is ready and nothing else. Epoch 0 stands for 
 seen once, as in answering and validation.
 """
 
+import copy
 import time
-from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Literal
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
+from typing import Literal, Self
 
 import numpy as np
 import torch
@@ -19,7 +20,7 @@ from hardy.core.errors import DataError, SpecError
 from hardy.core.seeding import derive, generator
 from hardy.data.ahead import read_ahead
 from hardy.data.dataset import Dataset, Sample
-from hardy.data.item import Targets
+from hardy.data.item import BadSample, Prepared, Targets
 from hardy.data.preprocess import OUTSIDE, Preprocess
 from hardy.data.shift_spec import GaussianSigma, ShiftSpec
 from hardy.data.view_spec import Identity, ViewSpec
@@ -40,54 +41,6 @@ class ViewSet:
     preprocess: Preprocess
     views: ViewSpec
     point: Callable[[Image.Image], Point] | None = None
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """A sample, ready for the network but for the normalisation.
-
-    Attributes:
-        index: Its place in the dataset's manifest.
-        id: Its name in the manifest.
-        targets: Its truth, of one sample (1, ...): its class and caption where the dataset has
-            any, and what was asked for beside them.
-        pixels: Views (V, 3, H, W) in [0, 255], uint8 or float32; view 0 is the unchanged image.
-        names: For each view, the operations it went through; none for view 0.
-        ms: Time that decoding, shift and views took, in milliseconds.
-        stages: What of it some answers need alone, in milliseconds: `read`, from the file to the
-            image; `image`, from there to the unchanged image at the network's size; `views.K`, the
-            Kth further set, from the image.
-        canvas: The image that views are cut from, (h, w, 3) of uint8, where it was asked for and
-            is not the unchanged image itself.
-        others: The views of each further set, like `pixels`.
-    """
-
-    index: int
-    id: str
-    targets: Targets
-    pixels: torch.Tensor
-    names: list[list[str]]
-    ms: float
-    canvas: np.ndarray | None = None
-    others: tuple[torch.Tensor, ...] = ()
-    stages: Mapping[str, float] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class BadSample:
-    """A sample whose file is broken; the engine decides whether to stop or to go on.
-
-    Attributes:
-        index: Its place in the dataset's manifest.
-        id: Its name in the manifest.
-        reason: What is wrong with which file.
-        hint: What to do about it.
-    """
-
-    index: int
-    id: str
-    reason: str
-    hint: str = ""
 
 
 class SamplePipeline:
@@ -153,11 +106,7 @@ class SamplePipeline:
         return len(self.indices)
 
     def __getitem__(self, position: int) -> Prepared | BadSample:
-        return self.item(position)
-
-    def item(self, position: int, epoch: int = 0) -> Prepared | BadSample:
-        """Return a sample, its shift and views drawn for an epoch."""
-        index, seed = self.indices[position], self._seed(epoch)
+        index = self.indices[position]
         sample = self.dataset.samples[index]
         ends = [time.perf_counter()]
         try:
@@ -167,10 +116,10 @@ class SamplePipeline:
         except DataError as error:
             return self.bad(position, error)
         begun = time.perf_counter()
-        canvas, plain = self._images(image, sample, self.preprocess, seed)
+        canvas, plain = self._images(image, sample, self.preprocess)
         seen = time.perf_counter()
         views = self._viewed(
-            canvas, plain, sample, ViewSet(self.preprocess, self.views, self.point), seed
+            canvas, plain, sample, ViewSet(self.preprocess, self.views, self.point)
         )
         if self.late is not None:
             seen = time.perf_counter()  # the unchanged image has its noise only now
@@ -178,8 +127,8 @@ class SamplePipeline:
         others = []
         for place, each in enumerate(self.further):
             before = time.perf_counter()
-            images = self._images(image, sample, each.preprocess, seed)
-            others.append(self._viewed(*images, sample, each, seed).pixels)
+            images = self._images(image, sample, each.preprocess)
+            others.append(self._viewed(*images, sample, each).pixels)
             stages[f"views.{place}"] = 1000 * (time.perf_counter() - before)
         return Prepared(
             index,
@@ -192,6 +141,14 @@ class SamplePipeline:
             tuple(others),
             stages,
         )
+
+    def of_epoch(self, epoch: int) -> Self:
+        """Return the same with shifts and views drawn for an epoch; 0 is this one itself."""
+        if not epoch:
+            return self
+        other = copy.copy(self)
+        other.seed = derive(self.seed, "epoch", epoch)
+        return other
 
     def plain(
         self, position: int, preprocess: Preprocess
@@ -210,33 +167,28 @@ class SamplePipeline:
         return image.transpose(2, 0, 1), self._mask(sample, preprocess)
 
     def shifted(
-        self, levels: NDArray[np.uint8], position: int, epoch: int
+        self, levels: NDArray[np.uint8], position: int
     ) -> NDArray[np.uint8] | NDArray[np.float32]:
-        """Return levels (3, h, w) under the shift, drawn for an epoch.
+        """Return levels (3, h, w) under the shift.
 
         Args:
             levels: What `plain` gave in the network's geometry.
             position: Whose they are.
-            epoch: 0 for what `item` gives by default.
         """
-        sample, seed = self.dataset.samples[self.indices[position]], self._seed(epoch)
+        sample = self.dataset.samples[self.indices[position]]
         if self.late is not None:
             pixels = torch.from_numpy(np.ascontiguousarray(levels))
             noisy: NDArray[np.float32] = self._noisy(
-                pixels, self.late, sample, self.preprocess, seed
+                pixels, self.late, sample, self.preprocess
             ).numpy()
             return noisy
         image = Image.fromarray(np.ascontiguousarray(levels.transpose(1, 2, 0)))
-        return np.asarray(self._shifted(image, sample, seed)).transpose(2, 0, 1)
+        return np.asarray(self._shifted(image, sample)).transpose(2, 0, 1)
 
     def bad(self, position: int, error: DataError) -> BadSample:
         """Say which sample has the broken file that an error tells of."""
         index = self.indices[position]
         return BadSample(index, self.dataset.samples[index].id, error.message, error.hint)
-
-    def _seed(self, epoch: int) -> int:
-        """Return the seed of an epoch's shifts and views; the experiment's own where it is 0."""
-        return derive(self.seed, "epoch", epoch) if epoch else self.seed
 
     def _targets(self, sample: Sample, image: Image.Image) -> Targets:
         """Return a sample's truth; a mask is moved to the network's size as its image is."""
@@ -258,12 +210,7 @@ class SamplePipeline:
         return np.asarray(preprocess.mask(dataset.read_mask(sample), fill=void))
 
     def _viewed(
-        self,
-        canvas: Image.Image,
-        plain: Image.Image,
-        sample: Sample,
-        asked: ViewSet,
-        seed: int,
+        self, canvas: Image.Image, plain: Image.Image, sample: Sample, asked: ViewSet
     ) -> Views:
         """Return a set of views.
 
@@ -272,50 +219,44 @@ class SamplePipeline:
             plain: View 0.
             sample: Whose they are.
             asked: Which.
-            seed: The epoch's.
         """
         views = make_views(
             canvas,
             asked.views,
             asked.preprocess,
-            seed,
+            self.seed,
             sample.id,
             plain,
             point=asked.point(plain) if asked.point else None,
             device=self.device,
         )
         if self.late is not None:
-            noisy = self._noisy(views.pixels, self.late, sample, asked.preprocess, seed)
+            noisy = self._noisy(views.pixels, self.late, sample, asked.preprocess)
             views = Views(noisy, views.names)
         return views
 
     def _images(
-        self, image: Image.Image, sample: Sample, preprocess: Preprocess, seed: int
+        self, image: Image.Image, sample: Sample, preprocess: Preprocess
     ) -> tuple[Image.Image, Image.Image]:
         """Return what views are cut from, and view 0."""
         plain = preprocess.geometry(image)
         if self.shift is None:
             return image, plain
-        shifted = self._shifted(plain, sample, seed)
+        shifted = self._shifted(plain, sample)
         return shifted, shifted
 
-    def _shifted(self, plain: Image.Image, sample: Sample, seed: int) -> Image.Image:
+    def _shifted(self, plain: Image.Image, sample: Sample) -> Image.Image:
         from hardy.data import shifts  # scipy would double the time that a worker takes to start
 
         assert self.shift is not None  # noqa: S101 - for mypy
-        rng = generator(seed, sample.id, "shift", self.shift.label)
+        rng = generator(self.seed, sample.id, "shift", self.shift.label)
         return shifts.shifted(plain, self.shift, rng)
 
     def _noisy(
-        self,
-        pixels: torch.Tensor,
-        late: GaussianSigma,
-        sample: Sample,
-        preprocess: Preprocess,
-        seed: int,
+        self, pixels: torch.Tensor, late: GaussianSigma, sample: Sample, preprocess: Preprocess
     ) -> torch.Tensor:
         """Add the noise that the normalisation turns into the stated one, alike to all views."""
-        rng = generator(seed, sample.id, "shift", late.label)
+        rng = generator(self.seed, sample.id, "shift", late.label)
         shape = 3, preprocess.height, preprocess.width
         noise = torch.from_numpy(rng.standard_normal(shape, np.float32))
         return pixels.float() + noise * levels_of(late, preprocess)

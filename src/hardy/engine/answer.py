@@ -18,9 +18,9 @@ import pandas as pd
 from torch import Tensor
 
 from hardy.data.dataset import Dataset
-from hardy.data.item import Targets
+from hardy.data.item import BadSample, Prepared, Targets
 from hardy.data.loader import all_broken, broken
-from hardy.data.pipeline import BadSample, Prepared, loader
+from hardy.data.pipeline import loader
 from hardy.engine.device import spread
 from hardy.engine.executor import Executor, Inline, Job, Processes, Send
 from hardy.engine.fit import load_fitted

@@ -17,7 +17,8 @@ from torch import Tensor
 from hardy._version import __version__
 from hardy.core.errors import DataError, SpecError
 from hardy.data.dataset import Dataset, Sample, read_file
-from hardy.data.pipeline import BadSample, Prepared, SamplePipeline, loader
+from hardy.data.item import BadSample, Prepared
+from hardy.data.pipeline import SamplePipeline, loader
 from hardy.engine.device import make_fabric
 from hardy.engine.progress import Reporter
 from hardy.models import head

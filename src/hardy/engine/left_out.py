@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
-from hardy.data.pipeline import BadSample
+from hardy.data.item import BadSample
 from hardy.methods.base_spec import Role
 from hardy.tasks.report import as_csv
 

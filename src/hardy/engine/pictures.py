@@ -9,7 +9,7 @@ from PIL import Image
 from torch import Tensor
 
 from hardy.core.errors import DataError
-from hardy.data.pipeline import Prepared
+from hardy.data.item import Prepared
 from hardy.engine.setup import Setup
 from hardy.explain.choose import choose
 from hardy.explain.gradcam import heat_map

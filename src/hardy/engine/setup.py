@@ -10,7 +10,8 @@ from torch import Tensor
 from hardy.core.cache import default_cache
 from hardy.core.errors import SpecError
 from hardy.data.dataset import Dataset
-from hardy.data.pipeline import Prepared, SamplePipeline
+from hardy.data.item import Prepared
+from hardy.data.pipeline import SamplePipeline
 from hardy.data.view_spec import ViewSpec
 from hardy.engine.device import make_fabric, spread, use_threads
 from hardy.engine.left_out import LeftOut

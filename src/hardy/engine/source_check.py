@@ -10,7 +10,7 @@ import torch
 
 from hardy.core.errors import DataError
 from hardy.core.seeding import generator
-from hardy.data.pipeline import BadSample, Prepared
+from hardy.data.item import BadSample, Prepared
 from hardy.data.spec import SourceAccuracy
 from hardy.data.view_spec import Identity
 from hardy.engine.answer import Row, columns

@@ -17,9 +17,9 @@ from hardy.core.hashing import digest
 from hardy.core.processes import ignore_interrupts
 from hardy.data.augment_spec import AugmentStep
 from hardy.data.dataset import Dataset
-from hardy.data.item import Targets
+from hardy.data.item import BadSample, Targets
 from hardy.data.loader import Images, all_broken, broken
-from hardy.data.pipeline import BadSample, loader
+from hardy.data.pipeline import loader
 from hardy.data.view_spec import Identity
 from hardy.engine.checkpoint import Checkpoint
 from hardy.engine.device import all_threads, spread

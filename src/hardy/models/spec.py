@@ -59,6 +59,15 @@ LibraryWeights = Annotated[
     ),
 ]
 
+OwnWeights = Annotated[
+    WeightsRef,
+    From((Random, File, *_STORED)),
+    Field(
+        description="`random`, or where weights lie: `file:PATH`, `experiment:NAME`, "
+        "`runs:/ID/PATH` or `models:/NAME@ALIAS`.",
+    ),
+]
+
 
 class ModelBase(Spec):
     """Base of the models' schemas."""
@@ -143,14 +152,7 @@ class HardyModel(ModelBase):
         Literal["resnet26-gn8"],
         Field(description="MEMO's pre-activation ResNet-26 for 32 px, in groups of 8."),
     ] = "resnet26-gn8"
-    weights: Annotated[
-        WeightsRef,
-        From((Random, File, *_STORED)),
-        Field(
-            description="`random`, or where weights lie: `file:PATH`, `experiment:NAME`, "
-            "`runs:/ID/PATH` or `models:/NAME@ALIAS`.",
-        ),
-    ] = WeightsRef.of("random")
+    weights: OwnWeights = WeightsRef.of("random")
     input: Input = None
     classes: Annotated[int, Field(ge=2, le=100_000, description="Number of outputs.")] = 10
 
@@ -170,14 +172,7 @@ class SegmenterModel(ModelBase):
         Literal["unet-small"],
         Field(description="A U-Net of four levels with GroupNorm; it takes any size."),
     ] = "unet-small"
-    weights: Annotated[
-        WeightsRef,
-        From((Random, File, *_STORED)),
-        Field(
-            description="`random`, or where weights lie: `file:PATH`, `experiment:NAME`, "
-            "`runs:/ID/PATH` or `models:/NAME@ALIAS`.",
-        ),
-    ] = WeightsRef.of("random")
+    weights: OwnWeights = WeightsRef.of("random")
     input: Input = None
     width: Annotated[
         int,

@@ -15,8 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 from hardy.core.errors import MethodError
-from hardy.data.item import Targets
-from hardy.data.pipeline import Prepared
+from hardy.data.item import Prepared, Targets
 from hardy.measure.bootstrap import resampled
 from hardy.measure.records import column
 from hardy.tasks.base_spec import TaskBase

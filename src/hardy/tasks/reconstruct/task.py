@@ -9,8 +9,7 @@ from PIL import Image
 from torch import Tensor
 
 from hardy.core.errors import DataError, MethodError
-from hardy.data.item import Targets
-from hardy.data.pipeline import Prepared
+from hardy.data.item import Prepared, Targets
 from hardy.explain.planes import levels
 from hardy.measure.records import column
 from hardy.tasks.base import Content, Task

@@ -11,8 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from hardy.core.errors import DataError, MethodError
-from hardy.data.item import Targets
-from hardy.data.pipeline import Prepared
+from hardy.data.item import Prepared, Targets
 from hardy.data.preprocess import OUTSIDE
 from hardy.explain.drawing import GROUND
 from hardy.explain.planes import label_colours, levels
