@@ -152,3 +152,20 @@ def test_what_cannot_be_is_told(capsys, own):
     assert run(["embed", "own.yaml", "--out", "f.parquet"]) == 1
     assert "none of 7 images can be read" in capsys.readouterr().err
     assert not (own / "f.parquet").exists()
+
+
+def test_the_benchmark_of_features_fits_on_some_and_tries_others():
+    from benchmarks.features import probed
+    from hardy.plan.units import make_plan
+    from hardy.registry.stores import default_stores
+    from hardy.spec import resolve
+
+    few = ("data.shapes.count=40", "method.validate_on.samples=15", "model.kind=hardy")
+    trained = (*few, "model.name=resnet26-gn8", "model.weights=random", "model.classes=6")
+    spec = ("method={kind: supervised, validate_on: {split: test}}", "register=null")
+    (unit,) = make_plan(
+        resolve("clip-shapes/train", (*spec, *trained)), default_stores(), None
+    ).units
+    fitted, right, count = probed(unit)
+    assert (fitted, count) == (40, 15)
+    assert 0 <= right <= 15
