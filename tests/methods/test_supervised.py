@@ -265,6 +265,7 @@ def test_some_of_the_outputs_are_trained_where_these_are_the_classes():
     [
         ({"tune": []}, "at least 1 item"),
         ({"monitor": "acuracy"}, "method.monitor is acuracy, which no epoch .*'accuracy'"),
+        ({"layer_decay": 0.8}, "layer_decay needs layers that timm can tell"),
         ({"augment": [{"kind": "crop"}]}, "augmentation by crop cannot be with data.shift"),
     ],
 )

@@ -162,3 +162,22 @@ def test_a_torchvision_tag_is_part_of_the_model_and_a_file_is_not():
 
     assert of("IMAGENET1K_V1") != of("IMAGENET1K_V2")
     assert of("file:a.pth") == of("file:b.pth")
+
+
+@pytest.mark.parametrize(
+    ("changes", "images"),
+    [
+        ({}, 300),
+        ({"drop_last": True}, 288),
+        ({"max_batches": 2}, 96),
+        ({"steps": 1}, 16),
+        ({"steps": 10}, 10 * 16 - 12),  # the 7th of each epoch has 4
+        ({"steps": 10, "accumulate": 2}, 2 * 100 + 2 * 32),
+    ],
+)
+def test_a_training_costs_what_its_budget_says(changes, images):
+    from hardy.methods.supervised.spec import SupervisedSpec
+
+    given = {"kind": "supervised", "epochs": 3, "batch": 16, "validate_on": {"split": "test"}}
+    method = SupervisedSpec.model_validate(given | changes)
+    assert method.cost().forward * 100 * method.spent(100) == pytest.approx(images)

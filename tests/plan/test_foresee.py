@@ -350,3 +350,15 @@ def test_validate_leaves_imagenets_parts_and_unknown_outputs_alone():
     ):
         given = {"name": "try", "data": {"dataset": dataset}, "model": model}
         Experiment.model_validate({**given, "method": {"kind": "source"}})
+
+
+@pytest.mark.parametrize(("name", "known"), [("a", True), ("aa", False)])
+def test_a_class_that_is_weighed_is_one_of_the_dataset_s(name, known):
+    from hardy.methods.supervised.spec import SupervisedSpec
+
+    given = {"kind": "supervised", "class_weights": {name: 2.0}}  # in parts of their own
+    unit = planned(HardyModel(), opened(("a", "b")), method=SupervisedSpec.model_validate(given))
+    told = [fault for fault in faults(unit) if "class_weights" in fault]
+    assert told == (
+        [] if known else ["method.class_weights: own has no class 'aa'. Did you mean 'a'?"]
+    )

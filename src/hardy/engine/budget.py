@@ -29,8 +29,7 @@ class Budget:
         Raises:
             SpecError: If an epoch has no batch.
         """
-        batches = samples // spec.batch if spec.drop_last else -(-samples // spec.batch)
-        batches = min(batches, spec.max_batches or batches)
+        batches = spec.batches(samples)
         if not batches:
             message = f"method.drop_last leaves nothing of {samples} samples in batches of"
             message += f" {spec.batch}"

@@ -113,6 +113,16 @@ class MethodBase(Spec):
         return ""
 
     @property
+    def needs_layers(self) -> bool:
+        """Whether layers of the network learn at rates of their own."""
+        return False
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names that it states of classes, which the dataset must have."""
+        return ()
+
+    @property
     def monitored(self) -> str | None:
         """The measure that a training's epochs are compared by, where it is stated."""
         return None
@@ -158,6 +168,10 @@ class MethodBase(Spec):
             return 1
         block = min(max(self.answer_batch * _SIDE**2 // (height * width), 1), _LARGEST_BLOCK)
         return -(-block // _CPU_SHARE) if device == "cpu" else block
+
+    def spent(self, samples: int) -> float:
+        """Return how many times `cost` so many samples take, each, where a budget says so; 1."""
+        return 1.0
 
     def shortest(self) -> Self:
         """Return the same cut down to where it still goes the whole way, for a smoke test."""

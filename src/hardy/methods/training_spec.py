@@ -164,6 +164,11 @@ class TrainingSpec(MethodBase):
         )
 
     @property
+    def needs_layers(self) -> bool:
+        """Whether layers learn at rates of their own."""
+        return self.layer_decay is not None
+
+    @property
     def monitored(self) -> str | None:
         """The measure that epochs are compared by, where it is stated."""
         return self.monitor
@@ -191,6 +196,21 @@ class TrainingSpec(MethodBase):
     def cost(self) -> Passes:
         """Return what one sample costs over all epochs."""
         return Passes(forward=self.epochs, backward=self.epochs, batch=self.batch)
+
+    def batches(self, samples: int) -> int:
+        """Return the batches of an epoch on so many samples."""
+        whole = samples // self.batch if self.drop_last else -(-samples // self.batch)
+        return min(whole, self.max_batches or whole)
+
+    def spent(self, samples: int) -> float:
+        """Return how much of `cost` is spent where steps or batches are the budget."""
+        seen = min(samples, self.batches(samples) * self.batch)
+        if self.steps is None or not seen:
+            return seen / samples if samples else 1.0
+        accumulate = self.accumulate or 1
+        epochs, left = divmod(self.steps, -(-self.batches(samples) // accumulate))
+        images = epochs * seen + min(seen, left * accumulate * self.batch)
+        return images / (self.epochs * samples)
 
     def shortest(self) -> Self:
         """Return the same with one epoch, and one sample to validate and to answer for."""

@@ -78,6 +78,9 @@ class ModelBase(Spec):
     dense: ClassVar[bool] = False
     """Whether it answers for each pixel of its input; else it gives one answer an image."""
 
+    layered: ClassVar[bool] = False
+    """Whether its library tells which layer a parameter belongs to."""
+
     @property
     def has_head(self) -> bool:
         """Whether a head of its own gives the outputs: not texts, nor channels for each pixel."""
@@ -96,6 +99,8 @@ class ModelBase(Spec):
 
 class TimmModel(ModelBase):
     """A classifier of the timm library."""
+
+    layered: ClassVar[bool] = True
 
     kind: Literal["timm"] = "timm"
     name: Annotated[str, Field(min_length=1, description="timm's model name, tag included.")]

@@ -96,12 +96,13 @@ class _Prices:
             return UnitCost(seconds_from="nothing to run")
         experiment, samples = planned.unit.experiment, planned.own.count
         passes, model = experiment.method.cost(), self._model(experiment)
-        seconds, source = self._seconds(experiment, model)
+        spent = experiment.method.spent(samples) if samples else 1.0
+        seconds, source = self._seconds(experiment, model, spent)
         return UnitCost(
             samples=samples,
-            forward=_times(passes.forward, samples),
-            backward=_times(passes.backward, samples),
-            flops=_times(_flops(experiment, model) if model else None, samples),
+            forward=_times(passes.forward, samples, spent),
+            backward=_times(passes.backward, samples, spent),
+            flops=_times(_flops(experiment, model) if model else None, samples, spent),
             seconds=None if seconds is None or samples is None else seconds * samples,
             seconds_from=source,
             memory_bytes=_memory(experiment, model) if model else None,
@@ -118,7 +119,9 @@ class _Prices:
                 self.unmeasured[experiment.model.name] = error.message
         return self._models[key]
 
-    def _seconds(self, experiment: Experiment, model: ModelCost | None) -> tuple[float | None, str]:
+    def _seconds(
+        self, experiment: Experiment, model: ModelCost | None, spent: float
+    ) -> tuple[float | None, str]:
         """Return the seconds of a sample, by finished runs if there are any, and their source."""
         label = work_label(experiment)
         if label not in self._history:
@@ -132,7 +135,7 @@ class _Prices:
         passes = experiment.method.cost()
         forward = passes.forward * model.forward_seconds
         backward = passes.backward * model.backward_seconds
-        return forward + backward, "the network's measured speed, without preparing views"
+        return spent * (forward + backward), "the network's measured speed, without preparing views"
 
 
 def _flops(experiment: Experiment, model: ModelCost) -> int:
@@ -146,8 +149,8 @@ def _memory(experiment: Experiment, model: ModelCost) -> int:
     return model.base_bytes + max(method.cost().batch * model.image_bytes, together)
 
 
-def _times(each: int | None, count: int | None) -> int | None:
-    return None if each is None or count is None else each * count
+def _times(each: int | None, count: int | None, spent: float) -> int | None:
+    return None if each is None or count is None else round(each * count * spent)
 
 
 def _disk(experiment: Experiment, samples: int) -> int:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hardy.core.catalog import did_you_mean
 from hardy.core.errors import SpecError
 from hardy.data.leaks import leaks
 from hardy.plan.inputs import check_truth
@@ -33,6 +34,7 @@ def faults(planned: PlannedUnit) -> tuple[str, ...]:
     found = list(_of_device(planned.unit.experiment))
     if dataset is not None:
         found += [*_of_truth(planned, dataset), *_of_outputs(planned, dataset)]
+        found += _of_names(planned.unit.experiment, dataset)
         found += _of_training(planned, dataset)
     return tuple(found)
 
@@ -99,6 +101,14 @@ def _of_outputs(planned: PlannedUnit, dataset: Dataset) -> Iterator[str]:
         classes, indices = len(dataset.classes), dataset.model_indices
         if fault := misfit(model.name, outputs, dataset.name, classes, indices):
             yield f"{fault}. {way_out()}"
+
+
+def _of_names(experiment: Experiment, dataset: Dataset) -> Iterator[str]:
+    classes = dataset.mask_classes if experiment.task.target == "mask" else dataset.classes
+    for name in experiment.method.class_names:
+        if name not in classes:
+            known = did_you_mean(name, classes) or f"Its classes are {', '.join(classes)}."
+            yield f"method.class_weights: {dataset.name} has no class {name!r}. {known}"
 
 
 def _planes(planned: PlannedUnit, dataset: Dataset) -> int:

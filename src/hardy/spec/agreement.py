@@ -73,6 +73,14 @@ def _heads_are_of_classifiers(experiment: Experiment) -> Iterator[str]:
         )
 
 
+def _layers_are_known(experiment: Experiment) -> Iterator[str]:
+    if experiment.method.needs_layers and not experiment.model.layered:
+        yield (
+            "method.layer_decay needs layers that timm can tell, and model.kind is "
+            f"{experiment.model.kind}; take a model of kind timm, or leave layer_decay out"
+        )
+
+
 def _what_is_monitored_is_measured(experiment: Experiment) -> Iterator[str]:
     name, own = experiment.method.monitored, experiment.method.measures
     known = {*(own or ()), *experiment.task.metrics}
@@ -187,6 +195,7 @@ _RULES: tuple[Callable[[Experiment], Iterator[str]], ...] = (
     _devices_can_do_it,
     _task_is_answered,
     _heads_are_of_classifiers,
+    _layers_are_known,
     _what_is_monitored_is_measured,
     _augmentation_goes_with_the_shift,
     _the_loss_has_what_is_stated_of_it,

@@ -60,6 +60,11 @@ class SupervisedSpec(TrainingSpec):
     ] = None
 
     @property
+    def class_names(self) -> tuple[str, ...]:
+        """Return the classes whose weights are stated."""
+        return tuple(self.class_weights) if isinstance(self.class_weights, dict) else ()
+
+    @property
     def loss_options(self) -> Mapping[str, str]:
         """Return what is stated of the loss."""
         fields = {"smoothing": "label_smoothing", "class_weights": "class_weights"}
