@@ -59,7 +59,9 @@ def test_memo_does_the_passes_that_it_states(steps):
 @pytest.mark.slow
 def test_a_model_is_measured_once(monkeypatch):
     asked = experiment(model=TINY, compute={"device": "cpu"})
+    held = torch.ones(400_000_000)  # what the process that asks holds is not the model's
     cost = model_cost(asked)
+    del held
     assert cost.size == 160
     network = timm.create_model("test_efficientnet").eval()
     image = torch.zeros(1, 3, 160, 160)
@@ -67,7 +69,7 @@ def test_a_model_is_measured_once(monkeypatch):
     assert cost.backward_flops > cost.forward_flops
     assert 0 < cost.forward_seconds < 10
     assert 0 < cost.forward_bytes < cost.image_bytes
-    assert cost.base_bytes > 50_000_000  # the interpreter and torch are in it
+    assert 50_000_000 < cost.base_bytes < 1_200_000_000  # the interpreter and torch are in it
     monkeypatch.setattr("subprocess.run", None)
     assert model_cost(asked) == cost == recall(asked)
 

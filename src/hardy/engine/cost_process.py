@@ -9,6 +9,7 @@ import statistics
 import sys
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from time import perf_counter
 from typing import Any
 
@@ -102,6 +103,19 @@ def _peak(network: nn.Module, passes: Callable[[], None], device: torch.device) 
     passes()
     if device.type == "cuda":
         return int(torch.cuda.max_memory_allocated(device))
+    return _resident_peak()
+
+
+def _resident_peak() -> int:
+    """Return the most memory that this process has held, in bytes.
+
+    Linux counts what the parent held when it started this process into `getrusage`, but not into
+    the file.
+    """
+    status = Path("/proc/self/status")
+    if status.exists():
+        (line,) = (line for line in status.read_text().splitlines() if line.startswith("VmHWM:"))
+        return int(line.split()[1]) * 1024
     used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return used if sys.platform == "darwin" else used * 1024
 
