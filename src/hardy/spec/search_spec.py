@@ -1,6 +1,8 @@
 """`search`: which values of a spec are tried, how they are chosen, and how long."""
 
+import json
 import math
+from collections.abc import Mapping
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
@@ -64,6 +66,16 @@ class Categorical(Spec):
     kind: Literal["categorical"] = "categorical"
     choices: Annotated[tuple[object, ...], Field(min_length=1, description="Values, of any kind.")]
     when: When = None
+
+    @property
+    def labels(self) -> tuple[Scalar, ...]:
+        """The choices as a study knows them: scalars as they are, others by a text of their own."""
+        return tuple(
+            choice
+            if choice is None or isinstance(choice, bool | int | float | str)
+            else _text(choice)
+            for choice in self.choices
+        )
 
 
 Distribution = Annotated[FloatRange | IntRange | Categorical, Field(discriminator="kind")]
@@ -251,6 +263,47 @@ class SearchSpec(Spec):
             "number of processes.",
         ),
     ] = 4
+
+    @model_validator(mode="after")
+    def _conditions_end(self) -> Self:
+        for path, each in self.space.items():
+            for other in each.when or {}:
+                if other not in self.space or other == path:
+                    message = f"{path} depends on {other!r}, which is no other searched value"
+                    raise ValueError(message)
+        if len(self.ordered) < len(self.space):
+            message = "the conditions of some values name each other in a circle"
+            raise ValueError(message)
+        return self
+
+    @property
+    def ordered(self) -> tuple[str, ...]:
+        """The paths, each after those that its conditions name."""
+        found: list[str] = []
+        while free := [
+            path
+            for path, each in self.space.items()
+            if path not in found and set(each.when or {}) <= set(found)
+        ]:
+            found += free
+        return tuple(found)
+
+    def active(self, path: str, values: Mapping[str, Scalar]) -> bool:
+        """Return whether a path's conditions hold under the values of those that they name."""
+        for other, wanted in (self.space[path].when or {}).items():
+            allowed = wanted if isinstance(wanted, tuple) else (wanted,)
+            if other not in values or not any(_same(values[other], each) for each in allowed):
+                return False
+        return True
+
+
+def _same(a: Scalar, b: Scalar) -> bool:
+    """Whether two values are the same one: `true` is no 1."""
+    return a == b and isinstance(a, bool) == isinstance(b, bool)
+
+
+def _text(choice: object) -> str:
+    return json.dumps(choice, sort_keys=True)
 
 
 def _check_range(low: float, high: float, *, log: bool) -> None:
