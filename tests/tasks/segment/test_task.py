@@ -83,6 +83,14 @@ def test_measures_of_a_set_are_those_of_scikit_learn(some):
     assert found["pixel_entropy"] == pytest.approx(-(p * np.log(p)).sum(1).mean(), rel=1e-6)
 
 
+def test_a_class_without_a_pixel_is_none_that_the_largest_class_misses():
+    masks = torch.zeros(2, 4, 5, dtype=torch.int64)
+    masks[:, 3] = 3  # no tree: the ground has 15 of 20 pixels, the sky 5
+    found = TASK.metrics(records(masks, TASK.answer(9 * one_hot(masks))), "source")
+    expected = jaccard_score(masks.ravel(), np.zeros(40, int), average="macro", zero_division=0)
+    assert found["majority_miou"] == pytest.approx(expected) == pytest.approx((0.75 + 0) / 2)
+
+
 def test_an_images_score_is_that_of_torchmetrics_and_of_scikit_learn(some):
     masks, answers, said = some
     frame = records(masks, answers)
