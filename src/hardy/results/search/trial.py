@@ -23,6 +23,7 @@ class Trial:
             is none.
         constraints: For each constraint, by how much it is missed; at most 0 where it is held.
         reports: What it reported on its way, by step.
+        marks: What the pruner noted of it.
         runs: Ids of its units' runs, one a seed.
         samples: Samples that were answered for.
         seconds: Time that it took.
@@ -36,6 +37,7 @@ class Trial:
     intervals: tuple[tuple[float, float], ...] = ()
     constraints: tuple[float, ...] = ()
     reports: Mapping[int, float] = field(default_factory=dict)
+    marks: Mapping[str, float] = field(default_factory=dict)
     runs: tuple[str, ...] = ()
     samples: int = 0
     seconds: float = 0.0
