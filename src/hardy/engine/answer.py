@@ -5,7 +5,7 @@ put back after each, and what it fitted is read from files. A method that adapts
 blocks of samples, which lie at fixed places of the manifest.
 """
 
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import chain, groupby, islice
@@ -27,6 +27,7 @@ from hardy.engine.fit import load_fitted
 from hardy.engine.journal import Journal
 from hardy.engine.progress import Reporter
 from hardy.engine.setup import Setup, set_up
+from hardy.engine.watch import ends
 from hardy.measure.records import COST, TIMING, WALL, as_frame
 from hardy.methods.base import Adapts, Answers, Outcome, outcome_of, outcomes_of
 from hardy.models.weights import Located
@@ -63,6 +64,8 @@ def answer(
     made, total = list(journal.entries), len(setup.data["answer"].samples)
     tally = _Tally(setup.task, made)
     reporter.unit(title, total, len(made))
+    told = _Told(setup, total)
+    told.add(made)
     early: dict[int, Row] = {}
     known = len(made)
 
@@ -74,6 +77,7 @@ def answer(
             journal.append(row)
             made.append(row)
             reporter.sample(len(made), tally.add(row, last=len(made) == total))
+            told.add([row])
 
     begin = known if known == total else known - known % setup.block
     jobs, executor = _jobs(setup, fitted, range(begin, total))
@@ -276,6 +280,39 @@ def table(task: Task, made: Sequence[Row]) -> pd.DataFrame:
     """Return a table of records, broken samples left out."""
     kept = [row for row in made if SKIPPED not in row]
     return as_frame(kept, task.truth_fields, task.fields)
+
+
+class _Told:
+    """Tells the setup's watch of answers, at the ends of blocks."""
+
+    def __init__(self, setup: Setup, total: int) -> None:
+        trains = setup.experiment.method.yields_weights  # then it is told of epochs
+        self._watch = None if trains else setup.watch
+        self._task, self._main = setup.task, str(setup.experiment.method.kind)
+        self._total, self._ends = total, ends(total)
+        self._done = 0
+        self._waiting: dict[int, Row] = {}
+
+    def add(self, rows: Iterable[Row]) -> None:
+        """Take records in order.
+
+        Raises:
+            Pruned: If the unit is to stop.
+        """
+        for row in rows if self._watch is not None else ():
+            if SKIPPED not in row:
+                self._waiting[self._done] = row
+            self._done += 1
+            if self._done in self._ends:
+                self._tell()
+
+    def _tell(self) -> None:
+        places, rows = list(self._waiting), list(self._waiting.values())
+        found = self._task.score(table(self._task, rows), self._main) if rows else ()
+        self._waiting = {}
+        if self._watch is not None:
+            scores = dict(zip(places, map(float, found), strict=True))
+            self._watch.samples(self._done, self._total, scores)
 
 
 class _Tally:

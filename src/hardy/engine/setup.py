@@ -15,6 +15,7 @@ from hardy.data.pipeline import SamplePipeline
 from hardy.data.view_spec import ViewSpec
 from hardy.engine.device import make_fabric, spread, use_threads
 from hardy.engine.left_out import LeftOut
+from hardy.engine.watch import Watch
 from hardy.explain.point import SourcePoint
 from hardy.methods.base import Method, Subject
 from hardy.methods.base_spec import Role, views_of
@@ -44,6 +45,7 @@ class Setup:
         models: The experiment's own, then those that its method names; on the device.
         method: Fits, answers, adapts.
         left_out: Broken samples that were not used; filled as they are met.
+        watch: Who is told of its way, and may stop it.
     """
 
     experiment: Experiment
@@ -54,6 +56,7 @@ class Setup:
     models: tuple[Model, ...]
     method: Method
     left_out: LeftOut = field(default_factory=LeftOut)
+    watch: Watch | None = None
 
     @property
     def skips(self) -> bool:

@@ -28,6 +28,7 @@ from hardy.engine.progress import Reporter
 from hardy.engine.trained import Trained
 from hardy.engine.training_log import SECONDS, log_curves, logged, speed
 from hardy.engine.validate import validated
+from hardy.engine.watch import Watch
 from hardy.methods.fitting import Source
 from hardy.methods.learner import Learner
 from hardy.models.state import copied
@@ -57,6 +58,7 @@ class Training:
         run: Takes each epoch's measures, the epoch as the step.
         reporter: Told of steps.
         name: The unit's, on the progress bar.
+        watch: Told of each epoch, and may stop the training.
     """
 
     learner: Learner
@@ -67,6 +69,7 @@ class Training:
     run: Run
     reporter: Reporter
     name: str
+    watch: Watch | None = None
 
 
 def train(training: Training, checkpoint: Checkpoint) -> None:
@@ -112,6 +115,8 @@ class _Loop:
             self._log_epochs()
         self.state = replace(self.state, tensors={})  # they are in the learner now
         training.reporter.unit(training.name, self.budget.steps, self.state.step, what="steps")
+        for epoch in range(1, len(self.state.epochs) + 1):
+            self._watched(epoch)
         # For what draws from the global generators, such as dropout.
         with torch.random.fork_rng(devices=[]):
             while len(self.state.epochs) < self.budget.epochs and not self._stops_early():
@@ -154,6 +159,18 @@ class _Loop:
         last = epoch == self.budget.epochs or self._stops_early()
         self._keep(least=0.0, always=last or epoch == 1)
         self._tell(f"epoch {epoch}/{self.budget.epochs}  {self._news(measures)}")
+        self._watched(epoch)
+
+    def _watched(self, epoch: int) -> None:
+        """Tell the watch of an epoch; rank 0 alone does.
+
+        Raises:
+            Pruned: If the training is to stop.
+        """
+        watch = self.training.watch
+        if watch is not None and not self.fabric.global_rank:
+            merit = self._merit(self.state.epochs[epoch - 1])
+            watch.epoch(epoch, self.budget.epochs, merit)
 
     def _measures(self, epoch: int, done: Progress) -> Measures:
         """Return what is known of an epoch after its last step."""

@@ -29,6 +29,7 @@ from hardy.engine.progress import Reporter
 from hardy.engine.setup import Setup, set_up
 from hardy.engine.signals import Stopped
 from hardy.engine.source_check import check_source
+from hardy.engine.watch import Pruned, Watch
 from hardy.measure.records import shares, write_parquet
 from hardy.methods.base_spec import Role
 from hardy.models.state import FITTED, state_sha256
@@ -38,6 +39,7 @@ from hardy.plan.measured import work_label
 from hardy.plan.tracker import (
     EXPERIMENT_TAG,
     FINGERPRINT_TAG,
+    PRUNED_TAG,
     WORK_TAG,
     PastRun,
     Run,
@@ -65,6 +67,7 @@ def run_unit(
     *,
     parent: str | None = None,
     tags: Mapping[str, str] = MappingProxyType({}),
+    watch: Watch | None = None,
 ) -> StoredUnit:
     """Return a unit as it is stored: an earlier run's where there is one, else by running it.
 
@@ -74,8 +77,10 @@ def run_unit(
         reporter: Told of samples.
         parent: Id of the run to nest under.
         tags: Further tags of its run.
+        watch: Told of its way; of an earlier run's it is not.
 
     Raises:
+        Pruned: If the watch stops it; its run is KILLED, with the step in a tag, for good.
         HardyError: If the unit failed; its run is FAILED with the reason in a tag.
     """
     name = planned.unit.experiment.name
@@ -97,11 +102,20 @@ def run_unit(
     )
     checkpoint = Checkpoint(run.run_id, planned.fingerprint)
     with ending(run), threads_as_before():
-        _carry_out(planned, run, checkpoint, reporter)
+        try:
+            _carry_out(planned, run, checkpoint, reporter, watch)
+        except Pruned:
+            _discard(run, checkpoint)
+            raise
+    _discard(run, checkpoint)
+    return _done(StoredUnit(tracker, tracker.get(run.run_id), planned), reporter)
+
+
+def _discard(run: Run, checkpoint: Checkpoint) -> None:
+    """Delete what only a run that goes on would need."""
     for discard in (discard_journal, discard_fitted):
         discard(run.run_id)
     checkpoint.discard()
-    return _done(StoredUnit(tracker, tracker.get(run.run_id), planned), reporter)
 
 
 def _done(unit: StoredUnit, reporter: Reporter) -> StoredUnit:
@@ -129,6 +143,10 @@ def ending(run: Run) -> Iterator[None]:
     """End a run with the status that is true of what happened inside."""
     try:
         yield
+    except Pruned as pruned:
+        run.tags({PRUNED_TAG: str(pruned.step)})
+        run.end(Status.KILLED)
+        raise
     except Stopped as stop:
         run.end(Status.KILLED, f"stopped by signal {stop.number}")
         raise
@@ -139,7 +157,13 @@ def ending(run: Run) -> Iterator[None]:
         run.end(Status.FINISHED)
 
 
-def _carry_out(planned: PlannedUnit, run: Run, checkpoint: Checkpoint, reporter: Reporter) -> None:
+def _carry_out(
+    planned: PlannedUnit,
+    run: Run,
+    checkpoint: Checkpoint,
+    reporter: Reporter,
+    watch: Watch | None,
+) -> None:
     experiment = planned.unit.experiment
     for line in remarks(planned):
         reporter.say(f"{experiment.name}: note: {line}")
@@ -149,7 +173,7 @@ def _carry_out(planned: PlannedUnit, run: Run, checkpoint: Checkpoint, reporter:
     check_apart(
         experiment.name, {str(role): each for role, each in data.items()}, planned.trained_on
     )
-    setup = set_up(experiment, planned.located, data)
+    setup = replace(set_up(experiment, planned.located, data), watch=watch)
     _note_inputs(setup, run, reporter)
     check_source(setup)
     fitted = fit(setup, checkpoint, run, reporter)

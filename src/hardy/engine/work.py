@@ -123,7 +123,7 @@ class Work:
         threads = all_threads() if learner.spec.trains_on_all_cores else nullcontext()
         with _together(self._setup) as fabric, threads:
             parts = (self.task, fabric, self._run, self._reporter, self._name)
-            train(Training(learner, fit, validate, *parts), self._checkpoint)
+            train(Training(learner, fit, validate, *parts, self._setup.watch), self._checkpoint)
 
     def kept(
         self,

@@ -14,6 +14,8 @@ Scalar = bool | int | float | str | None
 EXPERIMENT_TAG = "hardy.experiment"
 FINGERPRINT_TAG = "hardy.fingerprint"
 FAILURE_TAG = "hardy.failure"
+# The step after which a search stopped a run for good: it neither goes on nor holds numbers.
+PRUNED_TAG = "hardy.pruned"
 # What a sample's time depends on, in words: see `hardy.plan.measured.work_label`.
 WORK_TAG = "hardy.work"
 
@@ -45,6 +47,13 @@ class PastRun:
     busy: bool = False
     metrics: Mapping[str, float] = field(default_factory=dict)
     tags: Mapping[str, str] = field(default_factory=dict)
+
+
+def best_of(runs: Iterable[PastRun]) -> PastRun | None:
+    """Return the first finished run, else the first busy one, else the first that may go on."""
+    known = [run for run in runs if PRUNED_TAG not in run.tags]
+    order = sorted(known, key=lambda run: (not run.finished, not run.busy))
+    return order[0] if order else None
 
 
 class Run(Protocol):

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,7 +18,7 @@ from hardy.core.cache import default_cache
 from hardy.core.errors import ArtifactAbsent, TrackingError
 from hardy.core.hashing import canonical_json, digest
 from hardy.core.paths import safe_name
-from hardy.plan.tracker import FAILURE_TAG, FINGERPRINT_TAG, PastRun, Status
+from hardy.plan.tracker import FAILURE_TAG, FINGERPRINT_TAG, PastRun, Status, best_of
 from hardy.tracking.heartbeat import HEARTBEAT_TAG, is_live
 from hardy.tracking.mlflow_run import MlflowRun, artifact_path
 from hardy.tracking.provenance import environment, source_tags
@@ -79,7 +79,7 @@ class MlflowTracker:
             finished = self._search(f"{mine} AND attributes.status = 'FINISHED'", 1)
             others = [] if finished else self._search(mine, _NEWEST)
         runs = [_past(record) for record in finished or others]
-        return _best(runs) if runs else None
+        return best_of(runs)
 
     def find_many(self, fingerprints: Iterable[str]) -> dict[str, PastRun]:
         """Return what `find` returns, by fingerprint, for those that have a run."""
@@ -95,7 +95,8 @@ class MlflowTracker:
                 mark = record.data.tags[FINGERPRINT_TAG]
                 if mark in wanted:
                     runs.setdefault(mark, []).append(_past(record))
-        return {mark: _best(held) for mark, held in runs.items()}
+        best = {mark: best_of(held) for mark, held in runs.items()}
+        return {mark: run for mark, run in best.items() if run is not None}
 
     def mean(self, metric: str, tags: Mapping[str, str]) -> tuple[float, int] | None:
         """Return a metric's mean over the newest finished runs with all the tags, and how many."""
@@ -283,12 +284,6 @@ class MlflowTracker:
         if self._uri.startswith(("http://", "https://")):
             return f"{self._uri.rstrip('/')}/{place}"
         return f"hardy ui, then http://127.0.0.1:5000/{place}"
-
-
-def _best(runs: Sequence[PastRun]) -> PastRun:
-    """Return the first finished run, else the first busy one, else the first."""
-    chosen = [run for run in runs if run.finished] or [run for run in runs if run.busy]
-    return chosen[0] if chosen else runs[0]
 
 
 def _past(record: RunRecord) -> PastRun:

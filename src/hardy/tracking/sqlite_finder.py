@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from hardy.plan.tracker import FINGERPRINT_TAG, Finder, PastRun, Status
+from hardy.plan.tracker import FINGERPRINT_TAG, Finder, PastRun, Status, best_of
 from hardy.tracking.heartbeat import HEARTBEAT_TAG, is_live
 from hardy.tracking.store import EXPERIMENT_MARK
 
@@ -71,7 +71,8 @@ def _find_many(connection: sqlite3.Connection, wanted: Sequence[str]) -> dict[st
     runs: dict[str, list[tuple[str, str, str]]] = defaultdict(list)
     for run_id, name, status, mark in _runs(connection, FINGERPRINT_TAG, wanted):
         runs[mark].append((run_id, name, status))
-    return {mark: _best(connection, rows) for mark, rows in runs.items()}
+    best = {mark: _best(connection, rows) for mark, rows in runs.items()}
+    return {mark: run for mark, run in best.items() if run is not None}
 
 
 def _values(
@@ -99,10 +100,9 @@ def _runs(
         yield from connection.execute(query, (EXPERIMENT_MARK, key, *chunk))
 
 
-def _best(connection: sqlite3.Connection, rows: Sequence[tuple[str, str, str]]) -> PastRun:
+def _best(connection: sqlite3.Connection, rows: Sequence[tuple[str, str, str]]) -> PastRun | None:
     finished = [row for row in rows if row[2] == Status.FINISHED]
-    runs = [_past(connection, *row) for row in finished[:1] or rows[:_NEWEST]]
-    return next((run for run in runs if run.busy), runs[0])
+    return best_of([_past(connection, *row) for row in finished[:1] or rows[:_NEWEST]])
 
 
 def _past(connection: sqlite3.Connection, run_id: str, name: str, status: str) -> PastRun:
