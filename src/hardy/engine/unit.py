@@ -104,7 +104,8 @@ def run_unit(
     with ending(run), threads_as_before():
         try:
             _carry_out(planned, run, checkpoint, reporter, watch)
-        except Pruned:
+        except Pruned as pruned:
+            pruned.run_id = run.run_id
             _discard(run, checkpoint)
             raise
     _discard(run, checkpoint)

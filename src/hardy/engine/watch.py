@@ -12,11 +12,15 @@ class Pruned(Exception):
 
     Args:
         step: The step after which it was.
+
+    Attributes:
+        run_id: The unit's run, once it has ended.
     """
 
     def __init__(self, step: int) -> None:
         super().__init__(f"stopped after step {step}")
         self.step = step
+        self.run_id = ""
 
 
 class Watch(Protocol):
