@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Literal
 
@@ -91,6 +92,21 @@ def quiet() -> Iterator[None]:
         yield
     finally:
         optuna.logging.set_verbosity(before)
+
+
+def by_objective(
+    spec: SearchSpec, directions: Sequence[Direction], trials: Sequence[Trial], place: int
+) -> tuple[SearchSpec, list[Direction], list[Trial]]:
+    """Return the same search as if one of its objectives were the only one."""
+    here = slice(place, place + 1)
+    return (
+        spec.model_copy(update={"objectives": spec.objectives[here]}),
+        [directions[place]],
+        [
+            replace(each, objectives=each.objectives[here], intervals=each.intervals[here])
+            for each in trials
+        ],
+    )
 
 
 def best(trials: Sequence[Trial], directions: Sequence[Direction]) -> Trial | None:
