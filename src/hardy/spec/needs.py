@@ -155,6 +155,9 @@ class Needs:
 
     def _yields_one(self, asked: _Asked, found: Resolved) -> bool:
         """Tell whether what was found is one run that yields weights."""
+        if found.search is not None:
+            self._no_source(asked, f"{asked.name!r} is a search; weights come from one run")
+            return False
         if len(found.units) > 1:
             message = f"{asked.name!r} is {len(found.units)} runs; weights come from one"
             axes = ", ".join(found.matrix)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 
 from hardy.spec.diagnostics import Diagnostic
+from hardy.spec.node import KeyPath, Node
 from hardy.spec.resolved import Search, Unit
 
 
@@ -15,6 +16,14 @@ def search_faults(search: Search, base: Unit) -> Iterator[Diagnostic]:
     """
     for rule in _RULES:
         yield from rule(search, base)
+
+
+def fault_at(
+    node: Node, path: KeyPath, message: str, *, expected: str = "", got: str = ""
+) -> Diagnostic:
+    """Make the diagnostic of the entry at a path of a search block."""
+    place = node.deepest(path).place
+    return Diagnostic.at(place, ("search", *path), message, expected=expected, got=got)
 
 
 _RULES: tuple[Callable[[Search, Unit], Iterator[Diagnostic]], ...] = ()

@@ -9,7 +9,7 @@ from hardy.spec.diagnostics import Diagnostic
 from hardy.spec.experiment import Experiment
 from hardy.spec.node import KeyPath, Node, dotted
 from hardy.spec.resolved import Search, Unit
-from hardy.spec.search_faults import search_faults
+from hardy.spec.search_faults import fault_at, search_faults
 from hardy.spec.search_spec import Categorical, FloatRange, Scalar, SearchSpec
 from hardy.spec.search_trial import key_of, trial_tree, value_node
 from hardy.spec.search_values import label_in, same, words
@@ -143,14 +143,6 @@ def _holds(spec: SearchSpec, path: str, wanted: object, known: Mapping[str, Any]
     label = label_in(spec.space[path], value_at(known, path))
     value = label[0] if label else value_at(known, path)
     return any(same(value, each) for each in (wanted if isinstance(wanted, tuple) else (wanted,)))
-
-
-def _fault(
-    node: Node, path: KeyPath, message: str, *, expected: str = "", got: str = ""
-) -> Diagnostic:
-    """Make the diagnostic of the entry at a path of the block."""
-    place = node.deepest(path).place
-    return Diagnostic.at(place, ("search", *path), message, expected=expected, got=got)
 
 
 @dataclass
