@@ -5,11 +5,12 @@ from dataclasses import replace
 
 from hardy.spec.diagnostics import Diagnostic, Diagnostics
 from hardy.spec.needs import Needs
-from hardy.spec.resolved import Resolved, Search, Unit
+from hardy.spec.resolved import Resolved, Search, Unit, origins
 from hardy.spec.search_spec import Scalar
 from hardy.spec.search_trial import tested, units_of
+from hardy.spec.units import make_unit
 
-__all__ = ["Search", "tested", "trial_units"]
+__all__ = ["Search", "alone", "tested", "trial_units"]
 
 
 def trial_units(resolved: Resolved, values: Mapping[str, Scalar], label: str) -> tuple[Unit, ...]:
@@ -32,3 +33,13 @@ def trial_units(resolved: Resolved, values: Mapping[str, Scalar], label: str) ->
     if found is None or faults:
         raise Diagnostics(faults)
     return found.units
+
+
+def alone(search: Search) -> Unit:
+    """Return the experiment that a search stands in, as it is without it; it says who set what."""
+    unit = make_unit(search.body, [])
+    if unit is None:
+        message = "the experiment was valid when its search was read"
+        raise ValueError(message)
+    written = {("search", *path): each for path, each in origins(search.node).items()}
+    return replace(unit, origins={**unit.origins, **written})

@@ -234,8 +234,8 @@ class SearchSpec(Spec):
         Field(
             min_length=1,
             max_length=100,
-            description="Dotted paths, and which values are tried there; a list alone is one of "
-            "its values.",
+            description="Dotted paths, and which values are tried there; a list alone: one of "
+            "these.",
         ),
     ]
     objectives: Annotated[

@@ -1,9 +1,10 @@
 """Which values a searched path takes: membership, words, count."""
 
+import json
 import math
 from collections.abc import Iterable
 
-from hardy.spec.search_spec import Categorical, Distribution, IntRange, Scalar
+from hardy.spec.search_spec import Categorical, Distribution, Grid, IntRange, Scalar, SearchSpec
 
 _NEAR = 1e-8  # of a step, as Optuna has it
 
@@ -42,16 +43,24 @@ def label_in(spec: Distribution, value: object) -> tuple[Scalar] | None:
 def words(spec: Distribution) -> str:
     """Say which values there are."""
     if isinstance(spec, Categorical):
-        return f"one of {', '.join(map(str, spec.labels))}"
+        texts = (label if isinstance(label, str) else json.dumps(label) for label in spec.labels)
+        return f"one of {', '.join(texts)}"
     step = "" if spec.step in (None, 1) else f" in steps of {spec.step:g}"
+    log = " on a logarithmic scale" if spec.log else ""
     kind = "a whole number" if isinstance(spec, IntRange) else "a number"
-    return f"{kind} from {spec.low:g} to {spec.high:g}{step}"
+    return f"{kind} from {spec.low:g} to {spec.high:g}{step or log}"
 
 
 def points(space: Iterable[Distribution]) -> int | None:
     """Return how many combinations of values there are; None where they are not countable."""
     counts = [_count(spec) for spec in space]
     return None if None in counts else math.prod(count for count in counts if count is not None)
+
+
+def most_trials(spec: SearchSpec) -> int:
+    """Return how many trials a search makes, unless time or samples end it before."""
+    there = points(spec.space.values()) if isinstance(spec.sampler, Grid) else None
+    return spec.budget.trials if there is None else min(spec.budget.trials, there)
 
 
 def _count(spec: Distribution) -> int | None:

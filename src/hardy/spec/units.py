@@ -11,6 +11,9 @@ from hardy.spec.names import experiment_faults
 from hardy.spec.node import Node
 from hardy.spec.resolved import Unit, origins
 
+OF_FILES = ("extends", "matrix", "search")
+"""Keys of an experiment's file that are no values of the experiment."""
+
 ABSENT = object()
 """What `value_at` returns where there is no such path."""
 
@@ -36,7 +39,7 @@ def make_unit(
     tree = _spelled_out(tree)
     named = labelled(tree, label)
     faults.extend(experiment_faults(tree))
-    experiment = check(Experiment, named, faults)
+    experiment = check(Experiment, named, faults, beside=OF_FILES)
     return Unit(experiment, dict(choices or {}), origins(tree)) if experiment else None
 
 
