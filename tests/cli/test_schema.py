@@ -53,7 +53,7 @@ def test_a_file_may_state_a_part() -> None:
 def test_the_schema_knows_keys_names_and_units() -> None:
     schema = json_schema()
     aliases = {field.alias or name for name, field in Experiment.model_fields.items()}
-    assert set(schema["properties"]) == {"extends", "matrix", "suite"} | aliases
+    assert set(schema["properties"]) == {"extends", "matrix", "search", "suite"} | aliases
     assert schema["additionalProperties"] is False
     data = schema["$defs"]["DataSpec"]["properties"]
     assert data["dataset"]["enum"] == list(DATASETS)

@@ -9,6 +9,7 @@ from click.shell_completion import CompletionItem
 _RUNS = 20
 # Keys of a file that are no values of an experiment.
 _OF_FILES = ("extends", "matrix", "suite")
+_SPACE = "search.space."
 _HEX = frozenset("0123456789abcdef")
 
 
@@ -43,6 +44,10 @@ def complete_override(
     before = done + space
     path, equals, value = last.partition("=")
     known = paths()
+    if path.startswith(_SPACE):  # the paths that a search can vary
+        known = {
+            f"{_SPACE}{name}": leaf for name, leaf in known.items() if not name.startswith("search")
+        }
     if not equals:
         return [
             CompletionItem(f"{before}{name}=", help=leaf.description or None)

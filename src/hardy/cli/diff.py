@@ -9,6 +9,8 @@ import click
 from hardy.core.errors import SpecError
 from hardy.spec import Unit, find_spec, resolve
 from hardy.spec.dump import scalar
+from hardy.spec.search import Search, alone
+from hardy.spec.units import values_of
 
 _RUN_DIGITS = frozenset("0123456789abcdef")
 _ABSENT = "absent"
@@ -19,12 +21,21 @@ class Side:
     """One of the two things to compare.
 
     Attributes:
-        units: Its experiments.
+        units: Its experiments; of a search, the one that it stands in.
         facts: What its run recorded beside the spec; None for a spec.
+        search: The search; None where there is none.
     """
 
     units: tuple[Unit, ...]
     facts: Mapping[str, str] | None = field(default=None)
+    search: Search | None = None
+
+    @property
+    def values(self) -> list[dict[str, Any]]:
+        """All values of each experiment, and of the search, as a file has them."""
+        spec = self.search.spec.model_dump(mode="json", by_alias=True) if self.search else None
+        beside = {"search": spec} if spec else {}
+        return [values_of(unit.experiment) | beside for unit in self.units]
 
 
 @dataclass(frozen=True)
@@ -52,7 +63,10 @@ def side(reference: str, overrides: Sequence[str] = ()) -> Side:
             message = f"{reference} is a run: what it ran with cannot be overridden"
             raise SpecError(message, hint="Leave --set out.") from None
         return _run_side(reference)
-    return Side(resolve(reference, overrides).units)
+    found = resolve(reference, overrides)
+    if found.search is not None:
+        return Side((alone(found.search),), search=found.search)
+    return Side(found.units)
 
 
 def _run_side(reference: str) -> Side:
@@ -71,7 +85,7 @@ def _run_side(reference: str) -> Side:
 
 def compare(left: Side, right: Side) -> list[Entry]:
     """Return what differs, by dotted path in the spec's order; of two runs, then by fact."""
-    columns = [_columns(each.units) for each in (left, right)]
+    columns = [_columns(each.values) for each in (left, right)]
     found = [
         Entry(path, _distinct(a), _distinct(b))
         for path in dict.fromkeys([*columns[0], *columns[1]])
@@ -86,15 +100,15 @@ def compare(left: Side, right: Side) -> list[Entry]:
     ]
 
 
-def _columns(units: Sequence[Unit]) -> dict[str, tuple[str, ...]]:
+def _columns(values: Sequence[Mapping[str, Any]]) -> dict[str, tuple[str, ...]]:
     """Return, for each dotted path, its values from unit to unit."""
-    tables = [dict(_leaves(u.experiment.model_dump(mode="json", by_alias=True), "")) for u in units]
+    tables = [dict(_leaves(each, "")) for each in values]
     paths = dict.fromkeys(path for table in tables for path in table)
     return {path: tuple(table.get(path, _ABSENT) for table in tables) for path in paths}
 
 
 def _leaves(value: Any, path: str) -> Iterator[tuple[str, str]]:  # noqa: ANN401 - any JSON value
-    if isinstance(value, dict) and value:
+    if isinstance(value, Mapping) and value:
         for key, below in value.items():
             yield from _leaves(below, f"{path}.{key}" if path else key)
     else:

@@ -12,6 +12,7 @@ from hardy.data.cards import DATASETS
 from hardy.data.spec import CORRUPTIONS
 from hardy.methods import METHODS
 from hardy.spec import named_experiments, named_suites
+from hardy.spec.find import is_search
 from hardy.spec.merge import Loader
 from hardy.tasks import TASKS
 from hardy.tasks.names import METRICS
@@ -36,7 +37,7 @@ def _by_family(found: Sequence[tuple[str, str, Path]], *, remote: bool) -> list[
     for _, family in groupby(sorted(found, key=_key), key=lambda entry: _key(entry)[0]):
         rows += [None] if rows else []
         for name, description, path in family:
-            about = description or _inherited(path)
+            about = ("search: " if is_search(path) else "") + (description or _inherited(path))
             rows.append((name, *(_run_cells(last.get(name)) if told else ()), about))
     return rows
 

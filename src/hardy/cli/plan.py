@@ -11,12 +11,14 @@ from rich.tree import Tree
 
 from hardy.cli.complete import complete_override, complete_spec
 from hardy.core.errors import SpecError
+from hardy.core.spec import Spec
 from hardy.engine.model_cost import model_cost
 from hardy.plan.costs import Costs, UnitCost, order, price
 from hardy.plan.foresee import faults, remarks
 from hardy.plan.units import OWN_WEIGHTS, Plan, PlannedUnit, make_plan
 from hardy.registry.stores import default_stores
 from hardy.spec import Diagnostics, Resolved, check_policies, resolve
+from hardy.spec.search_values import most_trials, words
 from hardy.tracking import default_finder
 
 _UNKNOWN = "?"
@@ -56,7 +58,8 @@ def command(spec: str, overrides: tuple[str, ...], again: bool, as_json: bool) -
     else:
         console = Console()
         console.print(_tree(plan, costs), highlight=False)
-        for line in [*_summary(plan, costs), *(f"`hardy run` refuses: {each}" for each in refused)]:
+        said = [*_summary(plan, costs), *_search(plan, costs)]
+        for line in [*said, *(f"`hardy run` refuses: {each}" for each in refused)]:
             console.print(line, highlight=False, soft_wrap=True, markup=False)
     if any(map(faults, order(plan))):
         click.get_current_context().exit(SpecError.exit_status)
@@ -151,6 +154,55 @@ def _summary(plan: Plan, costs: Costs) -> list[str]:
     return lines
 
 
+def _search(plan: Plan, costs: Costs) -> list[str]:
+    """Say of a search how its trials are chosen, and what they and the tests will cost."""
+    search = plan.resolved.search
+    if search is None or costs.trials is None or costs.tests is None:
+        return []
+    spec, seeds = search.spec, len(plan.units)
+    count, tests = most_trials(spec), plan.tests[0]
+    ends = [f"{spec.budget.minutes:g} min"] if spec.budget.minutes else []
+    ends += [f"{spec.budget.samples:,} samples"] if spec.budget.samples else []
+    pruner = f"pruner {_settings(spec.pruner)}" if spec.pruner else "no pruner"
+    return [
+        f"search: {_count(count, 'trial')} of {_count(seeds, 'run')} each"
+        + "".join(f", or {end}" for end in ends)
+        + f"; sampler {_settings(spec.sampler)}; {pruner}; {spec.ahead} under way at a time",
+        *(f"  {path}: {words(each)}" for path, each in spec.space.items()),
+        f"trials, each at the price of trial 0: {_cost_line(costs.trials)}",
+        f"test on {_settings(spec.test_on)}, {_number(tests.samples['answer'].count)} samples: the "
+        f"best trial and trial 0, {_count(seeds, 'run')} each: {_cost_line(costs.tests)}",
+        *dict.fromkeys(f"test {line}" for test in plan.tests for line in test.absent),
+    ]
+
+
+def _settings(spec: Spec) -> str:
+    """Write a part of a spec on one line: its kind, then what else it states."""
+    values = spec.model_dump(mode="json", exclude_none=True)
+    kind = values.pop("kind", "")
+    stated = ", ".join(f"{name} {str(value).lower()}" for name, value in values.items())
+    return " ".join(filter(None, (kind, f"({stated})" if kind and stated else stated)))
+
+
+def _search_json(plan: Plan, costs: Costs) -> dict[str, Any]:
+    search = plan.resolved.search
+    if search is None or costs.trials is None or costs.tests is None:
+        return {}
+    found = {
+        **search.spec.model_dump(mode="json"),
+        "own": dict(search.own),
+        "trials": most_trials(search.spec),
+        "runs": len(plan.units),
+        "cost": _cost_json(costs.trials),
+        "test": {
+            "count": plan.tests[0].samples["answer"].count,
+            "absent": plan.tests[0].absent,
+            "cost": _cost_json(costs.tests),
+        },
+    }
+    return {"search": found}
+
+
 def _as_json(plan: Plan, costs: Costs) -> dict[str, Any]:
     return {
         "name": plan.resolved.name,
@@ -160,6 +212,7 @@ def _as_json(plan: Plan, costs: Costs) -> dict[str, Any]:
         ],
         "total": _cost_json(costs.total),
         "unmeasured": costs.unmeasured,
+        **_search_json(plan, costs),
     }
 
 

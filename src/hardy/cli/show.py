@@ -2,14 +2,13 @@
 
 import json
 import sys
-from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
 import click
 
 from hardy.cli.complete import complete_override, complete_spec
-from hardy.cli.diff import compare, lines, side
+from hardy.cli.diff import Side, compare, lines, side
 from hardy.cli.main import coloured
 from hardy.spec import Setting, Unit
 from hardy.spec.dump import dump_lines, scalar
@@ -50,18 +49,18 @@ def command(
         raise click.UsageError(message)
     left = side(spec, overrides)
     if other is None:
-        _print(left.units, origin=origin)
+        _print(left, origin=origin)
         return
     found = compare(left, side(other))
     click.echo("\n".join(lines(found, spec, other, color=coloured(sys.stdout))), color=True)
     context.exit(int(bool(found)))
 
 
-def _print(units: Sequence[Unit], *, origin: bool) -> None:
-    for unit in units:
+def _print(found: Side, *, origin: bool) -> None:
+    for unit, values in zip(found.units, found.values, strict=True):
         comment = partial(_comment, unit) if origin else _no_comment
-        values = unit.experiment.model_dump(mode="json", by_alias=True)
-        click.echo(("---\n" if len(units) > 1 else "") + dump_lines(values, comment), nl=False)
+        rule = "---\n" if len(found.units) > 1 else ""
+        click.echo(rule + dump_lines(values, comment), nl=False)
 
 
 def _no_comment(path: KeyPath) -> str:

@@ -10,6 +10,7 @@ from hardy.cli.main import report
 from hardy.core.errors import SpecError
 from hardy.core.paths import policies_dir
 from hardy.spec import Diagnostics, Resolved, check_policies, load_policy, resolve
+from hardy.spec.search_values import most_trials
 
 
 @click.command(name="validate")
@@ -59,10 +60,14 @@ def _print(outcome: Resolved | str | SpecError) -> None:
     elif isinstance(outcome, str):
         click.echo(f"ok  policy {outcome}")
     else:
-        click.echo(f"ok  {outcome.name}  {_units(len(outcome.units))}")
+        click.echo(f"ok  {outcome.name}  {_units(outcome)}")
 
 
-def _units(count: int) -> str:
+def _units(resolved: Resolved) -> str:
+    count = len(resolved.units)
+    if resolved.search is not None:
+        spec = resolved.search.spec
+        return f"search over {len(spec.space)}, {count} a trial, {most_trials(spec)} trials"
     return f"{count} unit" if count == 1 else f"{count} units"
 
 

@@ -5,7 +5,7 @@ finished runs took; nothing is run.
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from hardy.core.errors import HardyError
@@ -14,6 +14,7 @@ from hardy.plan.measured import ModelCost, measured_as, work_label
 from hardy.plan.tracker import WORK_TAG, Finder
 from hardy.plan.units import Plan, PlannedUnit
 from hardy.spec.experiment import Experiment
+from hardy.spec.search_values import most_trials
 
 N = TypeVar("N", int, float)
 Measure = Callable[[Experiment], ModelCost]
@@ -56,11 +57,15 @@ class Costs:
         units: One for each unit of `order(plan)`; all zero where a finished run is reused.
         total: Sums, and the largest memory; None where an addend is not known.
         unmeasured: Why models could not be measured, by name.
+        trials: Of a search: all trials of its budget, at the price of trial 0.
+        tests: Of a search: the two tests at its end, of the best trial and of trial 0.
     """
 
     units: tuple[UnitCost, ...]
     total: UnitCost
     unmeasured: dict[str, str]
+    trials: UnitCost | None = None
+    tests: UnitCost | None = None
 
 
 def order(plan: Plan) -> tuple[PlannedUnit, ...]:
@@ -78,7 +83,13 @@ def price(plan: Plan, measure: Measure, finder: Finder | None) -> Costs:
     """
     prices = _Prices(measure, finder)
     costs = tuple(prices.cost(unit) for unit in order(plan))
-    return Costs(costs, _total(costs), prices.unmeasured)
+    search = plan.resolved.search
+    if search is None:
+        return Costs(costs, _total(costs), prices.unmeasured)
+    fresh = [[replace(unit, past=None) for unit in units] for units in (plan.units, plan.tests)]
+    trial, test = (_total(prices.cost(unit) for unit in units) for units in fresh)
+    trials = _total([trial] * most_trials(search.spec))
+    return Costs(costs, _total(costs), prices.unmeasured, trials, _total([test, test]))
 
 
 class _Prices:

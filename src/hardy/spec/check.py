@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple, TypeVar
 
@@ -20,11 +20,19 @@ _ANY: Schema = {"type": "any"}
 _LONGEST_GOT = 80
 
 
-def check(model: type[Model], tree: Node, faults: list[Diagnostic]) -> Model | None:
+def check(
+    model: type[Model], tree: Node, faults: list[Diagnostic], *, beside: Sequence[str] = ()
+) -> Model | None:
     """Validate a tree; append one diagnostic per fault.
 
     The values pass as JSON in pydantic's strict mode: a text is no number, `true` is no 1, and a
     list is a tuple.
+
+    Args:
+        model: The schema.
+        tree: The values.
+        faults: Faults are appended here.
+        beside: Keys that a file may have beside the schema's own, for suggestions.
 
     Returns:
         The validated model, or None if there are faults.
@@ -34,7 +42,7 @@ def check(model: type[Model], tree: Node, faults: list[Diagnostic]) -> Model | N
     except ValidationError as error:
         errors = error.errors(include_url=False)
     schema = model.__pydantic_core_schema__
-    faults.extend(_translate(error, schema, tree) for error in errors)
+    faults.extend(_translate(error, schema, tree, beside) for error in errors)
     faults.extend(_behind_wrong_kinds(model, tree, errors))
     return None
 
@@ -152,7 +160,9 @@ def fields(schema: Schema) -> dict[int | str, Schema]:
     }
 
 
-def _translate(error: ErrorDetails, schema: Schema, tree: Node) -> Diagnostic:
+def _translate(
+    error: ErrorDetails, schema: Schema, tree: Node, beside: Sequence[str]
+) -> Diagnostic:
     kind, loc = error["type"], error["loc"]
     path, wanted, description = locate(schema, loc)
     node = tree.deepest(path)
@@ -162,6 +172,7 @@ def _translate(error: ErrorDetails, schema: Schema, tree: Node) -> Diagnostic:
         return Diagnostic.at(parent.place, path, message, expected=_type_words(wanted))
     if kind == "extra_forbidden":
         names = [str(name) for name in fields(locate(schema, loc[:-1]).schema)]
+        names += beside if len(loc) == 1 else ()
         message = f"unknown key `{path[-1]}`"
         return Diagnostic.at(node.place, path, message, name=str(path[-1]), known=names)
     if kind in ("union_tag_invalid", "union_tag_not_found"):

@@ -1,17 +1,17 @@
-"""One experiment's file as its units: overrides, the matrix, and the check of each combination."""
+"""One experiment's file as its units: overrides, matrix or search, the check of each."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
-from hardy.spec.check import check
 from hardy.spec.diagnostics import Diagnostic
 from hardy.spec.experiment import Experiment
-from hardy.spec.matrix import Choice, choices, drop_overridden, read_axes
-from hardy.spec.names import experiment_faults
+from hardy.spec.matrix import Axis, Choice, choices, drop_overridden, read_axes
 from hardy.spec.node import Node
 from hardy.spec.overrides import Override, assign
-from hardy.spec.resolved import Resolved, Unit, origins
+from hardy.spec.resolved import Resolved, Unit
+from hardy.spec.search_read import read_search, search_path
+from hardy.spec.search_trial import units_of
+from hardy.spec.units import labelled, make_unit
 
 # The units of a large matrix mostly share their faults.
 _ENOUGH_FAULTS = 1000
@@ -41,15 +41,23 @@ def expand(
     Returns:
         The units, or None if no unit is without faults.
     """
-    tree, rest = _set_matrix(_labelled(tree, label), assignments, faults)
+    tree, rest = _set_parts(labelled(tree, label), assignments, faults)
     axes = drop_overridden(read_axes(tree, faults), rest)
-    body = tree.without("matrix")
-    units = []
-    for choice in choices(axes, faults) if axes else [Choice((), (), "")]:
-        unit = _unit(body, choice, rest, faults)
-        units += [unit] if unit else []
-        if len(faults) > _ENOUGH_FAULTS:
-            break
+    searched = tree.child("search")
+    body = tree.without("matrix", "search")
+    search = None
+    if searched is None or searched.value is None:
+        units = _of_matrix(body, axes, rest, faults)
+    elif axes:
+        message = "a search varies one experiment, and this file has a matrix"
+        expected = "`matrix: null` beside it, or --set of each axis"
+        fault = Diagnostic.at(searched.place, ("search",), message, expected=expected)
+        faults.append(fault)
+        return None
+    else:
+        paths = [override.path for override in rest]
+        search = read_search(searched, _assigned(body, rest, faults), paths, faults)
+        units = list(units_of(search, search.own, "0", faults)) if search else []
     if not units:
         return None
     return Resolved(
@@ -60,7 +68,20 @@ def expand(
         description=units[0].experiment.description,
         matrix={axis.name: [value.plain() for value in axis.values] for axis in axes},
         units=tuple(units),
+        search=search,
     )
+
+
+def _of_matrix(
+    body: Node, axes: tuple[Axis, ...], overrides: Sequence[Override], faults: list[Diagnostic]
+) -> list[Unit]:
+    units: list[Unit] = []
+    for choice in choices(axes, faults) if axes else [Choice((), (), "")]:
+        unit = _unit(body, choice, overrides, faults)
+        units += [unit] if unit else []
+        if len(faults) > _ENOUGH_FAULTS:
+            break
+    return units
 
 
 def example(tree: Node) -> Experiment | None:
@@ -68,14 +89,14 @@ def example(tree: Node) -> Experiment | None:
     faults: list[Diagnostic] = []
     axes = read_axes(tree, faults)
     choice = Choice(axes, tuple(axis.values[0] for axis in axes), "")
-    unit = _unit(tree.without("matrix"), choice, [], faults)
+    unit = _unit(tree.without("matrix", "search"), choice, [], faults)
     return unit.experiment if unit else None
 
 
-def _set_matrix(
+def _set_parts(
     tree: Node, overrides: Sequence[Override], faults: list[Diagnostic]
 ) -> tuple[Node, list[Override]]:
-    """Apply the overrides of the matrix itself; return the tree and the other overrides.
+    """Apply the overrides of the matrix and the search; return the tree and the other overrides.
 
     What follows `matrix.` is an axis whole, as in a file, where an axis is one dotted key.
     """
@@ -83,7 +104,10 @@ def _set_matrix(
     for override in overrides:
         head, rest = override.path[0], override.path[1:]
         if head == "matrix":
-            path = (head, ".".join(rest)) if rest else (head,)
+            axis = (head, ".".join(rest)) if rest else (head,)
+            tree = assign(tree, axis, override.value, override.key, faults)
+        elif head == "search":
+            path = search_path(tree, override.path)
             tree = assign(tree, path, override.value, override.key, faults)
         elif head == "extends":
             message = "`extends` cannot be overridden"
@@ -93,34 +117,15 @@ def _set_matrix(
     return tree, others
 
 
-def _unit(
-    tree: Node, choice: Choice, overrides: list[Override], faults: list[Diagnostic]
-) -> Unit | None:
-    tree = choice.apply(tree, faults)
+def _assigned(tree: Node, overrides: Sequence[Override], faults: list[Diagnostic]) -> Node:
     for override in overrides:
         tree = assign(tree, override.path, override.value, override.key, faults)
-    tree = _spelled_out(tree)
-    named = _labelled(tree, choice.label)
-    faults.extend(experiment_faults(tree))
-    experiment = check(Experiment, named, faults)
-    if experiment is None:
-        return None
+    return tree
+
+
+def _unit(
+    tree: Node, choice: Choice, overrides: Sequence[Override], faults: list[Diagnostic]
+) -> Unit | None:
+    tree = _assigned(choice.apply(tree, faults), overrides, faults)
     values = {a.name: v.plain() for a, v in zip(choice.axes, choice.values, strict=True)}
-    return Unit(experiment, values, origins(tree))
-
-
-def _spelled_out(tree: Node) -> Node:
-    """Return a tree whose task, where it is a text alone, is a mapping of its kind."""
-    task = tree.child("task")
-    if task is None or not isinstance(task.value, str) or not isinstance(tree.value, dict):
-        return tree
-    return replace(tree, value={**tree.value, "task": replace(task, value={"kind": task})})
-
-
-def _labelled(tree: Node, label: str) -> Node:
-    """Append a label to the experiment's name."""
-    name = tree.child("name")
-    if not label or name is None or not isinstance(name.value, str):
-        return tree
-    entries = tree.value if isinstance(tree.value, dict) else {}
-    return replace(tree, value={**entries, "name": replace(name, value=f"{name.value}/{label}")})
+    return make_unit(tree, faults, label=choice.label, choices=values)

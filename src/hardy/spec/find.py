@@ -1,5 +1,6 @@
 """From a reference to the file that it means, and the files that there are to name."""
 
+import re
 from pathlib import Path
 
 import yaml
@@ -10,6 +11,7 @@ from hardy.core.paths import experiments_dir
 
 SUFFIX = ".yaml"
 _BASE, _SUITES = "base", "suites"
+_SEARCH = re.compile(r"^search:(?!\s+(?:null|~)\s*(?:#|$))", re.MULTILINE)
 
 
 def find_spec(reference: str) -> Path:
@@ -75,6 +77,14 @@ def _files() -> list[tuple[str, Path]]:
     folder = experiments_dir()
     files = [path.relative_to(folder) for path in folder.rglob(f"*{SUFFIX}")]
     return sorted((file.with_suffix("").as_posix(), folder / file) for file in files)
+
+
+def is_search(path: Path) -> bool:
+    """Say whether a file has a `search` of its own; what it would inherit is not looked up."""
+    try:
+        return _SEARCH.search(path.read_text(encoding="utf-8-sig")) is not None
+    except (OSError, ValueError):
+        return False
 
 
 def _description(path: Path) -> str:

@@ -16,8 +16,7 @@ from hardy.spec.merge import Loader
 from hardy.spec.node import KeyPath, Node, Origin
 from hardy.spec.overrides import Override, read_overrides
 from hardy.spec.resolved import Resolved, Unit
-
-_ABSENT = object()
+from hardy.spec.units import ABSENT, value_at, values_of
 
 
 @dataclass(frozen=True)
@@ -92,11 +91,11 @@ class Needs:
         key = (*whole, "from") if spelled_out else whole
         place = unit.origins[key][0].origin
         same = (*whole, "same")
-        known = unit.experiment.model_dump(mode="json", by_alias=True)
+        known = values_of(unit.experiment)
         values = {}
         for index, wanted in enumerate(reference.same or ()):
-            value = _at(known, wanted)
-            if value is _ABSENT:
+            value = value_at(known, wanted)
+            if value is ABSENT:
                 message = f"this experiment has no `{wanted}` that another could take"
                 self._fault(unit.origins[*same, index][0].origin, (*same, index), message)
                 return None
@@ -147,8 +146,8 @@ class Needs:
         """Tell whether the other experiment has all that it is to take."""
         if other is None:
             return True  # its own faults are told when it is expanded
-        known = other.model_dump(mode="json", by_alias=True)
-        lacking = [path for path in asked.values if _at(known, path) is _ABSENT]
+        known = values_of(other)
+        lacking = [path for path in asked.values if value_at(known, path) is ABSENT]
         for path in lacking:
             message = f"{asked.name!r} has no `{path}` to take from this experiment"
             self._fault(asked.same_place, asked.same_key, message)
@@ -156,6 +155,9 @@ class Needs:
 
     def _yields_one(self, asked: _Asked, found: Resolved) -> bool:
         """Tell whether what was found is one run that yields weights."""
+        if found.search is not None:
+            self._no_source(asked, f"{asked.name!r} is a search; weights come from one run")
+            return False
         if len(found.units) > 1:
             message = f"{asked.name!r} is {len(found.units)} runs; weights come from one"
             axes = ", ".join(found.matrix)
@@ -179,18 +181,6 @@ class Needs:
 
     def _fault(self, place: Origin, key: KeyPath, message: str, *, expected: str = "") -> None:
         self.faults.append(Diagnostic.at(place, key, message, expected=expected))
-
-
-def _at(value: Any, path: str) -> Any:  # noqa: ANN401 - any JSON value
-    """Return the value at a dotted path, or `_ABSENT`."""
-    for step in path.split("."):
-        if isinstance(value, dict) and step in value:
-            value = value[step]
-        elif isinstance(value, list) and step.isdecimal() and int(step) < len(value):
-            value = value[int(step)]
-        else:
-            return _ABSENT
-    return value
 
 
 def _label(tree: Node, overrides: Sequence[Override]) -> str:

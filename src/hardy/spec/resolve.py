@@ -135,6 +135,10 @@ class _Resolver:
             overrides=member.set_,
             label=member.name,
         )
+        if found is not None and found.search is not None:
+            message = f"{member.experiment!r} is a search, which runs by itself"
+            self._fault(named, message, expected="set: [search=null], to run its own values alone")
+            return None
         return self.needs.attach(found, () if own or assignments else (path,))
 
     def _file(self, reference: str, place: Node) -> Path | None:

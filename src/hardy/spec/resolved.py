@@ -8,7 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from hardy.spec.experiment import Experiment
-from hardy.spec.node import KeyPath, Node, Origin
+from hardy.spec.node import KeyPath, Node, Origin, Source
+from hardy.spec.search_spec import Scalar, SearchSpec
+
+_NOWHERE = Node({}, Origin(Source("", ()), 1, 1, 2))
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,31 @@ class Unit:
 
 
 @dataclass(frozen=True)
+class Search:
+    """What a file's `search` means for its experiment.
+
+    Attributes:
+        spec: The block; without the values that an override sets.
+        own: Values of trial 0, which are the experiment's own, by path: labels of categorical ones;
+            those whose conditions hold.
+        first: Those of the further fixed trials, in order.
+        node: The block as it was written.
+        body: The experiment's tree without it.
+    """
+
+    spec: SearchSpec
+    own: Mapping[str, Scalar]
+    first: tuple[Mapping[str, Scalar], ...] = ()
+    node: Node = field(default=_NOWHERE, repr=False, compare=False)
+    body: Node = field(default=_NOWHERE, repr=False, compare=False)
+
+    @property
+    def fixed(self) -> tuple[Mapping[str, Scalar], ...]:
+        """The values of the trials that nothing chooses: trial 0's, then those of `first`."""
+        return (self.own, *self.first)
+
+
+@dataclass(frozen=True)
 class Resolved:
     """What a reference means: one unit, one for each combination of a matrix, or a suite's.
 
@@ -48,8 +76,10 @@ class Resolved:
         name: The experiment's or suite's name.
         description: Its one line.
         matrix: The values of each axis by dotted path; empty without a matrix.
-        units: In the matrix's order; of a suite, those of its members one after the other.
+        units: In the matrix's order; of a suite, those of its members one after the other; of a
+            search, those of trial 0.
         members: A suite's experiments; empty for an experiment.
+        search: Which of its values are tried, and how; None where none are.
     """
 
     reference: str
@@ -60,6 +90,7 @@ class Resolved:
     matrix: dict[str, list[Any]]
     units: tuple[Unit, ...]
     members: tuple[Resolved, ...] = ()
+    search: Search | None = None
 
     @property
     def experiments(self) -> tuple[Resolved, ...]:

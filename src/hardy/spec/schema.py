@@ -4,6 +4,7 @@ from typing import Any
 
 from hardy.core.spec import kinds
 from hardy.spec.experiment import Experiment
+from hardy.spec.search_spec import SearchSpec
 from hardy.spec.suite import Member
 from hardy.tasks import TASKS
 
@@ -15,6 +16,11 @@ _MATRIX = {
     "description": "Dotted paths and the values they take; one unit for each combination.",
     "type": "object",
     "additionalProperties": {"type": "array", "minItems": 1},
+}
+_LIST = {
+    "description": "Values of any kind, of which one is tried.",
+    "type": "array",
+    "minItems": 1,
 }
 _SUITE = {
     "description": "Experiments to run one after the other and compare; a file with a suite has "
@@ -42,10 +48,15 @@ def json_schema() -> dict[str, Any]:
         "description": task.pop("description"),
         "anyOf": [{"enum": kinds(TASKS)}, task],
     }
+    search = _relaxed(SearchSpec.model_json_schema(by_alias=True))
+    schema["$defs"] |= search.pop("$defs")
+    space = search["properties"]["space"]
+    space["additionalProperties"]["anyOf"].append(_LIST)
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     schema["properties"] = {
         "extends": _EXTENDS,
         "matrix": _MATRIX,
+        "search": {"anyOf": [search, {"type": "null"}], "description": search["description"]},
         "suite": _relaxed(_SUITE),
         **schema["properties"],
     }

@@ -19,6 +19,9 @@ When = Annotated[
     ),
 ]
 
+# A study keeps whole numbers as floats.
+_EXACT = 2**53
+
 
 class FloatRange(Spec):
     """Real numbers between two bounds."""
@@ -45,8 +48,8 @@ class IntRange(Spec):
     """Whole numbers between two bounds, both included."""
 
     kind: Literal["int"] = "int"
-    low: Annotated[int, Field(description="Smallest value.")]
-    high: Annotated[int, Field(description="Largest value.")]
+    low: Annotated[int, Field(ge=-_EXACT, description="Smallest value.")]
+    high: Annotated[int, Field(le=_EXACT, description="Largest value.")]
     log: Annotated[bool, Field(description="Whether orders of magnitude count alike.")] = False
     step: Annotated[int, Field(ge=1, description="Distance of the values, from `low` on.")] = 1
     when: When = None
@@ -228,7 +231,12 @@ class SearchSpec(Spec):
 
     space: Annotated[
         dict[str, Distribution],
-        Field(min_length=1, description="Dotted paths, and which values are tried there."),
+        Field(
+            min_length=1,
+            max_length=100,
+            description="Dotted paths, and which values are tried there; a list alone: one of "
+            "these.",
+        ),
     ]
     objectives: Annotated[
         tuple[Objective, ...], Field(min_length=1, description="What trials are compared by.")
