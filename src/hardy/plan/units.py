@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
@@ -120,8 +120,15 @@ class Plan:
 
     @property
     def fingerprint(self) -> str:
-        """Digest of the units' fingerprints: what a parent run is known by."""
-        return digest(["plan", *(unit.fingerprint for unit in self.units)])
+        """Digest of the units' fingerprints: what a parent run is known by.
+
+        Of a search, also of all that decides what is tried, but for how long.
+        """
+        prints = [unit.fingerprint for unit in (*self.units, *self.tests)]
+        if self.resolved.search is None:
+            return digest(["plan", *prints])
+        search = self.resolved.search.spec.identity()
+        return digest(["search", {**search, "budget": None}, *prints])
 
 
 def fingerprint(experiment: Experiment, data_digest: str, weights: str) -> str:
@@ -173,21 +180,48 @@ def make_plan(
         WeightsError: If weights are absent.
         RegistryError: If a registered model is absent.
     """
-    draft = _Draft(stores, absent_ok)
-    asked = [*resolved.units, *_tests(resolved)]
-    prints = [draft.fingerprint(unit) for unit in asked]
-    past = dict(finder.find_many(draft.fingerprints)) if finder is not None else {}
-    known: dict[str, PlannedUnit] = {}
-    units = []
-    for unit, mark in zip(asked, prints, strict=True):
-        before = past.get(mark)
-        hidden = again and before is not None and before.finished
-        needs = _needs(unit, draft, past, known)
-        units.append(draft.planned(unit, None if hidden else before, needs))
+    planner = Planner(stores, finder, absent_ok=absent_ok)
+    units = planner.planned([*resolved.units, *_tests(resolved)], again=again)
     count = len(resolved.units)
     for trial, test in zip(units, units[count:], strict=False):
         _check_unseen(trial, test)
-    return Plan(resolved, tuple(units[:count]), _first(units), tuple(units[count:]))
+    return Plan(resolved, tuple(units[:count]), first(units), tuple(units[count:]))
+
+
+class Planner:
+    """Plans units as they come up, and asks for each input once, however many share it.
+
+    Args:
+        stores: Where weights lie that runs and registered models hold.
+        finder: Where finished and unfinished runs are looked up; None looks nowhere.
+        absent_ok: Whether missing data and weights are told of in the units, and not raised.
+    """
+
+    def __init__(self, stores: Stores, finder: Finder | None, *, absent_ok: bool = False) -> None:
+        self._finder = finder
+        self._draft = _Draft(stores, absent_ok)
+
+    def planned(self, units: Sequence[Unit], *, again: bool = False) -> list[PlannedUnit]:
+        """Plan some units; see `make_plan`."""
+        draft = self._draft
+        prints = [draft.fingerprint(unit) for unit in units]
+        every = {*prints, *(draft.fingerprint(each) for unit in units for each in _below(unit))}
+        past = dict(self._finder.find_many(every)) if self._finder is not None else {}
+        known: dict[str, PlannedUnit] = {}
+        found = []
+        for unit, mark in zip(units, prints, strict=True):
+            before = past.get(mark)
+            hidden = again and before is not None and before.finished
+            needs = _needs(unit, draft, past, known)
+            found.append(draft.planned(unit, None if hidden else before, needs))
+        return found
+
+
+def _below(unit: Unit) -> Iterator[Unit]:
+    """Yield all units that a unit's weights come from."""
+    for source in unit.needs.values():
+        yield source
+        yield from _below(source)
 
 
 def _tests(resolved: Resolved) -> list[Unit]:
@@ -234,7 +268,7 @@ def _needs(
     return {path: known[draft.fingerprint(source)] for path, source in unit.needs.items()}
 
 
-def _first(units: Iterable[PlannedUnit]) -> tuple[PlannedUnit, ...]:
+def first(units: Iterable[PlannedUnit]) -> tuple[PlannedUnit, ...]:
     """Return what must run before the units that must run, what it needs itself first."""
     order: dict[str, PlannedUnit] = {}
 
@@ -268,12 +302,8 @@ class _Draft:
     absent_ok: bool
     _samples: dict[str, Samples] = field(default_factory=dict)
     _weights: dict[str, Located] = field(default_factory=dict)
-    _prints: dict[int, str] = field(default_factory=dict)
-
-    @property
-    def fingerprints(self) -> Iterable[str]:
-        """The fingerprints of all units asked for so far, and of what they need."""
-        return set(self._prints.values())
+    # With the unit, whose id would otherwise be another's once it is gone.
+    _prints: dict[int, tuple[Unit, str]] = field(default_factory=dict)
 
     def planned(
         self, unit: Unit, past: PastRun | None, needs: Mapping[str, PlannedUnit]
@@ -285,8 +315,9 @@ class _Draft:
     def fingerprint(self, unit: Unit) -> str:
         if id(unit) not in self._prints:
             weights = " ".join(each.identity for each in self._located(unit).values())
-            self._prints[id(unit)] = fingerprint(unit.experiment, self._digest(unit), weights)
-        return self._prints[id(unit)]
+            mark = fingerprint(unit.experiment, self._digest(unit), weights)
+            self._prints[id(unit)] = unit, mark
+        return self._prints[id(unit)][1]
 
     def _digest(self, unit: Unit) -> str:
         """Return what the fingerprint takes for all samples: the own, then those held out."""

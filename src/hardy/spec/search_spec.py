@@ -296,13 +296,6 @@ class SearchSpec(Spec):
             found += free
         return tuple(found)
 
-    def label(self, path: str, value: object) -> Scalar:
-        """Return a value as a study knows it: see `Categorical.labels`."""
-        each = self.space[path]
-        if isinstance(each, Categorical):
-            return each.labels[[_text(choice) for choice in each.choices].index(_text(value))]
-        return float(value) if isinstance(each, FloatRange) else value  # type: ignore[arg-type,return-value]
-
     def active(self, path: str, values: Mapping[str, Scalar]) -> bool:
         """Return whether a path's conditions hold under the values of those that they name."""
         for other, wanted in (self.space[path].when or {}).items():

@@ -20,12 +20,14 @@ from optuna.distributions import (
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from hardy.engine.search.samplers import fixed, make_sampler
+from hardy.engine.search.samplers import grid_after, make_sampler
 from hardy.results.search.space import distributions
 from hardy.results.search.trial import Trial
-from hardy.spec.search_spec import Grid, Scalar, SearchSpec
+from hardy.spec.search_spec import Scalar, SearchSpec
+from hardy.spec.search_values import most_trials
 
-Directions = Sequence[Literal["max", "min"]]
+Direction = Literal["max", "min"]
+Directions = Sequence[Direction]
 
 STUDY = "hardy"
 """Name of every study in memory: Hyperband's brackets depend on it."""
@@ -52,30 +54,32 @@ class Guide:
 
     Args:
         spec: The search.
-        own: The spec's own values, tried first.
+        firsts: The values of the first trials.
         seed: The experiment's.
         directions: Of the objectives.
     """
 
     def __init__(
-        self, spec: SearchSpec, own: Mapping[str, Scalar], seed: int, directions: Directions
+        self,
+        spec: SearchSpec,
+        firsts: Sequence[Mapping[str, Scalar]],
+        seed: int,
+        directions: Directions,
     ) -> None:
         self._spec = spec
         self._seed = seed
         self._space = distributions(spec)
-        self._fixed = fixed(spec, own, seed)
         self._study = in_memory(directions)
         self._asked: list[optuna.Trial] = []
         self._results: dict[int, Trial] = {}
         self._told = 0
-        for values in self._fixed:
+        for values in [*firsts, *grid_after(spec, firsts, seed)]:
             self._study.enqueue_trial(dict(values))
 
     @property
     def most(self) -> int:
         """How many trials there can be: the budget's, or fewer where a grid has no more points."""
-        budget = self._spec.budget.trials
-        return min(budget, len(self._fixed)) if isinstance(self._spec.sampler, Grid) else budget
+        return most_trials(self._spec)
 
     @property
     def chosen(self) -> int:

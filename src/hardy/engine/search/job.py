@@ -121,6 +121,28 @@ class TrialJob:
         )
 
 
+@dataclass(frozen=True)
+class TestJob:
+    """Answers once for the test samples, with a trial's values.
+
+    Attributes:
+        planned: The unit; its weights are at hand.
+        parent: Id of the search's run.
+        study: Name of the study.
+    """
+
+    __test__ = False
+
+    planned: PlannedUnit
+    parent: str
+    study: str
+
+    def __call__(self, tracker: Tracker, reporter: Reporter) -> str:
+        """Return the id of the run that holds the answers."""
+        tags = {STUDY_TAG: self.study}
+        return run_unit(self.planned, tracker, reporter, parent=self.parent, tags=tags).run_id
+
+
 def _replay(unit: StoredUnit, watch: TrialWatch | None) -> None:
     """Tell a watch of a run that is there already; it is whole, so nothing stops it."""
     if watch is None or unit.experiment.method.yields_weights:

@@ -1,8 +1,9 @@
 """Optuna's samplers and pruners, as a spec states them."""
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import product
 
 import optuna
 from optuna.exceptions import ExperimentalWarning
@@ -23,9 +24,11 @@ from optuna.samplers import (
     TPESampler,
 )
 
-from hardy.core.seeding import derive
-from hardy.results.search.grid import points
+from hardy.core.seeding import derive, generator
 from hardy.spec.search_spec import (
+    Categorical,
+    Distribution,
+    FloatRange,
     Gp,
     Grid,
     Hyperband,
@@ -64,7 +67,7 @@ def make_sampler(spec: Sampler, seed: int, number: int) -> BaseSampler:
     It is made anew for each trial, so that a search that was stopped goes on as if it had not been.
 
     Args:
-        spec: Which one. A grid is no sampler's: see `fixed`.
+        spec: Which one. A grid is no sampler's: see `grid_after`.
         seed: The experiment's.
         number: The trial's.
     """
@@ -113,22 +116,27 @@ def make_pruner(spec: Pruner) -> BasePruner:
             return WilcoxonPruner(p_threshold=spec.p, n_startup_steps=spec.warmup)
 
 
-def fixed(spec: SearchSpec, own: Values, seed: int) -> list[Values]:
-    """Return the values that are tried first: the spec's own, those stated, then a whole grid.
+def grid_after(spec: SearchSpec, firsts: Sequence[Values], seed: int) -> list[Values]:
+    """Return the points of a grid that were not tried first, in an order that the seed gives.
 
-    A grid's order is the seed's; points of it that were tried already are left out.
+    Nothing where the sampler is no grid.
     """
-    firsts: list[Values] = [dict(own)]
-    firsts += [_labelled(spec, first, own) for first in spec.first]
-    if isinstance(spec.sampler, Grid):
-        firsts += [point for point in points(spec, seed) if point not in firsts]
-    return firsts
+    if not isinstance(spec.sampler, Grid):
+        return []
+    every = list(product(*(_values(each) for each in spec.space.values())))
+    order = generator(seed, "grid").permutation(len(every))
+    points = (dict(zip(spec.space, every[place], strict=True)) for place in order)
+    return [point for point in points if point not in firsts]
 
 
-def _labelled(spec: SearchSpec, stated: Mapping[str, object], own: Values) -> Values:
-    """Return the values of a stated trial: the spec's own where it states none."""
-    found: dict[str, Scalar] = {}
-    for path in spec.ordered:
-        if spec.active(path, found):
-            found[path] = spec.label(path, stated[path]) if path in stated else own[path]
-    return found
+def _values(distribution: Distribution) -> tuple[Scalar, ...]:
+    """Return every value of a range with a step, or of a choice."""
+    if isinstance(distribution, Categorical):
+        return distribution.labels
+    low, high, step = distribution.low, distribution.high, distribution.step or 1.0
+    count = int((high - low) / step + 1e-9) + 1
+    found = (low + number * step for number in range(count))
+    # 0.1 + 2 * 0.1 is to be the 0.3 that a spec says.
+    return tuple(
+        float(f"{x:.12g}") if isinstance(distribution, FloatRange) else int(x) for x in found
+    )
