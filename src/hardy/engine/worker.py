@@ -2,13 +2,14 @@
 
 import multiprocessing
 import sys
+import traceback
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from threading import Thread
 from typing import Any
 
-from hardy.core.errors import TrackingError
+from hardy.core.errors import HardyError, TrackingError
 from hardy.core.processes import interrupts_held_back
 from hardy.engine.executor import end_with_parent, sendable
 from hardy.engine.packing import Packer, Unpacker
@@ -174,4 +175,6 @@ def _do_jobs(line: Line) -> None:
         try:
             line.tell(DONE, unpacker.unpack(packed)(tracker, reporter))
         except Exception as error:
+            if not isinstance(error, HardyError):  # a fault of hardy's: say where
+                error.add_note(f"in a worker:\n{traceback.format_exc()}")
             line.tell(FAILED, sendable(error))
