@@ -91,6 +91,15 @@ def test_mlflow_builds_the_command_with_quoted_values() -> None:
     assert main.compute_command({}, None).endswith("run experiments/quickstart.yaml --set ''")
 
 
+@pytest.mark.parametrize(("name", "known"), [("main", {}), ("resume", {"run": "abcdef"})])
+def test_jobs_are_handed_on_to_the_verb(name: str, known: dict[str, str]) -> None:
+    entry = load_project(str(ROOT)).get_entry_point(name)
+    words = shlex.split(entry.compute_command({**known, "jobs": "2"}, None))
+    verb = cli.get_command(click.Context(cli), words[4])
+    assert verb is not None
+    assert verb.make_context(words[4], words[5:]).params["jobs"] == 2
+
+
 def test_conda_pip_list_is_that_of_pyproject() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     wanted = project["dependencies"] + project["optional-dependencies"]["demo"]

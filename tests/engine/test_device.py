@@ -1,7 +1,15 @@
 import pytest
+import torch
 
 from hardy.core.errors import SpecError
-from hardy.engine.device import make_fabric, spread
+from hardy.engine.device import (
+    all_threads,
+    beside_others,
+    make_fabric,
+    spread,
+    threads_as_before,
+    use_threads,
+)
 from hardy.methods.memo.spec import MemoSpec
 from hardy.methods.optim_spec import AdamW
 from hardy.spec import resolve
@@ -41,6 +49,31 @@ def test_threads_do_not_depend_on_the_processes(experiment, size, processes):
     """Sums are rounded as they are divided among threads, so numbers would depend on it."""
     plain = spread(experiment, size, "cpu").threads
     assert spread(stating(experiment, processes=processes), size, "cpu").threads == plain
+
+
+@pytest.mark.parametrize("size", [32, 224])
+def test_threads_that_are_stated_are_had(experiment, size):
+    cores = spread(stating(experiment, threads=3), size, "cpu")
+    assert cores.threads == 3
+    with threads_as_before():
+        use_threads(cores)
+        assert torch.get_num_threads() == 3
+        with all_threads(2):  # a training that would take all
+            assert torch.get_num_threads() == 2
+        assert torch.get_num_threads() == 3
+
+
+@pytest.mark.parametrize("count", [2, 16])
+@pytest.mark.parametrize(("size", "workers"), [(32, 0), (224, 1)])
+def test_beside_others_it_is_one_process_of_one_thread_on_any_machine(
+    experiment, monkeypatch, size, workers, count
+):
+    monkeypatch.setattr("os.cpu_count", lambda: count)
+    cores = spread(beside_others(experiment, size, "cpu"), size, "cpu")
+    assert (cores.processes, cores.threads, cores.workers) == (1, 1, workers)
+    wanted = stating(experiment, processes=2, threads=3, workers=4)
+    cores = spread(beside_others(wanted, size, "cpu"), size, "cpu")
+    assert (cores.processes, cores.threads, cores.workers) == (2, 3, 4)
 
 
 def test_a_method_that_carries_state_has_one_process(experiment):

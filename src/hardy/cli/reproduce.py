@@ -71,6 +71,7 @@ def _repeat(
     """Run the units anew, each from the spec that its own run kept; return runs by unit name."""
     from hardy.engine.progress import Reporter
     from hardy.engine.runner import run_plan
+    from hardy.plan.tracker import SHARED_TAG
     from hardy.tracking.reproduce import REPRODUCES_TAG
     from hardy.tracking.scratch import AsideTracker
 
@@ -83,7 +84,11 @@ def _repeat(
 
     aside = AsideTracker(tracker, "reproduction", extra)
     again = f"hardy reproduce {first.run_id}"
-    _, results = run_plan(_plan(tracker, first, originals), aside, Reporter(), resume_command=again)
+    # What ran in a worker had one thread there, and has it again.
+    jobs = 1 if any(SHARED_TAG in run.tags for run in originals) else None
+    _, results = run_plan(
+        _plan(tracker, first, originals), aside, Reporter(), resume_command=again, jobs=jobs
+    )
     return {unit.name: unit.run_id for unit in results}
 
 

@@ -1,11 +1,13 @@
 """`hardy resume`: go on with a run that was stopped or failed."""
 
+import shlex
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
 
 from hardy.cli.complete import complete_run
+from hardy.cli.run import JOBS, carry_out, jobs_flag
 from hardy.core.errors import TrackingError
 from hardy.spec import check_policies
 
@@ -16,14 +18,14 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("run", shell_complete=complete_run)
-def command(run: str) -> None:
+@JOBS
+def command(run: str, jobs: int | None) -> None:
     """Go on with RUN where it was: a unit at its next sample, a parent at its next unit.
 
     RUN is an id or its first 6 characters or more. What has finished is not run again.
 
     Example: hardy resume 3f2a9c
     """
-    from hardy.cli.run import carry_out
     from hardy.results.request import is_parent
     from hardy.tracking.lookup import find_run
     from hardy.tracking.mlflow_tracker import MlflowTracker
@@ -40,7 +42,8 @@ def command(run: str) -> None:
     # A matrix competes as a whole, once its parent has finished.
     if above is None:
         check_policies(plan.resolved)
-    carry_out(plan, tracker, resume_command=f"hardy resume {past.run_id}", compete=above is None)
+    again = shlex.join(["hardy", "resume", past.run_id, *jobs_flag(jobs)])
+    carry_out(plan, tracker, resume_command=again, jobs=jobs, compete=above is None)
     if above:
         click.echo(f"it is one unit of a run; the others: hardy resume {above}")
 

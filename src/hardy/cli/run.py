@@ -29,6 +29,12 @@ SET = click.option(
     help="Override a value.",
     shell_complete=complete_override,
 )
+JOBS = click.option(
+    "--jobs",
+    type=click.IntRange(1, 256),
+    metavar="N",
+    help="Run N units at a time, with one thread each.",
+)
 SMOKE_EXPERIMENT = "hardy-smoke"
 
 
@@ -37,12 +43,16 @@ SMOKE_EXPERIMENT = "hardy-smoke"
 @SET
 @click.option("--again", is_flag=True, help="Run anew what a finished run already holds.")
 @click.option("--smoke", is_flag=True, help="One sample a unit, apart from all other runs.")
-def command(spec: str, overrides: tuple[str, ...], again: bool, smoke: bool) -> None:
+@JOBS
+def command(
+    spec: str, overrides: tuple[str, ...], again: bool, smoke: bool, jobs: int | None
+) -> None:
     """Run the experiment SPEC: a file, or a name below experiments/.
 
     Finished runs of the same fingerprint are reused, unfinished ones go on where they were.
     With --smoke, one sample of each unit goes the whole way: always anew, in the MLflow
-    experiment hardy-smoke, never reused and never registered.
+    experiment hardy-smoke, never reused and never registered. With --jobs, units of a matrix or
+    a suite run side by side; 1 gives the same numbers as any other N.
 
     Example: hardy run quickstart --set compute.workers=2
     """
@@ -56,19 +66,25 @@ def command(spec: str, overrides: tuple[str, ...], again: bool, smoke: bool) -> 
     from hardy.tracking.scratch import AsideTracker
 
     words = [_hardy(), "run", spec, *_set_flags(overrides), *(["--smoke"] if smoke else [])]
+    words += jobs_flag(jobs)
     if smoke:
         plan = make_plan(cut_down(resolved), default_stores(), None)
         aside = AsideTracker(MlflowTracker(SMOKE_EXPERIMENT), "smoke")
-        carry_out(plan, aside, resume_command=shlex.join(words))
+        carry_out(plan, aside, resume_command=shlex.join(words), jobs=jobs)
         return
     tracker = MlflowTracker()
     plan = make_plan(resolved, default_stores(), tracker, again=again)
     check_apart(plan)
-    carry_out(plan, tracker, resume_command=shlex.join(words))
+    carry_out(plan, tracker, resume_command=shlex.join(words), jobs=jobs)
 
 
 def carry_out(
-    plan: "Plan", tracker: "Tracker", *, resume_command: str, compete: bool = True
+    plan: "Plan",
+    tracker: "Tracker",
+    *,
+    resume_command: str,
+    jobs: int | None = None,
+    compete: bool = True,
 ) -> None:
     """Run a plan, print its results, let them compete, and say what to do next.
 
@@ -76,13 +92,14 @@ def carry_out(
         plan: What to run.
         tracker: Where runs are written.
         resume_command: What goes on after a stop or a failure.
+        jobs: How many units run at a time; None for one, in this process.
         compete: Whether results may be registered, where their experiment says so.
     """
     from hardy.engine.progress import Reporter
     from hardy.engine.runner import run_plan
     from hardy.results.table import tables
 
-    run_id, results = run_plan(plan, tracker, Reporter(), resume_command=resume_command)
+    run_id, results = run_plan(plan, tracker, Reporter(), resume_command=resume_command, jobs=jobs)
     console = Console()
     for table in tables(plan.resolved, results):
         _print_table(console, table)
@@ -117,6 +134,11 @@ def _policy(experiment: Resolved) -> Policy | None:
 
 def _set_flags(overrides: Sequence[str]) -> list[str]:
     return [flag for override in overrides if override for flag in ("--set", override)]
+
+
+def jobs_flag(jobs: int | None) -> list[str]:
+    """Return how `--jobs` is written in a command."""
+    return [] if jobs is None else ["--jobs", str(jobs)]
 
 
 def _hardy() -> str:

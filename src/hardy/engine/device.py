@@ -89,9 +89,27 @@ def spread(experiment: Experiment, size: int, device: str) -> Cores:
     workers = 0 if small else max(1, min(_MOST_WORKERS, cores - 1))
     return Cores(
         processes=processes if device == "cpu" else 1,
-        threads=1 if small else 0,
+        threads=stated.threads or (1 if small else 0),
         workers=workers if stated.workers is None else stated.workers,
     )
+
+
+def beside_others(experiment: Experiment, size: int, device: str) -> Experiment:
+    """Return an experiment as it runs where others run beside it: one process of one thread.
+
+    So it is with however many others, so that their number changes no bit. What the spec states
+    stays.
+
+    Args:
+        experiment: The resolved spec.
+        size: Longer side of the network's input, in pixels.
+        device: Type of the device.
+    """
+    stated = experiment.compute
+    small = size <= _SMALL and device == "cpu"
+    own = {"threads": 1, "processes": 1, "workers": 0 if small else 1}
+    left = {name: value for name, value in own.items() if getattr(stated, name) is None}
+    return experiment.model_copy(update={"compute": stated.model_copy(update=left)})
 
 
 def use_threads(cores: Cores) -> bool:
@@ -112,10 +130,14 @@ def threads_as_before() -> Iterator[None]:
 
 
 @contextmanager
-def all_threads() -> Iterator[None]:
-    """Give torch's operations all cores while the context lasts; several ranks share them."""
+def all_threads(stated: int | None) -> Iterator[None]:
+    """Give torch's operations all cores while the context lasts; several ranks share them.
+
+    Args:
+        stated: Threads in their place.
+    """
     before = torch.get_num_threads()
-    torch.set_num_threads(max(1, _OWN_THREADS // _ranks_here()))
+    torch.set_num_threads(stated or max(1, _OWN_THREADS // _ranks_here()))
     try:
         yield
     finally:

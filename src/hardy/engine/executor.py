@@ -185,7 +185,7 @@ def _end(processes: Any) -> None:  # noqa: ANN401 - any iterable of them
 def _work(job: Job[Any], place: int, inbox: Any) -> None:  # noqa: ANN401
     """Run in a process of its own: send what the job sends, then its result or its error."""
     ignore_interrupts()
-    Thread(target=_end_with_parent, daemon=True).start()
+    Thread(target=end_with_parent, daemon=True).start()
 
     def send(content: Any) -> None:  # noqa: ANN401
         inbox.put((place, _SAID, content))
@@ -193,19 +193,19 @@ def _work(job: Job[Any], place: int, inbox: Any) -> None:  # noqa: ANN401
     try:
         result = job(send)
     except Exception as error:
-        inbox.put((place, _FAILED, _sendable(error)))
+        inbox.put((place, _FAILED, sendable(error)))
     else:
         inbox.put((place, _DONE, result))
 
 
-def _end_with_parent() -> None:
+def end_with_parent() -> None:
     """End this process when its parent is gone, whatever it waits for."""
     if (parent := multiprocessing.parent_process()) is not None:
         parent.join()
         os._exit(1)
 
 
-def _sendable(error: Exception) -> Exception:
+def sendable(error: Exception) -> Exception:
     """Return the error; what cannot be sent to another process, as its words."""
     try:
         pickle.loads(pickle.dumps(error))  # noqa: S301 - made here

@@ -18,6 +18,31 @@ from rich.progress import (
 _LINE_SECONDS = 10.0
 
 
+class _Display:
+    """What all who report at a time draw on.
+
+    Attributes:
+        console: Where to draw.
+        bars: The bars while they are shown; None elsewhere than on a terminal.
+        units: The bar of units.
+        samples: The bars of samples, one for each who reports.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self.bars: Progress | None = None
+        self.units: TaskID | None = None
+        self.samples: dict[Reporter, TaskID] = {}
+
+    def bar(self, reporter: "Reporter") -> tuple[Progress, TaskID] | None:
+        """Return the bars, and which of them is a reporter's; None where lines are printed."""
+        if self.bars is None:
+            return None
+        if reporter not in self.samples:
+            self.samples[reporter] = self.bars.add_task("samples", total=None, news="")
+        return self.bars, self.samples[reporter]
+
+
 class Reporter:
     """Shows two levels of progress: units, and the samples or epochs of the current one.
 
@@ -26,13 +51,21 @@ class Reporter:
     """
 
     def __init__(self, console: Console | None = None) -> None:
-        self.console = console or Console(stderr=True)
-        self._bars: Progress | None = None
-        self._units: TaskID | None = None
-        self._samples: TaskID | None = None
+        self._display = _Display(console or Console(stderr=True))
         self._title = ""
         self._total = 0
         self._said = 0.0
+
+    @property
+    def console(self) -> Console:
+        """Where it draws."""
+        return self._display.console
+
+    def beside(self) -> "Reporter":
+        """Return one more reporter on the same display, for a unit that runs at the same time."""
+        other = Reporter(self.console)
+        other._display = self._display
+        return other
 
     @contextmanager
     def showing(self, units: int) -> Iterator[None]:
@@ -48,14 +81,16 @@ class Reporter:
             TimeRemainingColumn(),
             TextColumn("{task.fields[news]}"),
         )
-        with Progress(*columns, console=self.console) as self._bars:
-            self._units = self._bars.add_task("units", total=units, news="")
-            self._samples = self._bars.add_task("samples", total=None, news="")
+        display = self._display
+        with Progress(*columns, console=self.console) as display.bars:
+            display.units = display.bars.add_task("units", total=units, news="")
             try:
                 yield
             finally:
-                self._bars.remove_task(self._samples)
-        self._bars = None
+                for task in display.samples.values():
+                    display.bars.remove_task(task)
+                display.samples.clear()
+        display.bars = None
 
     def say(self, line: str) -> None:
         """Print one line above the bars."""
@@ -64,21 +99,23 @@ class Reporter:
     def unit(self, title: str, total: int, done: int = 0, *, what: str = "samples") -> None:
         """Begin a unit of `total` samples, or of `what`, of which `done` were carried over."""
         self._title, self._total, self._said = title, total, monotonic()
-        if self._bars is not None and self._samples is not None:
-            self._bars.reset(self._samples, total=total, completed=done, description=title, news="")
+        if shown := self._display.bar(self):
+            bars, mine = shown
+            bars.reset(mine, total=total, completed=done, description=title, news="")
         else:
             carried = f", {done} carried over" if done else ""
             self.say(f"{title}: {total} {what}{carried}")
 
     def sample(self, done: int, news: str) -> None:
         """Say that `done` samples of the unit are done, and the latest news of them."""
-        if self._bars is not None and self._samples is not None:
-            self._bars.update(self._samples, completed=done, news=news)
+        if shown := self._display.bar(self):
+            bars, mine = shown
+            bars.update(mine, completed=done, news=news)
         elif monotonic() - self._said >= _LINE_SECONDS or done == self._total:
             self._said = monotonic()
             self.say(f"{self._title}: {done}/{self._total}  {news}")
 
     def unit_done(self) -> None:
-        """Say that the current unit is done."""
-        if self._bars is not None and self._units is not None:
-            self._bars.advance(self._units)
+        """Say that one unit is done."""
+        if self._display.bars is not None and self._display.units is not None:
+            self._display.bars.advance(self._display.units)

@@ -1,13 +1,20 @@
-"""Carries a plan out: what is needed first, then the units; a parent where there are several."""
+"""Carries a plan out: what is needed first, then the units; a parent where there are several.
+
+Units are jobs of a pool: one after the other in this process, or side by side in workers.
+"""
 
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
+from types import MappingProxyType
 
 from hardy.core.errors import HardyError, Interrupted, SpecError
 from hardy.engine.device import make_fabric
+from hardy.engine.pool import make_pool
 from hardy.engine.progress import Reporter
-from hardy.engine.ranks import check_devices
+from hardy.engine.ranks import check_devices, launched
 from hardy.engine.signals import Stopped, stop_on_signals
 from hardy.engine.unit import ending, keep, run_unit, with_weights
 from hardy.plan.foresee import check
@@ -19,10 +26,16 @@ from hardy.results.stored import StoredUnit
 from hardy.results.table import markdown, parent_metrics
 from hardy.results.verdicts import all_verdicts, announce, note_verdicts
 from hardy.spec import Resolved
+from hardy.spec.experiment import Experiment
 
 
 def run_plan(
-    plan: Plan, tracker: Tracker, reporter: Reporter, *, resume_command: str
+    plan: Plan,
+    tracker: Tracker,
+    reporter: Reporter,
+    *,
+    resume_command: str,
+    jobs: int | None = None,
 ) -> tuple[str, list[StoredUnit]]:
     """Carry out every unit that no finished run already holds.
 
@@ -31,6 +44,8 @@ def run_plan(
         tracker: Where runs are written.
         reporter: Told of units and samples.
         resume_command: What goes on after a stop; printed as the hint of `Interrupted`.
+        jobs: How many units run at a time, each in a process of its own with one thread (see
+            `device.beside_others`); None for one after the other in this process.
 
     Returns:
         The id of the run that a person should look at (the parent's, or the only unit's), and the
@@ -38,11 +53,12 @@ def run_plan(
 
     Raises:
         Interrupted: If a signal stopped it; the runs in progress are KILLED.
-        HardyError: If a unit failed; its run is FAILED with the reason in a tag.
+        HardyError: If a unit failed; its run is FAILED with the reason in a tag, and those that
+            ran beside it are KILLED.
     """
     try:
         with stop_on_signals(), reporter.showing(len(plan.needed) + len(plan.units)):
-            run_id, units = _carry_out(plan, tracker, reporter)
+            run_id, units = _carry_out(plan, tracker, reporter, jobs)
             announce(plan.resolved, units, reporter.say)
             return run_id, units
     except Stopped as stop:
@@ -54,22 +70,27 @@ def run_plan(
         raise
 
 
-def _carry_out(plan: Plan, tracker: Tracker, reporter: Reporter) -> tuple[str, list[StoredUnit]]:
+def _carry_out(
+    plan: Plan, tracker: Tracker, reporter: Reporter, jobs: int | None
+) -> tuple[str, list[StoredUnit]]:
     check((*plan.needed, *plan.units))
     for planned in (*plan.needed, *plan.units):
         if not planned.reusable:
             experiment = planned.unit.experiment
-            make_fabric(experiment)  # a device that is not there leaves no run behind
+            fabric = make_fabric(experiment)  # a device that is not there leaves no run behind
             if experiment.method.yields_weights:
                 check_devices(experiment)
+            if jobs is not None:
+                _check_beside(experiment)
+                if jobs > 1 and fabric.device.type != "cpu":
+                    reporter.say(f"{experiment.name}: note: {jobs} jobs share the GPU")
     if len(plan.units) == 1 and not plan.needed:
-        only = with_weights(plan.units[0], {}, tracker)
-        unit = run_unit(only, tracker, reporter, tags=spec_tag(plan.resolved))
+        (unit,) = _run_all(plan, tracker, reporter, jobs, tags=spec_tag(plan.resolved))
         return unit.run_id, [unit]
     past = tracker.find(plan.fingerprint)
     if past is not None and past.finished and all(unit.reusable for unit in plan.units):
         tracker.refer(past.run_id)
-        return past.run_id, _run_all(plan, tracker, reporter, past.run_id)
+        return past.run_id, _run_all(plan, tracker, reporter, jobs, past.run_id)
     parent = tracker.start(
         plan.resolved.name,
         tags=_parent_tags(plan),
@@ -77,22 +98,80 @@ def _carry_out(plan: Plan, tracker: Tracker, reporter: Reporter) -> tuple[str, l
     )
     with ending(parent):
         parent.text(request_text(plan.resolved), REQUEST)
-        units = _run_all(plan, tracker, reporter, parent.run_id)
+        units = _run_all(plan, tracker, reporter, jobs, parent.run_id)
         _summarise(parent, plan.resolved, units)
         parent.text(units_text(units), UNITS)
     return parent.run_id, units
 
 
-def _run_all(plan: Plan, tracker: Tracker, reporter: Reporter, parent: str) -> list[StoredUnit]:
-    """Run what is needed first, then the units; return the units, each run once."""
-    made: dict[str, StoredUnit] = {}
+def _check_beside(experiment: Experiment) -> None:
+    """Make sure that an experiment can run beside others.
+
+    Raises:
+        SpecError: If it is itself spread over several devices.
+    """
+    compute = experiment.compute
+    if launched() or (compute.devices or 1) * (compute.nodes or 1) > 1:
+        message = f"{experiment.name}: a training on several devices has no others beside it"
+        raise SpecError(message, hint="Leave --jobs out, or compute.devices and torchrun.")
+
+
+@dataclass(frozen=True)
+class _UnitJob:
+    """Runs a unit, in whatever process; returns its run's id, and whether it is an earlier one."""
+
+    planned: PlannedUnit
+    parent: str | None
+    tags: Mapping[str, str]
+
+    def __call__(self, tracker: Tracker, reporter: Reporter) -> tuple[str, bool]:
+        unit = run_unit(self.planned, tracker, reporter, parent=self.parent, tags=self.tags)
+        return unit.run_id, unit.reused
+
+
+def _run_all(
+    plan: Plan,
+    tracker: Tracker,
+    reporter: Reporter,
+    jobs: int | None,
+    parent: str | None = None,
+    tags: Mapping[str, str] = MappingProxyType({}),
+) -> list[StoredUnit]:
+    """Run each unit once, when what it needs has run; return the plan's units in its order."""
+    left: dict[str, PlannedUnit] = {}
     for planned in (*plan.needed, *plan.units):
-        if planned.fingerprint not in made:
-            runs = {mark: unit.run_id for mark, unit in made.items()}
-            ready = with_weights(planned, runs, tracker)
-            made[planned.fingerprint] = run_unit(ready, tracker, reporter, parent=parent)
-    runs = {mark: unit.run_id for mark, unit in made.items()}
+        left.setdefault(planned.fingerprint, planned)
+    unmade, made = set(left), dict[str, StoredUnit]()
+    running, keys = dict[int, PlannedUnit](), count()
+    with make_pool(jobs, tracker, reporter) as pool:
+        while unmade:
+            for mark, planned in list(left.items()):
+                if len(running) == pool.size:
+                    break
+                if any(source.fingerprint in unmade for source in planned.needs.values()):
+                    continue
+                whole = with_weights(left.pop(mark), _runs(made), tracker)
+                if whole.reusable:  # nothing is computed
+                    made[mark] = run_unit(whole, tracker, reporter, parent=parent, tags=tags)
+                    unmade.remove(mark)
+                else:
+                    key = next(keys)
+                    running[key] = whole
+                    pool.submit(key, _UnitJob(whole, parent, dict(tags)))
+            if running:
+                key, result = pool.wait()
+                if isinstance(result, BaseException):
+                    raise result
+                whole, (run_id, reused) = running.pop(key), result
+                unit = StoredUnit(tracker, tracker.get(run_id), whole, reused=reused)
+                made[whole.fingerprint] = unit
+                unmade.remove(whole.fingerprint)
+    runs = _runs(made)
     return [_as(planned, made[planned.fingerprint], runs, tracker) for planned in plan.units]
+
+
+def _runs(made: Mapping[str, StoredUnit]) -> dict[str, str]:
+    return {mark: unit.run_id for mark, unit in made.items()}
 
 
 def _as(

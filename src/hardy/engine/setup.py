@@ -13,7 +13,7 @@ from hardy.data.dataset import Dataset
 from hardy.data.item import Prepared
 from hardy.data.pipeline import SamplePipeline
 from hardy.data.view_spec import ViewSpec
-from hardy.engine.device import make_fabric, spread, use_threads
+from hardy.engine.device import beside_others, make_fabric, spread, use_threads
 from hardy.engine.left_out import LeftOut
 from hardy.engine.watch import Watch
 from hardy.explain.point import SourcePoint
@@ -126,6 +126,7 @@ def set_up(
     data: Mapping[Role, Dataset],
     *,
     fabric: Fabric | None = None,
+    shares: bool = False,
 ) -> Setup:
     """Build the task, the models and the method.
 
@@ -134,6 +135,7 @@ def set_up(
         located: Its weights, where the plan found them: its own first.
         data: Its samples, opened; those to answer at least.
         fabric: Device and precision; None for those that the experiment names.
+        shares: Whether others run on this machine at the same time.
 
     Raises:
         SpecError: If the task, the model and the dataset do not fit each other.
@@ -157,8 +159,11 @@ def set_up(
     )
     for model in models:
         model.to(memory_format=torch.channels_last)  # convolutions' faster layout
+    side, device = models[0].preprocess.side, fabric.device.type
+    if shares:
+        experiment = beside_others(experiment, side, device)
     # Operations round by the number of threads, so the texts are read by as many as all else.
-    if use_threads(spread(experiment, models[0].preprocess.side, fabric.device.type)):
+    if use_threads(spread(experiment, side, device)):
         for model in models:
             ready(model, fabric.device)
     method = build_method(experiment.method, models, task)

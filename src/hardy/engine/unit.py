@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Any
 
 import pandas as pd
+import torch
 
 from hardy.core.errors import ArtifactAbsent, HardyError, WeightsError
 from hardy.data.dataset import Dataset
@@ -30,6 +31,7 @@ from hardy.engine.setup import Setup, set_up
 from hardy.engine.signals import Stopped
 from hardy.engine.source_check import check_source
 from hardy.engine.watch import Pruned, Watch
+from hardy.engine.worker import is_worker
 from hardy.measure.records import shares, write_parquet
 from hardy.methods.base_spec import Role
 from hardy.models.state import FITTED, state_sha256
@@ -40,6 +42,8 @@ from hardy.plan.tracker import (
     EXPERIMENT_TAG,
     FINGERPRINT_TAG,
     PRUNED_TAG,
+    SHARED_TAG,
+    THREADS_TAG,
     WORK_TAG,
     PastRun,
     Run,
@@ -174,7 +178,8 @@ def _carry_out(
     check_apart(
         experiment.name, {str(role): each for role, each in data.items()}, planned.trained_on
     )
-    setup = replace(set_up(experiment, planned.located, data), watch=watch)
+    setup = set_up(experiment, planned.located, data, shares=is_worker())
+    setup = replace(setup, watch=watch)
     _note_inputs(setup, run, reporter)
     check_source(setup)
     fitted = fit(setup, checkpoint, run, reporter)
@@ -210,6 +215,8 @@ def _note_inputs(setup: Setup, run: Run, reporter: Reporter) -> None:
         {
             "hardy.state_sha256": state_sha256(setup.model.network),
             "hardy.device": setup.fabric.device.type,
+            THREADS_TAG: str(torch.get_num_threads()),
+            **({SHARED_TAG: "true"} if is_worker() else {}),
         }
     )
     for (path, reference), model in zip(experiment.weights().items(), setup.models, strict=True):
@@ -299,7 +306,7 @@ def _tags(planned: PlannedUnit) -> dict[str, str]:
         "hardy.shift": experiment.data.shift_label,
         "hardy.data_digest": planned.data_digest,
         "hardy.weights": planned.weights,
-        WORK_TAG: work_label(experiment),
+        WORK_TAG: work_label(experiment) + (", beside others" if is_worker() else ""),
         **{f"hardy.choice.{key}": str(value) for key, value in planned.unit.choices.items()},
     }
 

@@ -45,7 +45,7 @@ from hardy.methods.base_spec import Role
 from hardy.methods.fitting import Fits, Source
 from hardy.methods.learner import Learner
 from hardy.models.weights import Located
-from hardy.plan.tracker import Run
+from hardy.plan.tracker import THREADS_TAG, Run
 from hardy.spec.experiment import Experiment
 
 _META = "left_out"
@@ -120,8 +120,10 @@ class Work:
 
     def train(self, learner: Learner, fit: Source, validate: Source | None) -> None:
         """Train; the learner is left with the weights to keep."""
-        threads = all_threads() if learner.spec.trains_on_all_cores else nullcontext()
+        stated = self._setup.experiment.compute.threads
+        threads = all_threads(stated) if learner.spec.trains_on_all_cores else nullcontext()
         with _together(self._setup) as fabric, threads:
+            self._run.tags({THREADS_TAG: str(torch.get_num_threads())})
             parts = (self.task, fabric, self._run, self._reporter, self._name)
             train(Training(learner, fit, validate, *parts, self._setup.watch), self._checkpoint)
 

@@ -67,6 +67,8 @@ def work_label(experiment: Experiment) -> str:
     work += experiment.method.work
     if experiment.compute.devices:
         work += f" on {experiment.compute.devices} devices"
+    if experiment.compute.threads:
+        work += f" by {experiment.compute.threads} threads"
     where = f"{experiment.precision} on {machine(experiment.compute.device)}"
     size = f" at {model.input.size}" if model.input and model.input.size else ""
     return f"{experiment.method.kind} {model.kind}/{model.name}{size}: {work}, {where}"

@@ -18,6 +18,9 @@ FAILURE_TAG = "hardy.failure"
 PRUNED_TAG = "hardy.pruned"
 # What a sample's time depends on, in words: see `hardy.plan.measured.work_label`.
 WORK_TAG = "hardy.work"
+# Threads of one operation, and whether that is since other jobs ran beside it.
+THREADS_TAG = "hardy.threads"
+SHARED_TAG = "hardy.shared"
 
 
 class Status(StrEnum):

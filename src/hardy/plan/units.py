@@ -127,8 +127,8 @@ class Plan:
         prints = [unit.fingerprint for unit in (*self.units, *self.tests)]
         if self.resolved.search is None:
             return digest(["plan", *prints])
-        search = self.resolved.search.spec.identity()
-        return digest(["search", {**search, "budget": None}, *prints])
+        search = self.resolved.search.spec.model_dump(mode="json", exclude={"budget"})
+        return digest(["search", search, *prints])
 
 
 def fingerprint(experiment: Experiment, data_digest: str, weights: str) -> str:

@@ -50,6 +50,15 @@ class Compute(Spec):
             "none: one a core for inputs up to 64 pixels, else one.",
         ),
     ] = None
+    threads: Annotated[
+        int | None,
+        Field(
+            ge=1,
+            le=256,
+            description="Threads of one operation in each process on a CPU; numbers differ by "
+            "rounding. None: torch's own choice, one a core, or one for inputs up to 64 pixels.",
+        ),
+    ] = None
     batch: Annotated[
         int,
         Field(

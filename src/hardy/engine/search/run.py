@@ -2,7 +2,7 @@
 
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
 
@@ -255,8 +255,7 @@ class _Running:
 
     def _tested(self, trial: Trial, label: str) -> tuple[StoredUnit, ...]:
         units = trial_units(self.plan.resolved, trial.values, label)
-        asked = [tested(self.search, unit, unit.experiment.name) for unit in units]
-        planned = self._ready([replace(a, needs=unit.needs) for a, unit in zip(asked, units)])
+        planned = self._ready([tested(self.search, u, u.experiment.name) for u in units])
         for number, each in enumerate(planned):
             self.pool.submit(number, TestJob(each, self.parent.run_id, self.study))
         found: dict[int, str] = {}
@@ -315,19 +314,15 @@ def _check_same(choice: Choice, known: Mapping[int, Mapping[str, object]], addre
             f"trial {choice.index} had {dict(before)} and would now have {dict(choice.values)}: "
             f"the study {address} was made by another version of Optuna or of hardy"
         )
-        raise TrackingError(
-            message, hint="Begin a new one: --set search.seeds or seed, or move it."
-        )
+        raise TrackingError(message, hint="Begin a new one: --set seed=N, or move the study away.")
 
 
 def _totals(trials: Sequence[Trial]) -> dict[str, float]:
     states = [trial.state for trial in trials]
-    found = {
-        f"trials/{state}": float(states.count(state)) for state in ("complete", "pruned", "failed")
-    }
+    ways = ("complete", "pruned", "failed")
     return {
         "trials": float(len(trials)),
-        **found,
+        **{f"trials/{state}": float(states.count(state)) for state in ways},
         "trials/samples": float(sum(trial.samples for trial in trials)),
         "trials/seconds": sum(trial.seconds for trial in trials),
     }
