@@ -20,7 +20,7 @@ from optuna.distributions import (
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from hardy.engine.search.samplers import grid_after, make_sampler
+from hardy.engine.search.samplers import grid_after, make_sampler, quiet
 from hardy.results.search.space import distributions
 from hardy.results.search.trial import Trial
 from hardy.spec.search_spec import Scalar, SearchSpec
@@ -117,6 +117,7 @@ class Guide:
         self._results[result.index] = result
 
 
+@quiet()
 def in_memory(
     directions: Directions, pruner: optuna.pruners.BasePruner | None = None
 ) -> optuna.Study:

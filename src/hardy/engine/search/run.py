@@ -322,7 +322,7 @@ def _totals(trials: Sequence[Trial]) -> dict[str, float]:
     ways = ("complete", "pruned", "failed")
     return {
         "trials": float(len(trials)),
-        **{f"trials/{state}": float(states.count(state)) for state in ways},
+        **{f"trials/{way}": float(sum(each == way for each in states)) for way in ways},
         "trials/samples": float(sum(trial.samples for trial in trials)),
         "trials/seconds": sum(trial.seconds for trial in trials),
     }
