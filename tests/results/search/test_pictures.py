@@ -117,10 +117,8 @@ def test_formulas_are_not_read_in_names() -> None:
 
 def test_three_objectives_are_shown_in_pairs() -> None:
     search = spec({"a": ["x", "y"]}, objectives=[{"metric": name} for name in "abc"])
-    given = {
-        n: trials(search.model_copy(update={"objectives": search.objectives[:n]}), 8)
-        for n in (2, 3)
-    }
+    fewer = search.model_copy(update={"objectives": search.objectives[:2]})
+    given = {2: trials(fewer, 8), 3: trials(search, 8)}
     two, three = (
         fronts("s", search, ["max", "min", "min"][:count], given[count]) for count in (2, 3)
     )

@@ -81,6 +81,8 @@ def _history(
                 axes.axhline(trial.objectives[n], color=INK, linewidth=1, linestyle=":")
         _dress(axes, "trial", _axis(spec, directions, n))
         axes.set_xlim(-0.6, max(trial.index for trial in trials) + 0.6)
+        if not any(trial.objectives for trial in trials):
+            axes.set_yticks([])
     title(figure, name, "every trial, with its 95 % interval")
     line = Line2D([], [], color=ORANGE, linewidth=2, label="best so far")
     legend(figure, list(found), **({"line": line} if BEST in found else {}))
@@ -230,4 +232,4 @@ def _dress(axes: Axes, x: str, y: str) -> None:
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
     if x in ("trial", "step", "samples"):
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))

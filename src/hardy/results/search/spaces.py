@@ -185,7 +185,7 @@ def parallel(
     axes.tick_params(axis="x", length=0)
     bar = figure.colorbar(ScalarMappable(norm, colours), ax=axes, shrink=0.8, pad=0.01)
     bar.set_label(metrics[0], parse_math=False)
-    title(figure, name, f"the values of {len(trials)} trials")
+    title(figure, name, "the values of every trial")
     kinds = groups(trials, directions)
     lines = {
         "best": Line2D([], [], color=ORANGE, linewidth=3, label="best"),
