@@ -10,7 +10,7 @@ from hardy.spec.resolved import Search, Unit
 from hardy.spec.search_metrics import run_metrics
 from hardy.spec.search_spec import Categorical, Grid, Wilcoxon
 from hardy.spec.search_trial import tested
-from hardy.spec.search_values import label_in, points, words
+from hardy.spec.search_values import label_in, last_step, points, words
 
 MAX_POINTS = 100_000
 
@@ -60,6 +60,15 @@ def _conditions_go_with_the_sampler(search: Search, base: Unit) -> Iterator[Diag
             message = f"the sampler {kind} knows no conditions: all values count in every trial"
             expected = f"one of {', '.join(CONDITIONAL)}, or no `when`"
             yield fault_at(search.node, ("space", path, "when"), message, expected=expected)
+
+
+def _steps_reach_the_end(search: Search, base: Unit) -> Iterator[Diagnostic]:
+    for path, spec in search.spec.space.items():
+        if isinstance(spec, Categorical) or spec.step is None or last_step(spec) == spec.high:
+            continue
+        message = f"steps of {spec.step:g} from {spec.low:g} on do not reach {spec.high:g}"
+        expected = f"high: {last_step(spec):g}"
+        yield fault_at(search.node, ("space", path, "step"), message, expected=expected)
 
 
 def _grid_is_finite(search: Search, base: Unit) -> Iterator[Diagnostic]:
@@ -186,6 +195,7 @@ def _names_the_same(a: HeldOut, b: HeldOut) -> bool:
 _RULES: tuple[Callable[[Search, Unit], Iterator[Diagnostic]], ...] = (
     _conditions_can_hold,
     _conditions_go_with_the_sampler,
+    _steps_reach_the_end,
     _grid_is_finite,
     _metrics_are_measured,
     _pruner_goes_with_the_rest,
