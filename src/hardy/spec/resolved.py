@@ -51,6 +51,7 @@ class Search:
         first: Those of the further fixed trials, in order.
         node: The block as it was written.
         body: The experiment's tree without it.
+        known: All values of the experiment itself as JSON, defaults included.
     """
 
     spec: SearchSpec
@@ -58,6 +59,7 @@ class Search:
     first: tuple[Mapping[str, Scalar], ...] = ()
     node: Node = field(default=_NOWHERE, repr=False, compare=False)
     body: Node = field(default=_NOWHERE, repr=False, compare=False)
+    known: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def fixed(self) -> tuple[Mapping[str, Scalar], ...]:

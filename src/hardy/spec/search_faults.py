@@ -3,20 +3,21 @@
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-from hardy.core.spec import kinds
 from hardy.data.held_out_spec import HeldOut
 from hardy.spec.diagnostics import Diagnostic, Diagnostics
 from hardy.spec.node import KeyPath, Node
 from hardy.spec.resolved import Search, Unit
 from hardy.spec.search_metrics import run_metrics
-from hardy.spec.search_spec import Categorical, Gp, Grid, Nsga2, Qmc, Tpe, Wilcoxon
+from hardy.spec.search_spec import Categorical, Grid, Wilcoxon
 from hardy.spec.search_trial import tested
-from hardy.spec.search_values import label_in, points, words
+from hardy.spec.search_values import label_in, last_step, points, words
 
 MAX_POINTS = 100_000
 
-_CONSTRAINED = (Tpe, Gp, Nsga2)
-_UNCONDITIONAL = (Gp, Qmc, Grid)
+CONSTRAINED = ("tpe", "gp", "nsga2")
+"""Samplers that take account of constraints."""
+CONDITIONAL = ("tpe", "nsga2", "random")
+"""Samplers that choose values of which some count under conditions alone."""
 
 
 def search_faults(search: Search, base: Unit) -> Iterator[Diagnostic]:
@@ -55,10 +56,19 @@ def _conditions_can_hold(search: Search, base: Unit) -> Iterator[Diagnostic]:
 def _conditions_go_with_the_sampler(search: Search, base: Unit) -> Iterator[Diagnostic]:
     kind = search.spec.sampler.kind
     for path, spec in search.spec.space.items():
-        if spec.when and isinstance(search.spec.sampler, _UNCONDITIONAL):
+        if spec.when and kind not in CONDITIONAL:
             message = f"the sampler {kind} knows no conditions: all values count in every trial"
-            expected = f"one of {', '.join(kinds([Tpe, Nsga2]))}, random, or no `when`"
+            expected = f"one of {', '.join(CONDITIONAL)}, or no `when`"
             yield fault_at(search.node, ("space", path, "when"), message, expected=expected)
+
+
+def _steps_reach_the_end(search: Search, base: Unit) -> Iterator[Diagnostic]:
+    for path, spec in search.spec.space.items():
+        if isinstance(spec, Categorical) or spec.step is None or last_step(spec) == spec.high:
+            continue
+        message = f"steps of {spec.step:g} from {spec.low:g} on do not reach {spec.high:g}"
+        expected = f"high: {last_step(spec):g}"
+        yield fault_at(search.node, ("space", path, "step"), message, expected=expected)
 
 
 def _grid_is_finite(search: Search, base: Unit) -> Iterator[Diagnostic]:
@@ -130,9 +140,9 @@ def _pruner_goes_with_the_rest(search: Search, base: Unit) -> Iterator[Diagnosti
 
 
 def _constraints_go_with_the_sampler(search: Search, base: Unit) -> Iterator[Diagnostic]:
-    if search.spec.constraints and not isinstance(search.spec.sampler, _CONSTRAINED):
+    if search.spec.constraints and search.spec.sampler.kind not in CONSTRAINED:
         message = f"the sampler {search.spec.sampler.kind} takes no account of constraints"
-        expected = f"one of {', '.join(kinds(_CONSTRAINED))}"
+        expected = f"one of {', '.join(CONSTRAINED)}"
         yield fault_at(search.node, ("constraints",), message, expected=expected)
 
 
@@ -152,14 +162,6 @@ def _seeds_differ(search: Search, base: Unit) -> Iterator[Diagnostic]:
     if seeds and "seed" in search.spec.space:
         message = "each trial has the seeds of `seeds`: the seed is no searched value beside them"
         yield fault_at(search.node, ("space", "seed"), message)
-
-
-def _fixed_trials_differ(search: Search, base: Unit) -> Iterator[Diagnostic]:
-    for index, values in enumerate(search.first):
-        if values in search.fixed[: index + 1]:
-            number = search.fixed.index(values)
-            whose = "the experiment's own" if number == 0 else f"those of first.{number - 1}"
-            yield fault_at(search.node, ("first", index), f"these values are {whose}")
 
 
 def _test_samples_are_others(search: Search, base: Unit) -> Iterator[Diagnostic]:
@@ -193,12 +195,12 @@ def _names_the_same(a: HeldOut, b: HeldOut) -> bool:
 _RULES: tuple[Callable[[Search, Unit], Iterator[Diagnostic]], ...] = (
     _conditions_can_hold,
     _conditions_go_with_the_sampler,
+    _steps_reach_the_end,
     _grid_is_finite,
     _metrics_are_measured,
     _pruner_goes_with_the_rest,
     _constraints_go_with_the_sampler,
     _budget_holds_the_fixed_trials,
     _seeds_differ,
-    _fixed_trials_differ,
     _test_samples_are_others,
 )

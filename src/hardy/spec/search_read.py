@@ -6,7 +6,7 @@ from typing import Any
 
 from hardy.spec.check import check
 from hardy.spec.diagnostics import Diagnostic
-from hardy.spec.node import Node
+from hardy.spec.node import Node, Origin
 from hardy.spec.resolved import Search
 from hardy.spec.search_faults import fault_at, search_faults
 from hardy.spec.search_spec import SearchSpec
@@ -48,19 +48,22 @@ def read_search(
         The search, or None if there are faults.
     """
     found: list[Diagnostic] = []
-    node = _known_conditions(_spelled_out(node), found)
-    spec = check(SearchSpec, node, found)
-    faults.extend(replace(f, path=f"search.{f.path}" if f.path else "search") for f in found)
+    node = _possible_conditions(_spelled_out(node), found)
+    schema: list[Diagnostic] = []
+    spec = check(SearchSpec, node, schema)
+    found += [replace(f, path=f"search.{f.path}" if f.path else "search") for f in schema]
+    faults.extend(found)
     base = make_unit(body, faults)
     if spec is None or base is None or found:
         return None
-    spec = _narrowed(spec, values_of(base.experiment), overridden)
+    known = values_of(base.experiment)
+    spec = _narrowed(spec, known, overridden)
     if not spec.space:
         message = "every searched value is overridden: nothing is left to search"
         faults.append(fault_at(node, ("space",), message, expected="search=null beside it"))
         return None
     told = len(faults)
-    search = Values(Search(spec, {}, node=node, body=body), base, faults).read()
+    search = Values(Search(spec, {}, node=node, body=body, known=known), base, faults).read()
     faults.extend(search_faults(search, base))
     return search if len(faults) == told else None
 
@@ -81,27 +84,44 @@ def _spelled_out(node: Node) -> Node:
     return replace(node, value={**node.value, "space": replace(space, value=entries)})
 
 
-def _known_conditions(node: Node, faults: list[Diagnostic]) -> Node:
-    """Return the block without conditions that name no other searched value; tell of them."""
+def _possible_conditions(node: Node, faults: list[Diagnostic]) -> Node:
+    """Return the block without conditions that can be no order; tell of them."""
     space = node.child("space")
     if space is None or not isinstance(space.value, dict) or not isinstance(node.value, dict):
         return node
     entries = dict(space.value)
     for path, each in space.value.items():
-        when = each.child("when")
-        if when is None or not isinstance(when.value, dict) or not isinstance(each.value, dict):
-            continue
         others = [other for other in space.value if other != path]
-        unknown = [other for other in when.value if other not in others]
-        for other in unknown:
-            message = f"{path} depends on {other!r}, which is no other searched value"
-            key = ("space", path, "when", other)
-            place = when.value[other].place
-            faults.append(Diagnostic.at(place, key, message, name=other, known=others))
-        if unknown:
-            kept = when.without(*unknown)
-            entries[path] = replace(each, value={**each.value, "when": kept})
+        for other, place in _conditions(each).items():
+            if other not in others:
+                message = f"{path} depends on {other!r}, which is no other searched value"
+                where = ("search", "space", path, "when", other)
+                faults.append(Diagnostic.at(place, where, message, name=other, known=others))
+                entries[path] = _without_condition(entries[path], other)
+    done: set[str] = set()
+    while ready := [p for p in entries if p not in done and set(_conditions(entries[p])) <= done]:
+        done |= set(ready)
+    for path in entries:
+        if path not in done:
+            message = "these conditions and those of other values name each other in a circle"
+            faults.append(fault_at(node, ("space", path, "when"), message))
+            for other in _conditions(entries[path]):
+                entries[path] = _without_condition(entries[path], other)
     return replace(node, value={**node.value, "space": replace(space, value=entries)})
+
+
+def _conditions(each: Node) -> dict[str, Origin]:
+    """Return the paths that a range's conditions name, and where."""
+    when = each.child("when")
+    found = when.value if when is not None and isinstance(when.value, dict) else {}
+    return {other: node.place for other, node in found.items()}
+
+
+def _without_condition(each: Node, other: str) -> Node:
+    when = each.child("when")
+    if when is None or not isinstance(each.value, dict):
+        return each
+    return replace(each, value={**each.value, "when": when.without(other)})
 
 
 def _narrowed(

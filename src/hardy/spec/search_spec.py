@@ -41,6 +41,9 @@ class FloatRange(Spec):
         if self.log and self.step is not None:
             message = "log and step do not go together: give one"
             raise ValueError(message)
+        if self.step is not None and (self.high - self.low) / self.step > _EXACT:
+            message = f"step {self.step:g} is too small for this range"
+            raise ValueError(message)
         return self
 
 

@@ -12,7 +12,7 @@ from hardy.spec.overrides import assign
 from hardy.spec.resolved import Search, Unit
 from hardy.spec.search_spec import Categorical, Scalar, SearchSpec
 from hardy.spec.search_values import same
-from hardy.spec.units import make_unit, values_of
+from hardy.spec.units import make_unit, value_at, values_of
 
 
 def trial_tree(
@@ -30,6 +30,8 @@ def trial_tree(
         faults: Appended to where a path leads through a scalar or past a list's end.
     """
     tree = search.body
+    for path in values:
+        tree = _with_default(search, tree, _steps(path), key_of(search, path))
     kinds = [path for path, value in values.items() if _is_another_kind(search, path, value)]
     for path in search.spec.space:
         if path not in active and any(path.startswith(k.removesuffix("kind")) for k in kinds):
@@ -40,8 +42,17 @@ def trial_tree(
 
 
 def _is_another_kind(search: Search, path: str, value: Node) -> bool:
-    own = search.body.at(_steps(path))
-    return path.endswith(".kind") and (own is None or own.value != value.value)
+    return path.endswith(".kind") and value_at(search.known, path) != value.value
+
+
+def _with_default(search: Search, tree: Node, path: tuple[str, ...], place: Origin) -> Node:
+    """Write out the mapping that a path leads into, where it stands by default alone."""
+    for length in range(1, len(path)):
+        if tree.at(path[:length]) is None:
+            default = value_at(search.known, ".".join(path[:length]))
+            if isinstance(default, dict):
+                return assign(tree, path[:length], plain_node(default, place), place, [])
+    return tree
 
 
 def _steps(path: str) -> tuple[str, ...]:
@@ -123,7 +134,7 @@ def tested(search: Search, unit: Unit, name: str) -> Unit:
         values["method"]["answer_on"] = test_on.model_dump(mode="json", by_alias=True)
     place = (search.node.at(("test_on",)) or search.node).place
     faults: list[Diagnostic] = []
-    found = check(Experiment, _node(values, place), faults)
+    found = check(Experiment, plain_node(values, place), faults)
     if found is None:
         raise Diagnostics(faults)
     return replace(unit, experiment=found)
@@ -150,10 +161,10 @@ def _removed(node: Node, path: tuple[str, ...]) -> Node:
     return replace(node, value={**node.value, path[0]: _removed(below, path[1:])})
 
 
-def _node(value: Any, place: Origin) -> Node:  # noqa: ANN401 - any JSON value
+def plain_node(value: Any, place: Origin) -> Node:  # noqa: ANN401 - any JSON value
     """Return a JSON value as a tree whose every value stands at one place."""
     if isinstance(value, dict):
-        return Node({key: _node(item, place) for key, item in value.items()}, place, place)
+        return Node({key: plain_node(item, place) for key, item in value.items()}, place, place)
     if isinstance(value, list):
-        return Node([_node(item, place) for item in value], place, place)
+        return Node([plain_node(item, place) for item in value], place, place)
     return Node(value, place, place)

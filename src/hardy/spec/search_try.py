@@ -1,5 +1,6 @@
 """A search's values, tried one at a time on the experiment that they are values of."""
 
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -38,7 +39,7 @@ class Values:
 
     def __post_init__(self) -> None:
         self.spec, self.node = self.search.spec, self.search.node
-        self.known = values_of(self.base.experiment)
+        self.known = self.search.known
 
     def read(self) -> Search:
         """Return the search with the values of its fixed trials, as far as they are right."""
@@ -50,7 +51,17 @@ class Values:
         if len(self.faults) > before:
             return search
         first = tuple(self._first(search, index) for index in range(len(self.spec.first)))
-        return replace(search, first=first)
+        search = replace(search, first=first)
+        if len(self.faults) == before:
+            self._fixed_trials_differ(search)
+        return search
+
+    def _fixed_trials_differ(self, search: Search) -> None:
+        for index, values in enumerate(search.first):
+            number = search.fixed.index(values)
+            if number <= index:
+                whose = "the experiment's own" if number == 0 else f"those of first.{number - 1}"
+                self._tell(("first", index), f"these values are {whose}")
 
     def _paths_are_apart(self) -> bool:
         before = len(self.faults)
@@ -143,7 +154,7 @@ class Values:
         experiment, found = _made(self.search, active, {**values, path: node})
         self.faults.extend(_at(node, ("space", path), found))
         if experiment is not None and _compared(experiment) != _compared(self.base.experiment):
-            message = "trials would answer for other samples, or another task: they are compared"
+            message = "trials with this value would answer for other samples, or another task"
             self.faults.append(Diagnostic.at(node.origin, ("search", "space", path), message))
             return None
         return experiment
@@ -253,9 +264,5 @@ def _paths(value: Any, path: str) -> Iterator[str]:  # noqa: ANN401 - any JSON v
 
 
 def _brief(value: object) -> str:
-    text = (
-        str(value)
-        if isinstance(value, int | float) and not isinstance(value, bool)
-        else repr(value)
-    )
+    text = json.dumps(value, ensure_ascii=False)
     return text if len(text) <= 60 else f"{text[:57]}..."

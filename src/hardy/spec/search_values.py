@@ -3,8 +3,17 @@
 import json
 import math
 from collections.abc import Iterable
+from decimal import Decimal
 
-from hardy.spec.search_spec import Categorical, Distribution, Grid, IntRange, Scalar, SearchSpec
+from hardy.spec.search_spec import (
+    Categorical,
+    Distribution,
+    FloatRange,
+    Grid,
+    IntRange,
+    Scalar,
+    SearchSpec,
+)
 
 _NEAR = 1e-8  # of a step, as Optuna has it
 
@@ -49,6 +58,14 @@ def words(spec: Distribution) -> str:
     log = " on a logarithmic scale" if spec.log else ""
     kind = "a whole number" if isinstance(spec, IntRange) else "a number"
     return f"{kind} from {spec.low:g} to {spec.high:g}{step or log}"
+
+
+def last_step(spec: FloatRange | IntRange) -> float:
+    """Return the largest value that the steps of a range reach, counted in decimals."""
+    low, high = Decimal(str(spec.low)), Decimal(str(spec.high))
+    if spec.step is None:
+        return spec.high
+    return float(high - (high - low) % Decimal(str(spec.step)))
 
 
 def points(space: Iterable[Distribution]) -> int | None:
