@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from hardy.cli.complete import complete_override, complete_spec
+from hardy.core.errors import SpecError
 from hardy.registry.spec import Policy
 from hardy.spec import Resolved, check_policies, load_policy, resolve
 
@@ -72,6 +73,9 @@ def command(
         aside = AsideTracker(MlflowTracker(SMOKE_EXPERIMENT), "smoke")
         carry_out(plan, aside, resume_command=shlex.join(words), jobs=jobs)
         return
+    if again and resolved.search is not None:
+        message = f"{resolved.name} is a search, which goes on where it stands"
+        raise SpecError(message, hint="Another seed is another search: --set seed=1")
     tracker = MlflowTracker()
     plan = make_plan(resolved, default_stores(), tracker, again=again)
     check_apart(plan)
@@ -95,6 +99,9 @@ def carry_out(
         jobs: How many units run at a time; None for one, in this process.
         compete: Whether results may be registered, where their experiment says so.
     """
+    if plan.resolved.search is not None:
+        _search(plan, tracker, resume_command=resume_command, jobs=jobs, compete=compete)
+        return
     from hardy.engine.progress import Reporter
     from hardy.engine.runner import run_plan
     from hardy.results.table import tables
@@ -107,6 +114,30 @@ def carry_out(
     _print_next(console, tracker.link(run_id), results, versions)
 
 
+def _search(
+    plan: "Plan", tracker: "Tracker", *, resume_command: str, jobs: int | None, compete: bool
+) -> None:
+    """Carry a search out, print its best trials, and let the best one compete."""
+    from hardy.engine.progress import Reporter
+    from hardy.engine.search.run import run_search
+    from hardy.registry.stores import default_stores
+
+    found = run_search(
+        plan,
+        tracker,
+        Reporter(),
+        default_stores(),
+        resume_command=resume_command,
+        jobs=jobs,
+    )
+    console = Console()
+    _print_table(console, found.table)
+    console.print(found.verdict, highlight=False, soft_wrap=True)
+    policy = _policy(plan.resolved) if compete and found.best else None
+    versions = [_competed(console, policy, found.best, found.run_id)] if policy else []
+    _print_next(console, tracker.link(found.run_id), found.best, versions)
+
+
 def _compete(
     console: Console, resolved: Resolved, results: "Sequence[StoredUnit]", run_id: str
 ) -> list[str]:
@@ -116,15 +147,20 @@ def _compete(
         policy = _policy(experiment)
         if policy is None:
             continue
-        from hardy.registry.register import compete
-
         names = {unit.experiment.name for unit in experiment.units}
         own = [unit for unit in results if unit.name in names]
-        lines, uri = compete(policy, own, run_id)
-        for line in lines:
-            console.print(line, highlight=False, soft_wrap=True)
-        found.append(uri)
+        found.append(_competed(console, policy, own, run_id))
     return found
+
+
+def _competed(console: Console, policy: Policy, units: "Sequence[StoredUnit]", run_id: str) -> str:
+    """Let units compete, and say what came of it; return the version's address."""
+    from hardy.registry.register import compete
+
+    lines, uri = compete(policy, units, run_id)
+    for line in lines:
+        console.print(line, highlight=False, soft_wrap=True)
+    return uri
 
 
 def _policy(experiment: Resolved) -> Policy | None:

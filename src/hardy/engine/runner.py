@@ -4,7 +4,8 @@ Units are jobs of a pool: one after the other in this process, or side by side i
 """
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -56,11 +57,24 @@ def run_plan(
         HardyError: If a unit failed; its run is FAILED with the reason in a tag, and those that
             ran beside it are KILLED.
     """
+    with going_on(resume_command), reporter.showing(len(plan.needed) + len(plan.units)):
+        check_ready(plan, reporter, jobs)
+        run_id, units = _carry_out(plan, tracker, reporter, jobs)
+        announce(plan.resolved, units, reporter.say)
+        return run_id, units
+
+
+@contextmanager
+def going_on(resume_command: str) -> Iterator[None]:
+    """Stop on signals, and say of stops and failures how to go on.
+
+    Raises:
+        Interrupted: If a signal stopped what was inside.
+        HardyError: Any other, with the command in its hint.
+    """
     try:
-        with stop_on_signals(), reporter.showing(len(plan.needed) + len(plan.units)):
-            run_id, units = _carry_out(plan, tracker, reporter, jobs)
-            announce(plan.resolved, units, reporter.say)
-            return run_id, units
+        with stop_on_signals():
+            yield
     except Stopped as stop:
         raise Interrupted(stop.number, hint=resume_command) from None
     except SpecError:
@@ -70,9 +84,12 @@ def run_plan(
         raise
 
 
-def _carry_out(
-    plan: Plan, tracker: Tracker, reporter: Reporter, jobs: int | None
-) -> tuple[str, list[StoredUnit]]:
+def check_ready(plan: Plan, reporter: Reporter, jobs: int | None) -> None:
+    """Make sure, before anything runs, that what is to run can: here, and beside others.
+
+    Raises:
+        SpecError: If something cannot.
+    """
     check((*plan.needed, *plan.units))
     for planned in (*plan.needed, *plan.units):
         if not planned.reusable:
@@ -84,6 +101,11 @@ def _carry_out(
                 _check_beside(experiment)
                 if jobs > 1 and fabric.device.type != "cpu":
                     reporter.say(f"{experiment.name}: note: {jobs} jobs share the GPU")
+
+
+def _carry_out(
+    plan: Plan, tracker: Tracker, reporter: Reporter, jobs: int | None
+) -> tuple[str, list[StoredUnit]]:
     if len(plan.units) == 1 and not plan.needed:
         (unit,) = _run_all(plan, tracker, reporter, jobs, tags=spec_tag(plan.resolved))
         return unit.run_id, [unit]

@@ -17,6 +17,7 @@ def smoke(resolved: Resolved) -> Resolved:
         resolved,
         units=tuple(map(_unit, resolved.units)),
         members=tuple(map(smoke, resolved.members)),
+        search=None,  # its spec alone
     )
 
 

@@ -102,7 +102,8 @@ class TrialJob:
         name = planned.unit.experiment.name
         own = {**tags, REUSED_TAG: unit.run_id, "hardy.role": "trial"}
         run = tracker.start(name, tags=own, parent=self.parent)
-        run.note(f"The numbers are those of [{unit.run.name}]({tracker.link(unit.run_id)}).\n")
+        there = "#" + tracker.link(unit.run_id).partition("#")[2]
+        run.note(f"The numbers are those of [{unit.run.name}]({there}).\n")
         run.metrics(unit.metrics)
         run.end(Status.FINISHED)
 

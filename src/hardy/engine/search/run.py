@@ -7,8 +7,9 @@ from pathlib import Path
 from time import monotonic
 
 from hardy.core.errors import MethodError, TrackingError
-from hardy.engine.pool import Pool, WorkerDied
+from hardy.engine.pool import Pool, WorkerDied, make_pool
 from hardy.engine.progress import Reporter
+from hardy.engine.runner import check_ready, going_on
 from hardy.engine.search.guide import Choice, Direction, Guide
 from hardy.engine.search.job import STUDY_TAG, TestJob, TrialJob
 from hardy.engine.search.ledger import DIED, Ledger
@@ -30,6 +31,7 @@ from hardy.results.table import Table
 from hardy.spec import Diagnostics, Unit
 from hardy.spec.search import Search, tested, trial_units
 from hardy.spec.search_spec import Objective
+from hardy.spec.search_values import most_trials
 from hardy.tasks.build import build_task
 
 _SECONDS = 60.0
@@ -54,9 +56,24 @@ class Found:
     own: tuple[StoredUnit, ...]
     comparison: Comparison | None
 
+    @property
+    def verdict(self) -> str:
+        """What the test says, in a line."""
+        if self.comparison is not None:
+            return self.comparison.line()
+        if not self.best:
+            return "no trial was whole and held every constraint"
+        return "nothing better was found than the spec's own values"
+
 
 def run_search(
-    plan: Plan, tracker: Tracker, reporter: Reporter, pool: Pool, stores: Stores
+    plan: Plan,
+    tracker: Tracker,
+    reporter: Reporter,
+    stores: Stores,
+    *,
+    resume_command: str,
+    jobs: int | None = None,
 ) -> Found:
     """Carry a search out, or go on with it.
 
@@ -64,13 +81,26 @@ def run_search(
         plan: Of a spec with a `search`.
         tracker: Where runs are written.
         reporter: Told of trials and samples.
-        pool: Carries trials out.
         stores: Where weights lie.
+        resume_command: What goes on after a stop; printed as the hint of `Interrupted`.
+        jobs: How many trials run at a time, each in a process of its own with one thread; None for
+            one after the other in this process.
 
     Raises:
+        Interrupted: If a signal stopped it; the runs in progress are KILLED.
         TrackingError: If another process is at the same search, or a store fails.
         MethodError: If the trial of the spec's own values fails.
     """
+    runs = most_trials(plan.resolved.search.spec) * len(plan.units) if plan.resolved.search else 0
+    with going_on(resume_command), reporter.showing(runs + 2 * len(plan.tests)):
+        check_ready(plan, reporter, jobs)
+        with make_pool(jobs, tracker, reporter) as pool:
+            return _carry_out(plan, tracker, reporter, pool, stores)
+
+
+def _carry_out(
+    plan: Plan, tracker: Tracker, reporter: Reporter, pool: Pool, stores: Stores
+) -> Found:
     past = tracker.find(plan.fingerprint)
     if past is not None and past.busy:
         message = f"another process is at the search {plan.resolved.name} (run {past.run_id})"
@@ -246,9 +276,6 @@ class _Running:
             own = tests if chosen.index == 0 else self._tested(trials[0], "own")
         if own is not tests:
             compared = compare(own, tests, self.spec.objectives[0].metric)
-            self.reporter.say(f"{self.name}: {compared.line()}")
-        elif chosen is not None:
-            self.reporter.say(f"{self.name}: nothing better was found than the spec's own values")
         self._write(trials, chosen, tests, own, compared)
         shown = table(self.name, self.spec, self.directions, trials)
         return Found(self.parent.run_id, shown, tests, own, compared)
@@ -269,6 +296,10 @@ class _Running:
             for number, each in enumerate(planned)
         )
 
+    def _address(self, run_id: str) -> str:
+        """Return a run's address within the store's own pages."""
+        return "#" + self.tracker.link(run_id).partition("#")[2]
+
     def _write(
         self,
         trials: Sequence[Trial],
@@ -278,7 +309,7 @@ class _Running:
         compared: Comparison | None,
     ) -> None:
         name, spec, directions = self.name, self.spec, self.directions
-        text = note(spec, directions, trials, storage=self.ledger.address, link=self.tracker.link)
+        text = note(spec, directions, trials, storage=self.ledger.address, link=self._address)
         if compared is not None:
             text += f"\nTested {compared.line()}.\n"
         self.parent.note(text)
