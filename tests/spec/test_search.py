@@ -348,3 +348,16 @@ def test_what_samplers_can_do_is_what_optuna_says() -> None:
     able = {k for k, s in own.items() if "constraints_func" in inspect.signature(s).parameters}
     assert able == set(CONSTRAINED)
     assert set(CONDITIONAL) | {"qmc", "gp", "grid"} == set(own)
+
+
+def test_the_example_of_the_documentation_is_valid(tmp_path: Path) -> None:
+    root = Path(__file__).parents[2]
+    text = (root / "docs" / "search.md").read_text(encoding="utf-8")
+    example = text.partition("```yaml\n")[2].partition("```")[0]
+    spec = tmp_path / "example.yaml"
+    spec.write_text(example.replace("../quickstart", str(root / "experiments" / "quickstart")))
+    search = resolve(str(spec)).search
+    assert search is not None
+    assert len(search.fixed) == 2
+    for field in type(search.spec).model_fields:
+        assert f"\n| `{field}` |" in text
