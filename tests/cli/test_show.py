@@ -93,7 +93,7 @@ def test_colours_tell_the_sides_apart() -> None:
     assert list(lines([entry], "a", "b", color=False))[2:] == ["seed", "  - 0", "  + 1 | 2"]
 
 
-SEARCHED = Path("tests/spec/broken/parts/tunable.yaml")
+SEARCHED = Path("tests/spec/broken/parts/a_good_search.yaml")
 
 
 def test_a_search_is_shown_with_its_settings(
@@ -101,7 +101,7 @@ def test_a_search_is_shown_with_its_settings(
 ) -> None:
     assert run(["show", str(SEARCHED), "--set", "search.seeds=[1, 2]", "--origin"]) == 0
     told = capsys.readouterr().out
-    assert "\n    trials: 10  # tests/spec/broken/parts/tunable.yaml:9\n" in told
+    assert "\n    trials: 10  # tests/spec/broken/parts/a_good_search.yaml:9\n" in told
     assert "\n    kind: tpe  # default\n" in told
     path = tmp_path / "shown.yaml"
     path.write_text(told)

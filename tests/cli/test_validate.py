@@ -26,7 +26,7 @@ def test_overrides_hold(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_a_search_says_how_many_trials(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["validate", str(BROKEN / "parts" / "tunable.yaml")]) == 0
+    assert run(["validate", str(BROKEN / "parts" / "a_good_search.yaml")]) == 0
     assert capsys.readouterr().out == "ok  searched  search over 1 value, 10 trials of 1 unit\n"
 
 
