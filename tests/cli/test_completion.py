@@ -52,6 +52,8 @@ def test_dotted_paths(offered) -> None:
     assert offered("run", "quickstart", "--set", "method.st") == ["method.steps="]
     found = offered("run", "quickstart", "--set", "data.subset.")
     assert {"data.subset.count=", "data.subset.seed="} <= set(found)
+    assert offered("run", "a", "--set", "search.budget.t") == ["search.budget.trials="]
+    assert offered("run", "a", "--set", "search.space.method.st") == ["search.space.method.steps="]
 
 
 @pytest.mark.parametrize(

@@ -39,6 +39,8 @@ def loaded(*arguments: str) -> set[str]:
     [
         ("validate", "quickstart"),
         ("validate", "clip-shapes/tpt"),
+        ("validate", "tests/spec/broken/parts/a_good_search.yaml"),
+        ("show", "tests/spec/broken/parts/a_good_search.yaml", "--origin"),
         ("show", "suites/quickstart"),
         ("show", "clip-shapes/ensemble", "--origin"),
         ("list",),

@@ -130,3 +130,27 @@ def test_the_last_runs_are_read_without_mlflow() -> None:
     modules = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
     assert "hardy.tracking.recent" in modules
     assert not {"mlflow", "torch", "sqlalchemy"} & modules
+
+
+@pytest.mark.parametrize(
+    ("text", "marked"),
+    [
+        ("description: x\nsearch:\n  space: {}\n", True),
+        ("description: x\nsearch: {}\n", True),
+        ("search: null # none\ndescription: x\n", False),
+        ("description: x\na:\n  search: {}\n", False),
+    ],
+)
+def test_searches_are_marked(
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    text: str,
+    marked: bool,
+) -> None:
+    (tmp_path / "MLproject").touch()
+    (tmp_path / "experiments").mkdir()
+    (tmp_path / "experiments" / "a.yaml").write_text(text)
+    monkeypatch.chdir(tmp_path)
+    assert run(["list"]) == 0
+    assert capsys.readouterr().out.startswith("a  search: ") == marked

@@ -176,3 +176,25 @@ def processor_seconds() -> float:
     """Return what ended child processes took of the cores, however many others want them."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
+
+
+@pytest.mark.usefixtures("measured")
+def test_a_search_tells_its_budget(capsys, tmp_path):
+    text = (ROOT / "docs" / "search.md").read_text(encoding="utf-8")
+    spec = tmp_path / "example.yaml"
+    block = text.partition("```yaml\n")[2].partition("```")[0]
+    spec.write_text(block.replace("../quickstart", str(ROOT / "experiments" / "quickstart")))
+    told = plan(capsys, str(spec))
+    assert "1. search/example/0: to run" in told
+    assert (
+        "search: 40 trials of 1 run each, or 30 min; sampler tpe (startup 10, multivariate false); "
+        "pruner wilcoxon (p 0.1, warmup 2); 4 under way at a time"
+    ) in told
+    assert "  method.steps: a whole number from 1 to 3\n" in told
+    assert "trials, each at the price of trial 0: 400 samples, 7,200 forward" in told
+    assert (
+        "test on part test, 10 samples: the best trial and trial 0, 1 run each: 20 samples" in told
+    )
+    found = json.loads(plan(capsys, str(spec), "--json"))["search"]
+    assert (found["trials"], found["runs"], found["cost"]["samples"]) == (40, 1, 400)
+    assert (found["test"]["count"], found["own"]["method.steps"]) == (10, 1)

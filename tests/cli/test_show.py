@@ -91,3 +91,23 @@ def test_colours_tell_the_sides_apart() -> None:
     assert painted[3] == "\x1b[31m  - 0\x1b[0m"
     assert painted[4] == "\x1b[32m  + 1 | 2\x1b[0m"
     assert list(lines([entry], "a", "b", color=False))[2:] == ["seed", "  - 0", "  + 1 | 2"]
+
+
+SEARCHED = Path("tests/spec/broken/parts/a_good_search.yaml")
+
+
+def test_a_search_is_shown_with_its_settings(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert run(["show", str(SEARCHED), "--set", "search.seeds=[1, 2]", "--origin"]) == 0
+    told = capsys.readouterr().out
+    assert "\n    trials: 10  # tests/spec/broken/parts/a_good_search.yaml:9\n" in told
+    assert "\n    kind: tpe  # default\n" in told
+    path = tmp_path / "shown.yaml"
+    path.write_text(told)
+    again, original = resolve(str(path)), resolve(str(SEARCHED), ["search.seeds=[1, 2]"])
+    assert again.search == original.search
+    assert again.units == original.units
+    assert run(["show", str(SEARCHED), "--set", "search.budget.trials=9", "--diff", str(path)]) == 1
+    told = capsys.readouterr().out.splitlines()
+    assert told[told.index("search.budget.trials") + 1 :][:2] == ["  - 9", "  + 10"]

@@ -25,6 +25,11 @@ def test_overrides_hold(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == "ok  quickstart  1 unit\n"
 
 
+def test_a_search_says_how_many_trials(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["validate", str(BROKEN / "parts" / "a_good_search.yaml")]) == 0
+    assert capsys.readouterr().out == "ok  searched  search over 1 value, 10 trials of 1 unit\n"
+
+
 def test_all_faults_of_all_files(capsys: pytest.CaptureFixture[str]) -> None:
     specs = [str(BROKEN / "four_faults_at_once.yaml"), str(BROKEN / "empty.yaml")]
     assert run(["validate", specs[0], "quickstart", specs[1], "quikstart"]) == 2

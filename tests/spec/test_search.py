@@ -124,6 +124,21 @@ def test_what_stands_by_default_is_searched_too(project: Path) -> None:
     assert mark(unit) == mark(by_hand.units[0])
 
 
+def test_values_of_an_ensemble_s_members_are_searched(project: Path) -> None:
+    members = "[{name: a, method: {kind: memo}}, {name: b, method: {kind: memo, steps: 2}}]"
+    text = BASE[: BASE.index("method:")] + f"method: {{kind: ensemble, members: {members}}}\n"
+    text += "search:\n  space: {method.members.0.method.steps: [1, 2], "
+    text += "method.members.1.method.optimizer.lr: {kind: float, low: 0.0001, high: 0.1}}\n"
+    resolved = resolve(write(project, text + SEARCH[SEARCH.index("  objectives") :]))
+    values = {"method.members.0.method.steps": 2, "method.members.1.method.optimizer.lr": 0.05}
+    (unit,) = trial_units(resolved, values, "1")
+    changed = "{kind: memo, steps: 2, optimizer: {kind: sgd, lr: 0.05}}"
+    by_hand = resolve("searched", ["search=null", "method.members.0.method.steps=2",
+                                   f"method.members.1.method={changed}"])  # fmt: skip
+    assert mark(unit) == mark(by_hand.units[0])
+    assert ("method", "members", 0, "method", "kind") in unit.origins
+
+
 def test_a_trial_has_a_unit_for_each_seed(project: Path) -> None:
     resolved = searched(project, "  seeds: [3, 5]\n")
     assert [u.experiment.name for u in resolved.units] == ["searched/0-seed-3", "searched/0-seed-5"]
@@ -348,3 +363,16 @@ def test_what_samplers_can_do_is_what_optuna_says() -> None:
     able = {k for k, s in own.items() if "constraints_func" in inspect.signature(s).parameters}
     assert able == set(CONSTRAINED)
     assert set(CONDITIONAL) | {"qmc", "gp", "grid"} == set(own)
+
+
+def test_the_example_of_the_documentation_is_valid(tmp_path: Path) -> None:
+    root = Path(__file__).parents[2]
+    text = (root / "docs" / "search.md").read_text(encoding="utf-8")
+    example = text.partition("```yaml\n")[2].partition("```")[0]
+    spec = tmp_path / "example.yaml"
+    spec.write_text(example.replace("../quickstart", str(root / "experiments" / "quickstart")))
+    search = resolve(str(spec)).search
+    assert search is not None
+    assert len(search.fixed) == 2
+    for field in type(search.spec).model_fields:
+        assert f"\n| `{field}` |" in text

@@ -64,11 +64,15 @@ def _print(outcome: Resolved | str | SpecError) -> None:
 
 
 def _units(resolved: Resolved) -> str:
-    count = len(resolved.units)
-    if resolved.search is not None:
-        spec = resolved.search.spec
-        return f"search over {len(spec.space)}, {count} a trial, {most_trials(spec)} trials"
-    return f"{count} unit" if count == 1 else f"{count} units"
+    units = _count(len(resolved.units), "unit")
+    if resolved.search is None:
+        return units
+    spec = resolved.search.spec
+    return f"search over {_count(len(spec.space), 'value')}, {most_trials(spec)} trials of {units}"
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def _as_json(spec: str, outcome: Resolved | str | SpecError) -> dict[str, Any]:

@@ -6,21 +6,19 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
-from hardy.core.errors import DataError
 from hardy.core.hashing import canonical_json, digest
 from hardy.core.variables import stated_path
 from hardy.data.dataset import Dataset
 from hardy.data.held_out_spec import HeldOut
-from hardy.data.leaks import leaks
 from hardy.data.spec import DataSpec
 from hardy.methods.base_spec import Role
 from hardy.models.spec import ModelSpec
 from hardy.models.weights import Located
 from hardy.plan.inputs import Samples, located_of, samples_of
+from hardy.plan.search import check_unseen, tests_of
 from hardy.plan.tracker import Finder, PastRun, Stores
 from hardy.spec import Resolved, Unit
 from hardy.spec.experiment import Experiment
-from hardy.spec.search import tested
 from hardy.tasks import PLAIN_TASK
 
 T = TypeVar("T")
@@ -181,10 +179,10 @@ def make_plan(
         RegistryError: If a registered model is absent.
     """
     planner = Planner(stores, finder, absent_ok=absent_ok)
-    units = planner.planned([*resolved.units, *_tests(resolved)], again=again)
+    units = planner.planned([*resolved.units, *tests_of(resolved)], again=again)
     count = len(resolved.units)
     for trial, test in zip(units, units[count:], strict=False):
-        _check_unseen(trial, test)
+        check_unseen(trial, test)
     return Plan(resolved, tuple(units[:count]), first(units), tuple(units[count:]))
 
 
@@ -222,35 +220,6 @@ def _below(unit: Unit) -> Iterator[Unit]:
     for source in unit.needs.values():
         yield source
         yield from _below(source)
-
-
-def _tests(resolved: Resolved) -> list[Unit]:
-    """Return a search's units on its test samples."""
-    search = resolved.search
-    if search is None:
-        return []
-    return [tested(search, unit, f"{unit.experiment.name}/test") for unit in resolved.units]
-
-
-def _check_unseen(trial: PlannedUnit, test: PlannedUnit) -> None:
-    """Make sure that no trial sees an image of the test samples.
-
-    Raises:
-        DataError: If one does; the message names it.
-    """
-    name, unseen = trial.unit.experiment.name, test.samples["answer"].dataset
-    seen = {f"to {role}": each.dataset for role, each in trial.samples.items()}
-    seen |= {f"as {other} was trained on it": each for other, each in trial.trained_on.items()}
-    for why, dataset in seen.items():
-        found = leaks(dataset, unseen) if dataset is not None and unseen is not None else []
-        if found:
-            other, own = found[0]
-            message = (
-                f"{len(found)} test images of {name} are among those that its trials see, such as "
-                f"{own}, which is {other} ({why})"
-            )
-            hint = "Give search.test_on another split, or another part of data.partition."
-            raise DataError(message, hint=hint)
 
 
 def _needs(

@@ -48,11 +48,19 @@ def _is_another_kind(search: Search, path: str, value: Node) -> bool:
 def _with_default(search: Search, tree: Node, path: tuple[str, ...], place: Origin) -> Node:
     """Write out the mapping that a path leads into, where it stands by default alone."""
     for length in range(1, len(path)):
-        if tree.at(path[:length]) is None:
+        if not _is_written(tree, path[:length]):
             default = value_at(search.known, ".".join(path[:length]))
             if isinstance(default, dict):
                 return assign(tree, path[:length], plain_node(default, place), place, [])
     return tree
+
+
+def _is_written(node: Node | None, path: tuple[str, ...]) -> bool:
+    for step in path:
+        if node is not None:
+            listed = isinstance(node.value, list) and step.isdecimal()
+            node = node.child(int(step) if listed else step)
+    return node is not None
 
 
 def _steps(path: str) -> tuple[str, ...]:

@@ -30,9 +30,8 @@ from hardy.results.stored import StoredUnit
 from hardy.results.table import Table
 from hardy.spec import Diagnostics, Unit
 from hardy.spec.search import Search, tested, trial_units
-from hardy.spec.search_spec import Objective
+from hardy.spec.search_metrics import run_metrics
 from hardy.spec.search_values import most_trials
-from hardy.tasks.build import build_task
 
 _SECONDS = 60.0
 
@@ -147,8 +146,11 @@ class _Running:
         self.name, self.study = plan.resolved.name, study_name(plan)
         self.planner = Planner(stores, tracker)
         experiment = plan.units[0].unit.experiment
-        metrics = build_task(experiment.task).spec.metrics
-        self.directions = [direction(each, metrics) for each in self.spec.objectives]
+        known = run_metrics(experiment)
+        self.directions: list[Direction] = [
+            each.direction or ("max" if known.get(each.metric) else "min")
+            for each in self.spec.objectives
+        ]
         seed = experiment.seed if not self.spec.seeds else self.spec.seeds[0]
         self.guide = Guide(self.spec, self.search.fixed, seed, self.directions)
         self.ledger = Ledger(self.spec, self.study, self.directions)
@@ -323,14 +325,6 @@ class _Running:
         units = [*tests, *(unit for unit in own if unit not in tests)]
         self.parent.text(units_text(units), UNITS)
         self.parent.metrics(_totals(trials) | (compared.metrics() if compared else {}))
-
-
-def direction(objective: Objective, metrics: Mapping[str, object]) -> Direction:
-    """Return which way an objective is better: as stated, or as the task says of its metric."""
-    if objective.direction is not None:
-        return objective.direction
-    known = metrics.get(objective.metric.rpartition("/")[2])
-    return "max" if getattr(known, "higher_is_better", False) else "min"
 
 
 def _check_same(choice: Choice, known: Mapping[int, Mapping[str, object]], address: str) -> None:
