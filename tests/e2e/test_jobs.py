@@ -98,6 +98,8 @@ def test_units_side_by_side_give_the_bits_of_one_thread(inside, spec, isolated_h
         tags = unit.data.tags
         assert (tags["hardy.threads"], tags["hardy.shared"]) == ("1", "true")
         assert second[name].data.tags["hardy.threads"] == "1"
+        # A sample takes longer so: no plan is to take it for what it takes alone.
+        assert tags["hardy.work"] != second[name].data.tags["hardy.work"]
         kept = store.download_artifacts(unit.info.run_id, "spec.yaml")
         assert "threads" not in Path(kept).read_text()  # the spec stays the user's
     writers = {unit.data.tags["hardy.heartbeat"].split()[-1] for unit in first.values()}
