@@ -2,7 +2,6 @@
 
 import io
 import os
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
