@@ -5,7 +5,8 @@ same one thread), and no `--jobs`, which is one unit at a time on all cores. Tim
 from the first one's start to the last one's end; what the command takes beside that, most of it the
 start of Python and torch in each process, is printed apart. Rounds go the three ways in turns.
 
-By default: `embedded/memo-topk`, MEMO on the first photographs of 20, once for each seed.
+By default: `embedded/memo-topk`, MEMO on some of 20 photographs under contrast, a unit for each
+seed.
 """
 
 import argparse
@@ -55,7 +56,9 @@ def run(words: Sequence[str], flags: Sequence[str]) -> Run:
         environment = {**os.environ, "HARDY_HOME": home}
         command = [sys.executable, "-m", "hardy", "run", *words, *flags]
         start = time.perf_counter()
-        subprocess.run(command, env=environment, check=True, capture_output=True)
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        if done.returncode:
+            sys.exit(done.stderr)
         whole = time.perf_counter() - start
         with closing(sqlite3.connect(Path(home) / "mlflow.db")) as store:
             found = store.execute(_UNITS).fetchall()
@@ -86,6 +89,7 @@ def main() -> None:
     parser.add_argument("--set", action="append", default=[], help="override, as in `hardy run`")
     asked = parser.parse_args()
     changes = [
+        "data.shift={kind: contrast, severity: 3}",
         f"matrix={{seed: {list(range(asked.units))}}}",
         f"data.subset={{count: {asked.samples}}}",
         "explain={gradcam: null, view_grids: 0}",

@@ -181,7 +181,8 @@ class Workers:
     def _end(self, worker: Worker, result: Any) -> None:  # noqa: ANN401
         key = worker.key
         worker.key = None
-        worker.desk.end_all(Status.FAILED, "its job left it open")
+        why = str(result) if isinstance(result, Exception) else "its job left it open"
+        worker.desk.end_all(Status.FAILED, why)
         if key is not None:
             self._ended.append((key, result))
 
@@ -211,8 +212,8 @@ class Workers:
         finally:
             for worker in self._workers:
                 worker.bury(0)
-        for worker in self._workers:
-            worker.desk.end_all(Status.KILLED, reason)
+            for worker in self._workers:
+                worker.desk.end_all(Status.KILLED, reason)
 
     def _stop(self, reason: str) -> None:
         """Tell all workers to stop, and let them end their runs for a while."""
