@@ -72,7 +72,7 @@ def legend(figure: Figure, kinds: Sequence[str], **further: Line2D) -> None:
     figure.legend(
         handles=handles,
         loc="outside lower center",
-        ncols=min(4, len(handles)),
+        ncols=min(5, len(handles)),
         frameon=False,
         fontsize=9,
     )
