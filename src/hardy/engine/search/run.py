@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
@@ -109,7 +110,9 @@ def _carry_out(
     )
     with ending(parent):
         parent.text(request_text(plan.resolved), REQUEST)
-        return _Running(plan, tracker, reporter, pool, stores, parent).run()
+        running = _Running(plan, tracker, reporter, pool, stores, parent)
+        with closing(running.ledger):
+            return running.run()
 
 
 def _tags(plan: Plan) -> dict[str, str]:
