@@ -2,8 +2,6 @@
 
 import os
 import signal
-import sys
-import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -88,8 +86,3 @@ def search(file, *, jobs=None, overrides=(), spec=SPEC):
     return run.run_search(
         plan, tracker, Reporter(), stores, resume_command="hardy run toy", jobs=jobs
     )
-
-
-if __name__ == "__main__":
-    started = time.monotonic()
-    search(sys.argv[1], jobs=int(sys.argv[2]) if sys.argv[2] != "-" else None)

@@ -121,7 +121,8 @@ def test_no_trial_is_lost_or_doubled_when_workers_are_killed(place, tmp_path, mo
     monkeypatch.setenv(jobs.FOLDER, str(deaths))
     monkeypatch.setenv(jobs.FAILS, "1000")
     file = tmp_path / "toy.yaml"
-    found = search(file, jobs=4, spec=SPEC.replace("trials: 12", f"trials: {TRIALS}"))
+    whole = SPEC.replace("trials: 12", f"trials: {TRIALS}")
+    found = search(file, jobs=4, spec=whole)
     parent = connect().get_run(found.run_id)
     name = parent.data.tags["hardy.study"]
     ledger = Ledger(resolve(str(file)).search.spec, name, ["max"])
@@ -138,3 +139,10 @@ def test_no_trial_is_lost_or_doubled_when_workers_are_killed(place, tmp_path, mo
     assert len(by_trial) == TRIALS
     assert all(trial.runs == (by_trial[str(trial.index)],) for trial in trials)
     assert ledger.address.startswith("postgresql" if place == "postgres" else "/")
+    # And they are those of one process.
+    monkeypatch.setenv("HARDY_HOME", str(tmp_path / "alone"))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/alone.db")
+    monkeypatch.delenv("HARDY_STUDIES", raising=False)
+    search(file, spec=whole)
+    alone = Ledger(resolve(str(file)).search.spec, name, ["max"]).results()
+    assert [alone[trial.index].values for trial in trials] == [trial.values for trial in trials]
