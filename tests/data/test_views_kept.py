@@ -14,8 +14,8 @@ from hardy.data.pipeline import SamplePipeline, ViewSet, loader
 from hardy.data.preprocess import Preprocess
 from hardy.data.shift_spec import Corruption
 from hardy.data.view_spec import AugMix, Compose, Cut, CutStep, Identity, Operations, OperationsStep
-from hardy.data.views import kept_bytes, make_views
 from hardy.data.views import kept as module
+from hardy.data.views import kept_bytes, make_views
 from hardy.data.views import make as maker
 from hardy.data.views.kept import ViewStore
 
@@ -188,7 +188,7 @@ def test_a_sample_takes_as_many_bytes_as_are_foreseen(kind, cache):
 
 @pytest.fixture
 def dataset():
-    samples = tuple(Sample(f"{n}.png", str(n), 0) for n in range(5))
+    samples = tuple(Sample(f"{n}.png", 0, str(n), "") for n in range(5))
     return Dataset("five", ("thing",), None, samples, lambda sample: photo(int(sample.path)))
 
 
@@ -210,7 +210,7 @@ def test_a_pipeline_finds_what_another_made(dataset, cache, made, shift, workers
             assert torch.equal(one.pixels, other.pixels)
             assert one.names == other.names
             assert all(map(torch.equal, one.others, other.others))
-    assert len(made) == 2 * 5 * (8 + 2) + 5 * 2  # copies are made each time
+    assert len(made) == 2 * 5 * (8 + 2 + 1) + 5  # copies are made each time
     assert len(cache.entries()) == 5 * (2 + 1)
 
 
