@@ -14,7 +14,7 @@ from hardy.engine.executor import Processes
 from hardy.engine.progress import Reporter
 from hardy.engine.search import job
 from hardy.engine.search.guide import Choice
-from hardy.measure.records import TIMING
+from hardy.measure.records import COST, TIMING
 from hardy.plan.units import make_plan
 from hardy.registry.stores import default_stores
 from hardy.spec import resolve
@@ -87,6 +87,15 @@ def test_a_process_that_answers_keeps_them_too():
         for _, rows in found
     )
     assert all(other == first for other in others)
+
+
+def test_what_an_answer_takes_is_not_told_of_views_that_may_have_been_read():
+    setup = built("data.subset.count=1")
+    for turns in (0, 2, 2):
+        ((_, row),) = answering.rows(replace(setup, turns=turns), [0], 0)
+        told = {name.removeprefix(COST) for name in row if name.startswith(COST)}
+        assert told == {"source"} | (set() if turns else {"memo", "view_ensemble", "majority_vote"})
+        assert row[f"{TIMING}views"] > 0
 
 
 def test_processes_that_answer_for_a_setup_have_its_turns():

@@ -269,6 +269,8 @@ def _record(setup: Setup, item: Prepared, outcome: Outcome) -> Row:
     prepared = {**item.stages, "views": item.ms}
     took = prepared | outcome.milliseconds
     row |= {f"{TIMING}{stage}": value for stage, value in took.items()}
+    if setup.keeps_views:  # they may have been read: what making them takes is not known
+        prepared = {name: ms for name, ms in prepared.items() if not name.startswith("views")}
     return row | {f"{COST}{name}": value for name, value in outcome.costs(prepared).items()}
 
 

@@ -103,11 +103,17 @@ class Setup:
             store=self._store(),
         )
 
+    @property
+    def keeps_views(self) -> bool:
+        """Whether views are kept for others, and those that others kept are read."""
+        stated = self.experiment.compute.keep_views
+        return self.turns > 0 if stated is None else stated
+
     def _store(self) -> ViewStore | None:
         """Return where views are kept; all units that take turns have half of the cache."""
-        stated, cache = self.experiment.compute.keep_views, default_cache()
-        if not (self.turns if stated is None else stated):
+        if not self.keeps_views:
             return None
+        cache = default_cache()
         return ViewStore(cache, cache.budget // (2 * max(1, self.turns)))
 
     @property
