@@ -24,6 +24,12 @@ TWINS = (
     "embedded/memo-plus",
     "embedded/augmentations",
 )
+SEARCHES = {
+    "search/memo": "search/quickstart",
+    "search/tpt": "search/shapes-tpt",
+    "search/temperatures": "search/shapes-temperatures",
+    "search/supervised": "search/shapes-supervised",
+}
 
 
 @pytest.fixture(autouse=True)
@@ -41,7 +47,7 @@ def test_it_validates_and_says_what_it_is(name: str) -> None:
             assert len(expect.source.strip()) > 5
 
 
-@pytest.mark.parametrize("name", [n for n in NAMED if n.startswith((*PUBLISHED, "embedded/"))])
+@pytest.mark.parametrize("name", [n for n in NAMED if n.startswith((*PUBLISHED, "embedded/", "search/"))])
 def test_its_name_is_its_path(name: str) -> None:
     assert resolve(name).name == name
 
@@ -211,6 +217,28 @@ def test_it_is_planned_without_data_and_weights(name: str) -> None:
         assert any(line.startswith(("weights", "file")) for line in unit.absent) == (
             model.kind == "hardy" or str(model.weights).startswith("models:") or bool(files)
         )
+
+
+@pytest.mark.parametrize("name", SEARCHES)
+def test_a_search_has_a_twin_of_the_same_values_that_needs_no_data(name: str) -> None:
+    search, twin = resolve(name), resolve(SEARCHES[name])
+    assert search.search is not None
+    assert twin.search is not None
+    assert set(twin.search.spec.space) <= set(search.search.spec.space)
+    assert {u.experiment.method.kind for u in (*search.units, *twin.units)} == {
+        search.units[0].experiment.method.kind
+    }
+    plan = make_plan(twin, default_stores(), None, absent_ok=True)
+    assert plan.units[0].unit.experiment.data.dataset in PACKAGED
+    assert not plan.units[0].own.absent
+    text = (ROOT / "docs" / "search.md").read_text(encoding="utf-8")
+    assert f"| `{name}` |" in text
+    assert f"| `{SEARCHES[name]}` |" in text
+
+
+def test_every_search_is_one_of_these_pairs() -> None:
+    found = {name for name in NAMED if name.startswith("search/")}
+    assert found == {*SEARCHES, *SEARCHES.values()}
 
 
 def test_the_command_says_what_is_absent(store: Path, capsys: pytest.CaptureFixture[str]) -> None:

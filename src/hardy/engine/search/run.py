@@ -280,7 +280,8 @@ class _Running:
             tests = self._tested(chosen, "best")
             own = tests if chosen.index == 0 else self._tested(trials[0], "own")
         if own is not tests:
-            compared = compare(own, tests, self.spec.objectives[0].metric)
+            higher = self.directions[0] == "max"
+            compared = compare(own, tests, self.spec.objectives[0].metric, higher=higher)
         self._write(trials, chosen, tests, own, compared)
         shown = table(self.name, self.spec, self.directions, trials)
         return Found(self.parent.run_id, shown, tests, own, compared)
