@@ -31,6 +31,7 @@ from hardy.plan.units import make_plan
 from hardy.registry.stores import default_stores
 from hardy.results.search.trial import Trial
 from hardy.spec import resolve
+from hardy.tracking import default_finder
 from hardy.tracking.mlflow_tracker import MlflowTracker
 from hardy.tracking.store import connect
 
@@ -106,7 +107,8 @@ def hardy(trials: int, jobs: int) -> list[float]:
         tracker, stores = MlflowTracker(), default_stores()
         resolved = resolve(str(file), [f"search.budget.trials={trials}"])
         plan = make_plan(resolved, stores, tracker)
-        run.run_search(plan, tracker, Reporter(), stores, resume_command="", jobs=jobs)
+        beside = {"jobs": jobs, "finder": default_finder()}
+        run.run_search(plan, tracker, Reporter(), stores, resume_command="", **beside)
         run._Running._take = take  # type: ignore[method-assign]
     return ended
 
