@@ -47,10 +47,9 @@ def test_it_validates_and_says_what_it_is(name: str) -> None:
             assert len(expect.source.strip()) > 5
 
 
-OWN_PATHS = (*PUBLISHED, "embedded/", "search/")
-
-
-@pytest.mark.parametrize("name", [n for n in NAMED if n.startswith(OWN_PATHS)])
+@pytest.mark.parametrize(
+    "name", [n for n in NAMED if n.startswith((*PUBLISHED, "embedded/", "search/"))]
+)
 def test_its_name_is_its_path(name: str) -> None:
     assert resolve(name).name == name
 

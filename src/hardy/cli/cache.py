@@ -17,6 +17,7 @@ from hardy.core.paths import home
 
 KINDS = {
     "features": "features of image encoders",
+    "views": "views of images, for a search's trials",
     "masks": "masks of segmenters",
     "texts": "features of classes' texts",
     "opinions": "answers for held-out samples",

@@ -121,6 +121,7 @@ def _search(
     from hardy.engine.progress import Reporter
     from hardy.engine.search.run import run_search
     from hardy.registry.stores import default_stores
+    from hardy.tracking import default_finder
 
     found = run_search(
         plan,
@@ -129,6 +130,7 @@ def _search(
         default_stores(),
         resume_command=resume_command,
         jobs=jobs,
+        finder=default_finder(),
     )
     console = Console()
     _print_table(console, found.table)

@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from hardy.core.cache import Cache
 from hardy.core.errors import DataError, SpecError
 from hardy.core.seeding import derive, generator
 from hardy.data.ahead import read_ahead
@@ -24,7 +25,8 @@ from hardy.data.item import BadSample, Prepared, Targets
 from hardy.data.preprocess import OUTSIDE, Preprocess
 from hardy.data.shift_spec import GaussianSigma, ShiftSpec
 from hardy.data.view_spec import Identity, ViewSpec
-from hardy.data.views import Point, Views, make_views
+from hardy.data.views import Point, Views, kept_bytes, make_views
+from hardy.data.views.kept import ViewStore
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,8 @@ class SamplePipeline:
         point: `ViewSet.point` of the first set.
         target: The truth that is wanted: masks are read, and images before the shift kept, only
             where they are.
+        store: Where views are kept for others that make the same, those of the first samples as far
+            as there is room; none keeps nothing. An epoch's views are never kept.
 
     Attributes:
         late: The shift, if it is noise that comes after the normalisation.
@@ -86,6 +90,7 @@ class SamplePipeline:
         further: Sequence[ViewSet] = (),
         point: Callable[[Image.Image], Point] | None = None,
         target: Literal["label", "mask", "image"] = "label",
+        store: ViewStore | None = None,
     ) -> None:
         self.dataset = dataset
         self.preprocess = preprocess
@@ -101,6 +106,10 @@ class SamplePipeline:
         self.late = _late_noise(shift, self.views)
         for each in self.further:
             _late_noise(shift, each.views)  # refuses what cannot be
+        self.store = store
+        sets = (ViewSet(preprocess, self.views), *self.further)
+        size = sum(kept_bytes(each.views, each.preprocess) for each in sets)
+        self._kept = 0 if store is None else store.samples(size)
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -118,9 +127,9 @@ class SamplePipeline:
         begun = time.perf_counter()
         canvas, plain = self._images(image, sample, self.preprocess)
         seen = time.perf_counter()
-        views = self._viewed(
-            canvas, plain, sample, ViewSet(self.preprocess, self.views, self.point)
-        )
+        cache = self.store.cache if self.store is not None and index < self._kept else None
+        own = ViewSet(self.preprocess, self.views, self.point)
+        views = self._viewed(canvas, plain, sample, own, cache)
         if self.late is not None:
             seen = time.perf_counter()  # the unchanged image has its noise only now
         stages = {"read": 1000 * (ends[1] - ends[0]), "image": 1000 * (seen - begun)}
@@ -128,7 +137,7 @@ class SamplePipeline:
         for place, each in enumerate(self.further):
             before = time.perf_counter()
             images = self._images(image, sample, each.preprocess)
-            others.append(self._viewed(*images, sample, each).pixels)
+            others.append(self._viewed(*images, sample, each, cache).pixels)
             stages[f"views.{place}"] = 1000 * (time.perf_counter() - before)
         return Prepared(
             index,
@@ -148,6 +157,7 @@ class SamplePipeline:
             return self
         other = copy.copy(self)
         other.seed = derive(self.seed, "epoch", epoch)
+        other.store = None
         return other
 
     def plain(
@@ -210,7 +220,12 @@ class SamplePipeline:
         return np.asarray(preprocess.mask(dataset.read_mask(sample), fill=void))
 
     def _viewed(
-        self, canvas: Image.Image, plain: Image.Image, sample: Sample, asked: ViewSet
+        self,
+        canvas: Image.Image,
+        plain: Image.Image,
+        sample: Sample,
+        asked: ViewSet,
+        cache: Cache | None,
     ) -> Views:
         """Return a set of views.
 
@@ -219,6 +234,7 @@ class SamplePipeline:
             plain: View 0.
             sample: Whose they are.
             asked: Which.
+            cache: Where they are kept.
         """
         views = make_views(
             canvas,
@@ -229,6 +245,7 @@ class SamplePipeline:
             plain,
             point=asked.point(plain) if asked.point else None,
             device=self.device,
+            cache=cache,
         )
         if self.late is not None:
             noisy = self._noisy(views.pixels, self.late, sample, asked.preprocess)

@@ -7,7 +7,7 @@ blocks of samples, which lie at fixed places of the manifest.
 
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain, groupby, islice
 from pathlib import Path
 from time import monotonic, perf_counter
@@ -106,7 +106,15 @@ def _jobs(
         return [_Here(setup, places, cores.workers)], Inline()
     data = setup.data["answer"]
     jobs: list[Job[None]] = [
-        AnswerJob(setup.experiment, setup.located, data, fitted, tuple(chain(*mine)), count)
+        AnswerJob(
+            setup.experiment,
+            setup.located,
+            data,
+            fitted,
+            tuple(chain(*mine)),
+            count,
+            setup.turns,
+        )
         for mine in (parts[k::count] for k in range(count))
     ]
     return jobs, Processes(count)
@@ -141,6 +149,7 @@ class AnswerJob:
         fitted: Folder of what the method fitted; None where it fits nothing.
         places: Which of the samples.
         processes: How many processes answer side by side.
+        turns: See `Setup`.
     """
 
     experiment: Experiment
@@ -149,10 +158,12 @@ class AnswerJob:
     fitted: Path | None
     places: tuple[int, ...]
     processes: int = 1
+    turns: int = 0
 
     def __call__(self, send: Send) -> None:
         """Set up, load what was fitted, and send each sample's place and record."""
         setup = set_up(self.experiment, self.located, {"answer": self.data})
+        setup = replace(setup, turns=self.turns)
         load_fitted(setup.method, self.fitted)
         for row in timed(records(setup, self.places, workers=0), self.processes):
             send(row)
@@ -258,6 +269,8 @@ def _record(setup: Setup, item: Prepared, outcome: Outcome) -> Row:
     prepared = {**item.stages, "views": item.ms}
     took = prepared | outcome.milliseconds
     row |= {f"{TIMING}{stage}": value for stage, value in took.items()}
+    if setup.keeps_views:  # they may have been read: what making them takes is not known
+        prepared = {name: ms for name, ms in prepared.items() if not name.startswith("views")}
     return row | {f"{COST}{name}": value for name, value in outcome.costs(prepared).items()}
 
 

@@ -13,6 +13,7 @@ from hardy.data.dataset import Dataset
 from hardy.data.item import Prepared
 from hardy.data.pipeline import SamplePipeline
 from hardy.data.view_spec import ViewSpec
+from hardy.data.views.kept import ViewStore
 from hardy.engine.device import beside_others, make_fabric, spread, use_threads
 from hardy.engine.left_out import LeftOut
 from hardy.engine.watch import Watch
@@ -46,6 +47,8 @@ class Setup:
         method: Fits, answers, adapts.
         left_out: Broken samples that were not used; filled as they are met.
         watch: Who is told of its way, and may stop it.
+        turns: How many units take turns on views of the same samples, again and again, as those of
+            a search's trials do; 0 where nobody is known to come back to them.
     """
 
     experiment: Experiment
@@ -57,6 +60,7 @@ class Setup:
     method: Method
     left_out: LeftOut = field(default_factory=LeftOut)
     watch: Watch | None = None
+    turns: int = 0
 
     @property
     def skips(self) -> bool:
@@ -96,7 +100,21 @@ class Setup:
             further=() if views else self.method.view_sets,
             point=SourcePoint(self.model) if asked and asked.at_point else None,
             target=self.task.target,
+            store=self._store(),
         )
+
+    @property
+    def keeps_views(self) -> bool:
+        """Whether views are kept for others, and those that others kept are read."""
+        stated = self.experiment.compute.keep_views
+        return self.turns > 0 if stated is None else stated
+
+    def _store(self) -> ViewStore | None:
+        """Return where views are kept; all units that take turns have half of the cache."""
+        if not self.keeps_views:
+            return None
+        cache = default_cache()
+        return ViewStore(cache, cache.budget // (2 * max(1, self.turns)))
 
     @property
     def block(self) -> int:

@@ -72,6 +72,7 @@ def run_unit(
     parent: str | None = None,
     tags: Mapping[str, str] = MappingProxyType({}),
     watch: Watch | None = None,
+    turns: int = 0,
 ) -> StoredUnit:
     """Return a unit as it is stored: an earlier run's where there is one, else by running it.
 
@@ -82,6 +83,7 @@ def run_unit(
         parent: Id of the run to nest under.
         tags: Further tags of its run.
         watch: Told of its way; of an earlier run's it is not.
+        turns: See `Setup`.
 
     Raises:
         Pruned: If the watch stops it; its run is KILLED, with the step in a tag, for good.
@@ -107,7 +109,7 @@ def run_unit(
     checkpoint = Checkpoint(run.run_id, planned.fingerprint)
     with ending(run), threads_as_before():
         try:
-            _carry_out(planned, run, checkpoint, reporter, watch)
+            _carry_out(planned, run, checkpoint, reporter, watch, turns)
         except Pruned as pruned:
             pruned.run_id = run.run_id
             _discard(run, checkpoint)
@@ -168,6 +170,7 @@ def _carry_out(
     checkpoint: Checkpoint,
     reporter: Reporter,
     watch: Watch | None,
+    turns: int,
 ) -> None:
     experiment = planned.unit.experiment
     for line in remarks(planned):
@@ -179,7 +182,7 @@ def _carry_out(
         experiment.name, {str(role): each for role, each in data.items()}, planned.trained_on
     )
     setup = set_up(experiment, planned.located, data, shares=is_worker())
-    setup = replace(setup, watch=watch)
+    setup = replace(setup, watch=watch, turns=turns)
     _note_inputs(setup, run, reporter)
     check_source(setup)
     fitted = fit(setup, checkpoint, run, reporter)

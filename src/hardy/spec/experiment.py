@@ -83,6 +83,14 @@ class Compute(Spec):
             "runs on the same views; `hardy cache` bounds and empties what is kept."
         ),
     ] = True
+    keep_views: Annotated[
+        bool | None,
+        Field(
+            description="Whether views are kept for other runs on the same images, as far as half "
+            "of what `hardy cache` allows holds them; none: for the trials of a search, unless it "
+            "asks how long they take."
+        ),
+    ] = None
     device: Annotated[
         Literal["auto", "cpu", "cuda", "mps"], Field(description="Where the network runs.")
     ] = "auto"

@@ -172,11 +172,11 @@ class Hyperband(Spec):
 
 
 class Patience(Spec):
-    """Stop a trial that has not been better for a while."""
+    """Stop a trial that has fallen behind its own best for a while."""
 
     kind: Literal["patience"] = "patience"
-    steps: Annotated[int, Field(ge=0, description="Steps without a better value.")]
-    by: Annotated[float, Field(ge=0, description="Smallest difference that is better.")] = 0.0
+    steps: Annotated[int, Field(ge=0, description="Steps that it may stay behind.")]
+    by: Annotated[float, Field(ge=0, description="Difference up to which it is not behind.")] = 0.0
 
 
 class Wilcoxon(Spec):

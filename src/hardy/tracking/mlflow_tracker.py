@@ -172,12 +172,13 @@ class MlflowTracker:
         existing = resume or (None if parent else self._unjoined_run())
         if resume and not parent:
             self.refer(resume)
+        above = self._record(parent) if parent else None
         if existing:
             record = self._reopen(existing, name if existing != resume else None)
         else:
-            record = self._create(name, parent)
+            record = self._create(name, above)
         # What `mlflow run` or the first start wrote about the source stays true.
-        known = {**source_tags(), **self._inherited(parent)}
+        known = {**source_tags(), **_inherited(above)}
         kept = {key: value for key, value in known.items() if key not in record.data.tags}
         return self._begin(record, {**kept, **tags}, resumed=existing is not None)
 
@@ -187,13 +188,13 @@ class MlflowTracker:
         taken = bool(made) and "hardy.version" in self._record(str(made)).data.tags
         return None if taken else made
 
-    def _create(self, name: str, parent: str | None) -> RunRecord:
+    def _create(self, name: str, above: RunRecord | None) -> RunRecord:
         # A child lies in its parent's experiment: the UI nests within one experiment only.
-        if parent:
-            experiment = self._record(parent).info.experiment_id
+        if above is not None:
+            experiment = above.info.experiment_id
         else:
             experiment = experiment_id(self._client, self._experiment)
-        nesting = {_PARENT_TAG: parent} if parent else {}
+        nesting = {_PARENT_TAG: above.info.run_id} if above is not None else {}
         with translated(self._uri):
             return self._client.create_run(experiment, tags=nesting, run_name=name)
 
@@ -209,10 +210,6 @@ class MlflowTracker:
             if FAILURE_TAG in record.data.tags:
                 self._client.delete_tag(run_id, FAILURE_TAG)
         return record
-
-    def _inherited(self, parent: str | None) -> dict[str, str]:
-        tags = self._record(parent).data.tags if parent else {}
-        return {k: v for k, v in tags.items() if k.startswith("hardy.") and k not in _OWN_TAGS}
 
     def _begin(self, record: RunRecord, tags: Mapping[str, str], *, resumed: bool) -> MlflowRun:
         run = MlflowRun(self._client, record, resumed=resumed)
@@ -284,6 +281,12 @@ class MlflowTracker:
         if self._uri.startswith(("http://", "https://")):
             return f"{self._uri.rstrip('/')}/{place}"
         return f"hardy ui, then http://127.0.0.1:5000/{place}"
+
+
+def _inherited(above: RunRecord | None) -> dict[str, str]:
+    """Return the tags of a parent that its children have too."""
+    tags = above.data.tags if above is not None else {}
+    return {k: v for k, v in tags.items() if k.startswith("hardy.") and k not in _OWN_TAGS}
 
 
 def _past(record: RunRecord) -> PastRun:

@@ -2,8 +2,6 @@
 
 import os
 import signal
-import sys
-import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -42,6 +40,10 @@ FOLDER = "HARDY_TEST_TRIALS"
 """Environment variable: folder in which files say which trials die, and how often."""
 
 
+FAILS = "HARDY_TEST_FAILS"
+"""Environment variable: of so many trials one fails."""
+
+
 @dataclass(frozen=True)
 class Quick(TrialJob):
     """Writes a run of its own, as a trial's unit does, and nothing else."""
@@ -56,7 +58,7 @@ class Quick(TrialJob):
         self._die(f"within-{index}")
         child.end(Status.FINISHED)
         trial = Trial(index, values, "complete", (found,), runs=(child.run_id,), samples=10)
-        if index % 5 == 3:
+        if index % int(os.environ.get(FAILS, "5")) == 3:
             return replace(trial, state="failed", objectives=(), reason="one of five")
         return trial
 
@@ -84,8 +86,3 @@ def search(file, *, jobs=None, overrides=(), spec=SPEC):
     return run.run_search(
         plan, tracker, Reporter(), stores, resume_command="hardy run toy", jobs=jobs
     )
-
-
-if __name__ == "__main__":
-    started = time.monotonic()
-    search(sys.argv[1], jobs=int(sys.argv[2]) if sys.argv[2] != "-" else None)

@@ -1,10 +1,7 @@
 """What is kept of a search, after every way to stop: on disk, and in a database."""
 
-import json
-import os
-import signal
-import subprocess
-import sys
+import contextlib
+import multiprocessing
 import time
 from pathlib import Path
 
@@ -16,6 +13,8 @@ from hardy.engine.search.ledger import DIED, Ledger, mend
 from hardy.results.search.trial import Trial
 from tests.engine.search.test_guide import OWN, spec
 
+# It need not load Optuna again.
+FORK = multiprocessing.get_context("fork")
 OTHER = {"lr": 0.2, "steps": 4, "prior": '{"kind": "fixed"}'}
 WHOLE = Trial(
     0,
@@ -172,45 +171,38 @@ def test_a_torn_last_line_is_cut_off(place, tmp_path):
     mend(tmp_path / "absent.journal")
 
 
-KILLED = """
-import json, sys, time
-from hardy.engine.search.ledger import Ledger
-from hardy.results.search.trial import Trial
-from hardy.spec.search_spec import SearchSpec
-spec, own = SearchSpec.model_validate_json(sys.argv[1]), json.loads(sys.argv[2])
-ledger = Ledger(spec, "some", ["max"])
-done = ledger.results()
-for index in range(1000):
-    if index not in done:
-        ledger.begin(index, own)
-        ledger.end(Trial(index, own, "complete", (index / 7,)))
-        print(index, flush=True)
-"""
+def write(told):
+    """Write trials until killed, and say which were told."""
+    kept = ledger()
+    done = kept.results()
+    for index in range(1000):
+        if index not in done:
+            kept.begin(index, OWN)
+            kept.end(Trial(index, OWN, "complete", (index / 7,)))
+            told.send(index)
 
 
-@pytest.mark.slow
-def test_killed_at_any_moment_nothing_that_was_told_is_lost(place, tmp_path):
-    environment = {**os.environ, "HARDY_HOME": str(tmp_path)}
-    told = -1
-    for number in range(5):
-        process = subprocess.Popen(
-            [sys.executable, "-c", KILLED, spec().model_dump_json(), json.dumps(OWN)],
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for line in process.stdout:
-            told = int(line)
-            if told % 20 == number * 3:
-                time.sleep(0.0007 * number)
-                process.send_signal(signal.SIGKILL)
-                break
-        _, said = process.communicate()
-        assert process.returncode == -signal.SIGKILL, said
+@pytest.mark.parametrize("seconds", [0.0, 0.001, 0.002, 0.004, 0.008])
+def test_killed_at_any_moment_nothing_that_was_told_is_lost(seconds):
+    done = -1
+    for _ in range(2):
+        here, there = FORK.Pipe(duplex=False)
+        process = FORK.Process(target=write, args=(there,))
+        process.start()
+        there.close()
+        while here.recv() < done + 3:
+            pass
+        time.sleep(seconds)
+        process.kill()
+        process.join()
+        with contextlib.suppress(EOFError):
+            while True:
+                done = here.recv()
+        here.close()
         found = ledger().results()
-        assert set(range(told + 1)) <= set(found) <= set(range(told + 2))
+        assert set(range(done + 1)) <= set(found) <= set(range(max(found) + 1))
         assert all(each.objectives == (index / 7,) for index, each in found.items())
+        done = max(found)
 
 
 def test_the_journal_lies_beside_the_store(place, tmp_path):

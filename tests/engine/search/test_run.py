@@ -1,13 +1,14 @@
 """A search from its first trial to its last, in a real store: stops, kills, deaths, budgets."""
 
-import os
-import subprocess
-import sys
+import multiprocessing
+import signal
 from collections import Counter
+from typing import ClassVar
 
 import pytest
 
 from hardy.core.errors import MethodError, TrackingError
+from hardy.engine.pool import Here, WorkerDied
 from hardy.engine.search import run
 from hardy.engine.search.ledger import Ledger
 from hardy.spec import resolve
@@ -16,6 +17,8 @@ from tests.engine.search import jobs
 from tests.engine.search.jobs import SPEC, Quick, quality, search
 
 STUDY = "hardy.study"
+# It need not load torch again.
+FORK = multiprocessing.get_context("fork")
 
 
 @pytest.fixture(autouse=True)
@@ -99,17 +102,6 @@ def test_another_seed_is_another_search(file):
 
 
 @pytest.mark.slow
-def test_the_trials_are_the_same_whatever_the_jobs(file, tmp_path, monkeypatch):
-    def values(count):
-        monkeypatch.setenv("HARDY_HOME", str(tmp_path / str(count)))
-        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/{count}.db")
-        found = search(file, jobs=count)
-        return [(t.values, t.state, t.objectives) for t in kept(found, file).values()]
-
-    assert values(None) == values(1) == values(3)
-
-
-@pytest.mark.slow
 def test_killed_at_five_points_it_ends_with_the_same_trials(file, tmp_path, monkeypatch):
     def values(home, stops):
         folder = tmp_path / home / "deaths"
@@ -118,13 +110,12 @@ def test_killed_at_five_points_it_ends_with_the_same_trials(file, tmp_path, monk
             (folder / name).write_text("1")
         monkeypatch.setenv("HARDY_HOME", str(tmp_path / home))
         monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/{home}/runs.db")
-        environment = {**os.environ, jobs.FOLDER: str(folder)}
-        command = [sys.executable, "-m", "tests.engine.search.jobs", str(file), "-"]
-        statuses = [
-            subprocess.run(command, env=environment, capture_output=True, check=False)
-            for _ in range(len(stops) + 1)
-        ]
-        assert [each.returncode for each in statuses] == [-9] * len(stops) + [0], statuses
+        monkeypatch.setenv(jobs.FOLDER, str(folder))
+        for _ in stops:
+            process = FORK.Process(target=search, args=(file,))
+            process.start()
+            process.join()
+            assert process.exitcode == -signal.SIGKILL
         found = search(file)
         trials = kept(found, file)
         _, children = runs_of(found)
@@ -136,26 +127,27 @@ def test_killed_at_five_points_it_ends_with_the_same_trials(file, tmp_path, monk
     assert values("killed", stops) == values("whole", [])
 
 
-@pytest.mark.slow
-def test_a_workers_death_costs_nothing_but_its_own_try(file, tmp_path, monkeypatch):
-    folder = tmp_path / "deaths"
-    folder.mkdir()
-    for name, times in {"before-2": 1, "within-7": 1, "within-9": 2}.items():
-        (folder / name).write_text(str(times))
-    monkeypatch.setenv(jobs.FOLDER, str(folder))
-    found = search(file, jobs=2)
-    trials = kept(found, file)
+class Dying(Here):
+    """A pool whose workers die as often as it is told, by trial."""
+
+    deaths: ClassVar[dict[int, int]] = {}
+
+    def wait(self):
+        key, result = super().wait()
+        if self.deaths.get(key, 0):
+            self.deaths[key] -= 1
+            return key, WorkerDied(-9)
+        return key, result
+
+
+def test_a_workers_death_costs_a_try_and_a_second_one_the_trial(file, monkeypatch):
+    monkeypatch.setattr(Dying, "deaths", {2: 1, 9: 2})
+    monkeypatch.setattr(run, "make_pool", lambda jobs, *rest: Dying(*rest))
+    trials = kept(search(file), file)
     assert list(trials) == list(range(12))
-    assert trials[2].state == trials[7].state == "complete"
+    assert trials[2].state == "complete"
     assert trials[9].state == "failed"
     assert "died" in trials[9].reason
-    _, children = runs_of(found)
-    states = {}
-    for child in children:
-        states.setdefault(child.data.tags["hardy.trial"], []).append(child.info.status)
-    assert sorted(states["7"]) == ["FAILED", "FINISHED"]
-    assert states["2"] == ["FINISHED"]
-    assert sorted(states["9"]) == ["FAILED", "FAILED"]
 
 
 def test_a_budget_of_samples_ends_it_at_the_same_trial(file):

@@ -6,6 +6,6 @@ where a run resumed.
 """
 
 from hardy.data.views.crop import crop_box
-from hardy.data.views.make import Point, Views, make_views
+from hardy.data.views.make import Point, Views, kept_bytes, make_views
 
-__all__ = ["Point", "Views", "crop_box", "make_views"]
+__all__ = ["Point", "Views", "crop_box", "kept_bytes", "make_views"]

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from hardy.core.cache import Cache
 from hardy.core.seeding import generator
 from hardy.data.preprocess import Preprocess
 from hardy.data.view_spec import (
@@ -24,6 +26,7 @@ from hardy.data.view_spec import (
 from hardy.data.views.augmix import BLACK, FILL, Array, augmix
 from hardy.data.views.crop import crop_box, cut, draw_flip, shifted_box
 from hardy.data.views.draw import drawn_name
+from hardy.data.views.kept import is_kept, key_of, through
 
 SMALL = 64
 """Up to this side, AugMix crops as for CIFAR unless told: padded by 4 pixels, at the same scale."""
@@ -89,6 +92,7 @@ def make_views(
     *,
     point: Point | None = None,
     device: str = "cpu",
+    cache: Cache | None = None,
 ) -> Views:
     """Make the views of one image: `spec.rows` images, the unchanged one first.
 
@@ -102,6 +106,7 @@ def make_views(
         point: Where Grad-CAM of `plain` is highest, (x, y) as shares of its sides; needed by
             operations that crop there.
         device: Where views of `backend: tensor` are made; the others are made on the CPU.
+        cache: Where views that are worth it are looked for, and kept; None for nowhere.
 
     Raises:
         SpecError: If the spec crops at the Grad-CAM point and none is given.
@@ -112,14 +117,32 @@ def make_views(
     made = torch.empty(shape, dtype=_dtype(spec))
     pixels = made.numpy()
     pixels[0] = np.asarray(plain).transpose(2, 0, 1)
-    names: list[list[str]] = [[]]
-    for index in range(1, spec.rows):
-        rng = generator(seed, sample_id, "view", index)
-        scene = Scene(image, plain, preprocess, seed, sample_id, index, point, out=pixels[index])
-        view, drawn = _MAKERS[spec.kind](scene, spec, rng)
+    scene = Scene(image, plain, preprocess, seed, sample_id, 0, point)
+    make = partial(_fill, scene, spec, pixels)
+    if cache is None or not is_kept(spec):
+        names = make(range(1, spec.rows))
+    else:
+        key = key_of(image, plain, spec, preprocess, seed, sample_id, point)
+        names = through(cache, key, pixels, make)
+    return Views(made, [[], *names])
+
+
+def _fill(scene: Scene, spec: ViewSpec, pixels: NDArray[Any], rows: range) -> list[list[str]]:
+    """Make some views in their places; return the names of their operations."""
+    names = []
+    for index in rows:
+        rng = generator(scene.seed, scene.sample_id, "view", index)
+        own = replace(scene, index=index, out=pixels[index])
+        view, drawn = _MAKERS[spec.kind](own, spec, rng)
         _write(view, pixels[index])
         names.append(drawn)
-    return Views(made, names)
+    return names
+
+
+def kept_bytes(spec: ViewSpec, preprocess: Preprocess) -> int:
+    """Return how many bytes the views of an image take where they are kept; 0 where none is."""
+    pixels = 3 * preprocess.height * preprocess.width
+    return (spec.rows - 1) * pixels * _dtype(spec).itemsize if is_kept(spec) else 0
 
 
 def _write(view: Array, out: NDArray[Any]) -> None:

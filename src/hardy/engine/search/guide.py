@@ -101,7 +101,9 @@ class Guide:
         while self._told < self._next_told:
             _tell(self._study, self._asked[self._told], self._results.pop(self._told))
             self._told += 1
-        before = tuple(map(_known, self._study.get_trials()[: self.chosen]))
+        before: tuple[FrozenTrial, ...] = ()
+        if self._spec.pruner is not None:
+            before = tuple(map(_known, self._study.get_trials()[: self.chosen]))
         index = self.chosen
         self._study.sampler = make_sampler(self._spec.sampler, self._seed, index)
         trial = self._study.ask()
@@ -110,7 +112,7 @@ class Guide:
         for path in self._spec.ordered:
             if self._spec.active(path, values):
                 values[path] = suggest(trial, path, self._space[path])
-        return Choice(index, values, before if self._spec.pruner is not None else ())
+        return Choice(index, values, before)
 
     def hear(self, result: Trial) -> None:
         """Take what came of a trial; the order does not matter."""

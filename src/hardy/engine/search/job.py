@@ -14,6 +14,7 @@ from hardy.engine.search.watching import TrialWatch
 from hardy.engine.unit import run_unit
 from hardy.engine.watch import Pruned, ends
 from hardy.measure.bootstrap import resampled
+from hardy.measure.drift import is_time
 from hardy.plan.tracker import Status, Tracker
 from hardy.plan.units import PlannedUnit
 from hardy.results.pooled import joined
@@ -80,6 +81,13 @@ class TrialJob:
             samples = max(samples, watch.samples_done)
         return replace(trial, runs=runs, samples=samples, seconds=monotonic() - start)
 
+    @property
+    def _turns(self) -> int:
+        """How many units come back to the same views; none where their time is what counts."""
+        asked = [each.metric for each in self.spec.objectives]
+        asked += [each.metric for each in self.spec.constraints]
+        return 0 if any(map(is_time, asked)) else len(self.units)
+
     def _unit(
         self,
         planned: PlannedUnit,
@@ -88,7 +96,15 @@ class TrialJob:
         watch: TrialWatch | None,
     ) -> StoredUnit:
         tags = {STUDY_TAG: self.study, TRIAL_TAG: str(self.choice.index)}
-        unit = run_unit(planned, tracker, reporter, parent=self.parent, tags=tags, watch=watch)
+        unit = run_unit(
+            planned,
+            tracker,
+            reporter,
+            parent=self.parent,
+            tags=tags,
+            watch=watch,
+            turns=self._turns,
+        )
         if unit.reused:
             _replay(unit, watch)
             if not tags.items() <= unit.tags.items():

@@ -13,7 +13,7 @@ from typing import cast
 
 import optuna
 from filelock import FileLock
-from optuna.storages import BaseStorage, JournalStorage
+from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.storages.journal._file import BaseJournalFileLock
 from optuna.trial import FrozenTrial, TrialState
@@ -55,11 +55,11 @@ class Ledger:
 
     def __init__(self, spec: SearchSpec, name: str, directions: Directions) -> None:
         self.spec = spec
-        self.address, storage = _storage(name)
+        self.address, self._storage = _storage(name)
         with quiet(), _told_well(self.address):
             self.study = optuna.create_study(
                 study_name=name,
-                storage=storage,
+                storage=self._storage,
                 sampler=optuna.samplers.RandomSampler(),  # never asked: values come from the guide
                 directions=["maximize" if each == "max" else "minimize" for each in directions],
                 load_if_exists=True,
@@ -67,6 +67,12 @@ class Ledger:
             self._open: dict[int, optuna.Trial] = {}
             for left in self._trials(TrialState.RUNNING):
                 self._fail(left, DIED)
+
+    def close(self) -> None:
+        """Close the connections to a database."""
+        if isinstance(self._storage, RDBStorage):
+            self._storage.remove_session()
+            self._storage.engine.dispose()
 
     def results(self) -> dict[int, Trial]:
         """Return what came of each trial that has ended, by index, but of those that are queued."""
@@ -197,7 +203,7 @@ def _database(address: str) -> BaseStorage:
     from sqlalchemy.exc import SQLAlchemyError
 
     try:
-        return optuna.storages.RDBStorage(address, engine_kwargs={"pool_pre_ping": True})
+        return RDBStorage(address, engine_kwargs={"pool_pre_ping": True})
     except ImportError as error:
         message = f"{VARIABLE} needs a package that is not installed: {error}"
         raise TrackingError(message, hint="Install it: pip install 'hardy[postgres]'.") from error

@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
@@ -14,7 +15,7 @@ from hardy.engine.search.guide import Choice, Direction, Guide
 from hardy.engine.search.job import STUDY_TAG, TestJob, TrialJob
 from hardy.engine.search.ledger import DIED, Ledger
 from hardy.engine.unit import ending, keep, run_unit, with_weights
-from hardy.plan.tracker import EXPERIMENT_TAG, FINGERPRINT_TAG, Run, Stores, Tracker
+from hardy.plan.tracker import EXPERIMENT_TAG, FINGERPRINT_TAG, Finder, Run, Stores, Tracker
 from hardy.plan.units import Plan, PlannedUnit, Planner, first
 from hardy.results.request import REQUEST, UNITS, request_text, spec_tag, units_text
 from hardy.results.search.best import best_yaml
@@ -73,6 +74,7 @@ def run_search(
     *,
     resume_command: str,
     jobs: int | None = None,
+    finder: Finder | None = None,
 ) -> Found:
     """Carry a search out, or go on with it.
 
@@ -84,6 +86,7 @@ def run_search(
         resume_command: What goes on after a stop; printed as the hint of `Interrupted`.
         jobs: How many trials run at a time, each in a process of its own with one thread; None for
             one after the other in this process.
+        finder: Where finished runs of trials are looked up; None: the tracker.
 
     Raises:
         Interrupted: If a signal stopped it; the runs in progress are KILLED.
@@ -94,11 +97,11 @@ def run_search(
     with going_on(resume_command), reporter.showing(runs + 2 * len(plan.tests)):
         check_ready(plan, reporter, jobs)
         with make_pool(jobs, tracker, reporter) as pool:
-            return _carry_out(plan, tracker, reporter, pool, stores)
+            return _carry_out(plan, tracker, reporter, pool, Planner(stores, finder or tracker))
 
 
 def _carry_out(
-    plan: Plan, tracker: Tracker, reporter: Reporter, pool: Pool, stores: Stores
+    plan: Plan, tracker: Tracker, reporter: Reporter, pool: Pool, planner: Planner
 ) -> Found:
     past = tracker.find(plan.fingerprint)
     if past is not None and past.busy:
@@ -109,7 +112,9 @@ def _carry_out(
     )
     with ending(parent):
         parent.text(request_text(plan.resolved), REQUEST)
-        return _Running(plan, tracker, reporter, pool, stores, parent).run()
+        running = _Running(plan, tracker, reporter, pool, planner, parent)
+        with closing(running.ledger):
+            return running.run()
 
 
 def _tags(plan: Plan) -> dict[str, str]:
@@ -134,7 +139,7 @@ class _Running:
         tracker: Tracker,
         reporter: Reporter,
         pool: Pool,
-        stores: Stores,
+        planner: Planner,
         parent: Run,
     ) -> None:
         if plan.resolved.search is None:
@@ -144,7 +149,7 @@ class _Running:
         self.plan, self.parent = plan, parent
         self.tracker, self.reporter, self.pool = tracker, reporter, pool
         self.name, self.study = plan.resolved.name, study_name(plan)
-        self.planner = Planner(stores, tracker)
+        self.planner = planner
         experiment = plan.units[0].unit.experiment
         known = run_metrics(experiment)
         self.directions: list[Direction] = [

@@ -6,7 +6,7 @@ from typing import Literal
 
 from hardy.engine.search.guide import Choice, in_memory
 from hardy.engine.search.samplers import make_pruner
-from hardy.engine.watch import BLOCKS, Pruned
+from hardy.engine.watch import Pruned, ends
 from hardy.spec.search_spec import Pruner, Wilcoxon
 
 
@@ -57,8 +57,9 @@ class TrialWatch:
             for place, score in scores.items():
                 self._report(self._unit * total + place, score)
         elif self._count:
-            block = -(-done * BLOCKS // total)
-            self._report(self._unit * BLOCKS + block, self._sum / self._count)
+            blocks = sorted(ends(total))
+            block = blocks.index(done) + 1
+            self._report(self._unit * len(blocks) + block, self._sum / self._count)
         self._judge(last)
 
     def epoch(self, epoch: int, epochs: int, merit: float) -> None:
