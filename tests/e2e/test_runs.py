@@ -60,17 +60,14 @@ def test_workers_change_no_record(inside, isolated_home):
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("store")
-@pytest.mark.parametrize(
-    ("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["ctrl-c", "term"]
-)
-def test_a_stopped_run_goes_on_where_it_was(inside, environment, isolated_home, number, status):
+def test_a_stopped_run_goes_on_where_it_was(inside, environment, isolated_home):
     process = start(environment, *FEW)
     deadline = time.monotonic() + 120
     while journal_lines(isolated_home) < 4 and time.monotonic() < deadline:
         time.sleep(0.05)
-    process.send_signal(number)
+    process.send_signal(signal.SIGTERM)  # a training is stopped by Ctrl-C: tests/e2e/test_train.py
     _, told = process.communicate(timeout=60)
-    assert process.returncode == status, told
+    assert process.returncode == 143, told
     assert "Traceback" not in told
     (killed,) = runs(isolated_home)
     assert killed.info.status == "KILLED"
