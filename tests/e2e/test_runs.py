@@ -51,11 +51,11 @@ def start(environment: dict[str, str], *overrides: str) -> subprocess.Popen[str]
 @pytest.mark.slow
 @pytest.mark.usefixtures("store")
 def test_workers_change_no_record(inside, isolated_home):
-    for workers in (0, 1, 2):
+    for workers in (0, 2):
         inside("run", "quickstart", "--again", *flags(*FEW, f"compute.workers={workers}"))
     tables = [records(isolated_home, run) for run in runs(isolated_home)]
-    assert [len(table) for table in tables] == [SAMPLES] * 3
-    assert same(tables[0], tables[1]) == same(tables[0], tables[2]) == []
+    assert [len(table) for table in tables] == [SAMPLES] * 2
+    assert same(*tables) == []
 
 
 @pytest.mark.slow
@@ -87,18 +87,6 @@ def test_a_stopped_run_goes_on_where_it_was(inside, environment, isolated_home):
     inside("run", "quickstart", "--again", *flags(*FEW))
     _, uninterrupted = runs(isolated_home)
     assert same(records(isolated_home, finished), records(isolated_home, uninterrupted)) == []
-
-
-@pytest.mark.slow
-def test_three_processes_on_an_empty_store_all_finish(environment, isolated_home):
-    few = ("data.subset={count: 2}",)
-    others = [start(environment, *QUICK, *few, f"seed={seed}") for seed in (0, 1, 1)]
-    for process in others:
-        _, told = process.communicate(timeout=300)
-        assert process.returncode == 0, told
-    statuses = [run.info.status for run in runs(isolated_home)]
-    assert set(statuses) == {"FINISHED"}
-    assert len(statuses) in (2, 3)  # the third may have waited for its twin and reused its run
 
 
 @pytest.mark.usefixtures("store")

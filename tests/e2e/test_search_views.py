@@ -22,10 +22,10 @@ method: {kind: memo, views: {kind: augmix, count: 3}, optimizer: {kind: sgd, lr:
 explain: {gradcam: null, view_grids: 0}
 compute: {device: cpu, processes: 1}
 search:
-  space: {method.optimizer.lr: [0.1, 1.0, 0.01]}
+  space: {method.optimizer.lr: [0.1, 1.0]}
   sampler: {kind: grid}
   objectives: [{metric: accuracy}]
-  budget: {trials: 3}
+  budget: {trials: 2}
   test_on: {part: test}
   seeds: [0, 1]
 """
@@ -77,12 +77,12 @@ def test_trials_after_the_first_read_views_and_find_the_same_bits(
     assert tests in (whole, 2 * whole)  # of the best and of trial 0, which may be one
     assert len(entries()) == SAMPLES * SEEDS
     first = records(isolated_home, "hardy.trial")
-    assert len(first) == 3 * SEEDS
+    assert len(first) == 2 * SEEDS
 
     made.clear()
-    matrix = "matrix={method.optimizer.lr: [0.1, 1.0, 0.01], seed: [0, 1]}"
+    matrix = "matrix={method.optimizer.lr: [0.1, 1.0], seed: [0, 1]}"
     inside("run", str(spec), "--again", "--set", "search=null", "--set", matrix)
-    assert len(made) == 3 * whole  # outside a search nothing is kept, nor read
+    assert len(made) == 2 * whole  # outside a search nothing is kept, nor read
     assert len(entries()) == SAMPLES * SEEDS
     second = records(isolated_home, "hardy.choice.seed")
     assert sorted(first) == sorted(second)
