@@ -64,7 +64,7 @@ quick = settings(
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
-long = settings(quick, max_examples=8_000)
+long = settings(quick, max_examples=4_000)
 
 
 @pytest.fixture(autouse=True)
