@@ -101,8 +101,6 @@ def test_what_ran_when_the_process_died_failed_and_is_tried_once_more():
     ]
     states = [trial.state.name for trial in after.study.trials]
     assert sorted(states) == ["COMPLETE"] * 3 + ["FAIL"] * 2
-    assert ledger().deaths(0) == 1
-    assert ledger().deaths(1) == 0
 
 
 def test_a_worker_that_died_has_its_trial_queued_once():
@@ -110,7 +108,6 @@ def test_a_worker_that_died_has_its_trial_queued_once():
     kept.begin(0, OWN)
     kept.died(0)
     assert kept.results() == {}
-    assert kept.deaths(0) == 1
     kept.begin(0, OWN)
     assert [trial.state.name for trial in kept.study.trials] == ["FAIL", "RUNNING"]
     kept.end(Trial(0, OWN, "failed", reason=DIED))

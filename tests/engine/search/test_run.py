@@ -3,6 +3,7 @@
 import multiprocessing
 import signal
 from collections import Counter
+from dataclasses import replace
 from typing import ClassVar
 
 import pytest
@@ -12,6 +13,7 @@ from hardy.engine.pool import Here, WorkerDied
 from hardy.engine.search import run
 from hardy.engine.search.ledger import Ledger
 from hardy.spec import resolve
+from hardy.tracking.mlflow_tracker import MlflowTracker
 from hardy.tracking.store import connect
 from tests.engine.search import jobs
 from tests.engine.search.jobs import SPEC, Quick, quality, search
@@ -202,3 +204,16 @@ def reseeded(spec, seed, number):
     from hardy.engine.search.samplers import make_sampler
 
     return make_sampler(spec, seed + 1, number)
+
+
+def test_a_search_that_another_process_is_at_is_left_alone(file, monkeypatch):
+    search(file, overrides=["search.budget.trials=2"])
+    real = MlflowTracker.find
+
+    def find(*of):
+        past = real(*of)
+        return past and replace(past, busy=True)
+
+    monkeypatch.setattr(MlflowTracker, "find", find)
+    with pytest.raises(TrackingError, match="another process is at the search toy"):
+        search(file, overrides=["search.budget.trials=3"])

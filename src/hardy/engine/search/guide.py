@@ -8,7 +8,6 @@ memory; a search that goes on has its guide choose all again.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
 
 import optuna
 from optuna.distributions import (
@@ -22,11 +21,11 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from hardy.engine.search.samplers import grid_after, make_sampler, quiet
 from hardy.results.search.space import distributions
+from hardy.results.search.study import Direction
 from hardy.results.search.trial import Trial
 from hardy.spec.search_spec import Scalar, SearchSpec
 from hardy.spec.search_values import most_trials
 
-Direction = Literal["max", "min"]
 Directions = Sequence[Direction]
 
 STUDY = "hardy"

@@ -118,7 +118,7 @@ class TrialJob:
         name = planned.unit.experiment.name
         own = {**tags, REUSED_TAG: unit.run_id, "hardy.role": "trial"}
         run = tracker.start(name, tags=own, parent=self.parent)
-        there = "#" + tracker.link(unit.run_id).partition("#")[2]
+        there = address(tracker, unit.run_id)
         run.note(f"The numbers are those of [{unit.run.name}]({there}).\n")
         run.metrics(unit.metrics)
         run.end(Status.FINISHED)
@@ -158,6 +158,11 @@ class TestJob:
         """Return the id of the run that holds the answers."""
         tags = {STUDY_TAG: self.study}
         return run_unit(self.planned, tracker, reporter, parent=self.parent, tags=tags).run_id
+
+
+def address(tracker: Tracker, run_id: str) -> str:
+    """Return a run's address within the store's own pages."""
+    return "#" + tracker.link(run_id).partition("#")[2]
 
 
 def _replay(unit: StoredUnit, watch: TrialWatch | None) -> None:

@@ -120,13 +120,6 @@ class Ledger:
         with _told_well(self.address):
             self._fail(self.study.get_trials(deepcopy=False)[trial.number], DIED)
 
-    def deaths(self, index: int) -> int:
-        """Return how many times the process of a trial died."""
-        failed = self._trials(TrialState.FAIL)
-        return sum(
-            _index(each) == index and each.user_attrs.get(_REASON) == DIED for each in failed
-        )
-
     def _trials(self, *states: TrialState) -> list[FrozenTrial]:
         return self.study.get_trials(deepcopy=False, states=states)
 

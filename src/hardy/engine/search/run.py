@@ -4,6 +4,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from time import monotonic
 
@@ -11,8 +12,8 @@ from hardy.core.errors import MethodError, TrackingError
 from hardy.engine.pool import Pool, WorkerDied, make_pool
 from hardy.engine.progress import Reporter
 from hardy.engine.runner import check_ready, going_on
-from hardy.engine.search.guide import Choice, Direction, Guide
-from hardy.engine.search.job import STUDY_TAG, TestJob, TrialJob
+from hardy.engine.search.guide import Choice, Guide
+from hardy.engine.search.job import STUDY_TAG, TestJob, TrialJob, address
 from hardy.engine.search.ledger import DIED, Ledger
 from hardy.engine.unit import ending, keep, run_unit, with_weights
 from hardy.plan.tracker import EXPERIMENT_TAG, FINGERPRINT_TAG, Finder, Run, Stores, Tracker
@@ -23,7 +24,7 @@ from hardy.results.search.comparison import Comparison, compare
 from hardy.results.search.note import BEST, PAGE, note
 from hardy.results.search.page import page
 from hardy.results.search.pictures import pictures
-from hardy.results.search.study import best
+from hardy.results.search.study import Direction, best
 from hardy.results.search.table import TRIALS, table, trials_csv
 from hardy.results.search.trial import Trial
 from hardy.results.search.words import objective_text
@@ -304,10 +305,6 @@ class _Running:
             for number, each in enumerate(planned)
         )
 
-    def _address(self, run_id: str) -> str:
-        """Return a run's address within the store's own pages."""
-        return "#" + self.tracker.link(run_id).partition("#")[2]
-
     def _write(
         self,
         trials: Sequence[Trial],
@@ -317,7 +314,13 @@ class _Running:
         compared: Comparison | None,
     ) -> None:
         name, spec, directions = self.name, self.spec, self.directions
-        text = note(spec, directions, trials, storage=self.ledger.address, link=self._address)
+        text = note(
+            spec,
+            directions,
+            trials,
+            storage=self.ledger.address,
+            link=partial(address, self.tracker),
+        )
         if compared is not None:
             text += f"\nTested {compared.line()}.\n"
         self.parent.note(text)

@@ -2,11 +2,11 @@
 
 import warnings
 from collections.abc import Mapping
-from typing import Literal
 
 from hardy.engine.search.guide import Choice, in_memory
 from hardy.engine.search.samplers import make_pruner
 from hardy.engine.watch import Pruned, ends
+from hardy.results.search.study import Direction
 from hardy.spec.search_spec import Pruner, Wilcoxon
 
 
@@ -23,9 +23,7 @@ class TrialWatch:
         units: How many units it has.
     """
 
-    def __init__(
-        self, pruner: Pruner, direction: Literal["max", "min"], choice: Choice, units: int
-    ) -> None:
+    def __init__(self, pruner: Pruner, direction: Direction, choice: Choice, units: int) -> None:
         self._by_sample = isinstance(pruner, Wilcoxon)
         self._sign = 1.0 if direction == "max" else -1.0
         self._study = in_memory([direction], make_pruner(pruner))
