@@ -24,10 +24,11 @@ import optuna
 
 from hardy.engine.progress import Reporter
 from hardy.engine.search import run
+from hardy.engine.search.end import Tested
 from hardy.engine.search.job import STUDY_TAG, TRIAL_TAG, TrialJob
 from hardy.engine.unit import leaves
 from hardy.plan.tracker import FINGERPRINT_TAG, Status, Tracker
-from hardy.plan.units import make_plan
+from hardy.plan.units import Planner, make_plan
 from hardy.registry.stores import default_stores
 from hardy.results.search.trial import Trial
 from hardy.spec import resolve
@@ -103,12 +104,12 @@ def hardy(trials: int, jobs: int) -> list[float]:
         file.write_text(SPEC)
         run.TrialJob = Empty  # type: ignore[misc]
         run._Running._take = noted  # type: ignore[method-assign]
-        run._Running._tested = lambda *_: ()  # type: ignore[method-assign]
+        run._Running._tested = lambda _, chosen, trials: Tested(chosen, "accuracy")  # type: ignore[method-assign]
         tracker, stores = MlflowTracker(), default_stores()
         resolved = resolve(str(file), [f"search.budget.trials={trials}"])
         plan = make_plan(resolved, stores, tracker)
-        beside = {"jobs": jobs, "finder": default_finder()}
-        run.run_search(plan, tracker, Reporter(), stores, resume_command="", **beside)
+        planner = Planner(stores, default_finder())
+        run.run_search(plan, tracker, Reporter(), planner, resume_command="", jobs=jobs)
         run._Running._take = take  # type: ignore[method-assign]
     return ended
 

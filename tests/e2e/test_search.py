@@ -71,7 +71,9 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def searched(project: Path, store: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[str]:
-    """What the search says on the command line."""
+    """What the search says on the command line; trial 0 is there already, run by itself."""
+    assert command(["run", "search/quickstart", *flags(*FEW, "search=null")]) == 0
+    capsys.readouterr()
     assert command(["run", "search/quickstart", *flags(*CUT)]) == 0
     return capsys.readouterr().out
 
@@ -94,6 +96,7 @@ def test_a_search_from_its_trials_to_a_version(searched, project, store, capsys)
     pruned = check_trials(store, parent, by_name)
     check_parent(store, parent)
     check_version(searched, store, by_name)
+    check_linked(found, by_name)
     check_best_runs_as_it_is(store, parent, by_name, capsys)
     check_pruned_is_not_reused(store, pruned)
     check_study(parent)
@@ -118,6 +121,17 @@ def check_trials(store, parent, by_name):
     assert [row["state"] for row in rows][:2] == ["complete", "pruned"]
     assert [row["method.views.kind"] for row in rows][:2] == ["augmix", "cut"]
     return ruined
+
+
+def check_linked(found, by_name):
+    """Trial 0 was reused: its child points at the run, and the pruner heard of its samples."""
+    link = by_name["search/quickstart/0"]
+    assert link.data.tags["hardy.role"] == "trial"
+    reused = link.data.tags["hardy.reuses"]
+    run = found[reused]
+    assert "mlflow.parentRunId" not in run.data.tags
+    assert link.data.metrics["accuracy"] == run.data.metrics["accuracy"]
+    assert f"/runs/{reused}" in link.data.tags["mlflow.note.content"]
 
 
 def check_parent(store, parent):

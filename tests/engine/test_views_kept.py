@@ -18,7 +18,7 @@ from hardy.measure.records import COST, TIMING
 from hardy.plan.units import make_plan
 from hardy.registry.stores import default_stores
 from hardy.spec import resolve
-from hardy.spec.search_spec import SearchSpec
+from hardy.spec.search.spec import SearchSpec
 from tests.engine.runs import set_up_of
 
 SPEC = """\

@@ -11,11 +11,11 @@ import pytest
 
 from hardy.plan.units import fingerprint
 from hardy.spec import Diagnostics, Resolved, Unit, resolve
-from hardy.spec.search import alone, trial_units
-from hardy.spec.search import tested as on_test_samples
-from hardy.spec.search_faults import CONDITIONAL, CONSTRAINED
-from hardy.spec.search_spec import Categorical, FloatRange, IntRange
-from hardy.spec.search_values import label_in, most_trials, points
+from hardy.spec.search.faults import CONDITIONAL, CONSTRAINED
+from hardy.spec.search.spec import Categorical, FloatRange, IntRange
+from hardy.spec.search.units import alone, trial_units
+from hardy.spec.search.units import tested as on_test_samples
+from hardy.spec.search.values import label_in, most_trials, points
 
 BASE = """\
 name: searched

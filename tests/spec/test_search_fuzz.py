@@ -12,7 +12,7 @@ import pytest
 from hardy.core.errors import SpecError
 from hardy.results.search.space import distributions
 from hardy.spec import Diagnostics, resolve
-from hardy.spec.search import trial_units
+from hardy.spec.search.units import trial_units
 
 
 class Raw(str):

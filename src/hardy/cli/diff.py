@@ -9,7 +9,7 @@ import click
 from hardy.core.errors import SpecError
 from hardy.spec import Unit, find_spec, resolve
 from hardy.spec.dump import scalar
-from hardy.spec.search import Search, alone
+from hardy.spec.search.units import Search, alone
 from hardy.spec.units import values_of
 
 _RUN_DIGITS = frozenset("0123456789abcdef")

@@ -18,7 +18,7 @@ from hardy.plan.foresee import faults, remarks
 from hardy.plan.units import OWN_WEIGHTS, Plan, PlannedUnit, make_plan
 from hardy.registry.stores import default_stores
 from hardy.spec import Diagnostics, Resolved, check_policies, resolve
-from hardy.spec.search_values import most_trials, words
+from hardy.spec.search.values import most_trials, words
 from hardy.tracking import default_finder
 
 _UNKNOWN = "?"

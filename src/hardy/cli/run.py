@@ -120,24 +120,24 @@ def _search(
     """Carry a search out, print its best trials, and let the best one compete."""
     from hardy.engine.progress import Reporter
     from hardy.engine.search.run import run_search
+    from hardy.plan.units import Planner
     from hardy.registry.stores import default_stores
     from hardy.tracking import default_finder
 
-    found = run_search(
-        plan,
-        tracker,
-        Reporter(),
-        default_stores(),
-        resume_command=resume_command,
-        jobs=jobs,
-        finder=default_finder(),
-    )
+    planner = Planner(default_stores(), default_finder())
+    found = run_search(plan, tracker, Reporter(), planner, resume_command=resume_command, jobs=jobs)
     console = Console()
     _print_table(console, found.table)
-    console.print(found.verdict, highlight=False, soft_wrap=True)
-    policy = _policy(plan.resolved) if compete and found.best else None
-    versions = [_competed(console, policy, found.best, found.run_id)] if policy else []
-    _print_next(console, tracker.link(found.run_id), found.best, versions)
+    tested = found.tested
+    console.print(tested.verdict, highlight=False, soft_wrap=True)
+    policy = _policy(plan.resolved) if compete and tested.best else None
+    versions = []
+    if policy and tested.worse:
+        refused = "nothing is registered: on the test samples the best trial is the worse one"
+        console.print(refused, highlight=False, soft_wrap=True)
+    elif policy:
+        versions.append(_competed(console, policy, tested.best, found.run_id))
+    _print_next(console, tracker.link(found.run_id), tested.best, versions)
 
 
 def _compete(

@@ -10,7 +10,7 @@ from hardy.cli.main import report
 from hardy.core.errors import SpecError
 from hardy.core.paths import policies_dir
 from hardy.spec import Diagnostics, Resolved, check_policies, load_policy, resolve
-from hardy.spec.search_values import most_trials
+from hardy.spec.search.values import most_trials
 
 
 @click.command(name="validate")

@@ -6,7 +6,6 @@ Units are jobs of a pool: one after the other in this process, or side by side i
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from types import MappingProxyType
@@ -17,7 +16,7 @@ from hardy.engine.pool import make_pool
 from hardy.engine.progress import Reporter
 from hardy.engine.ranks import check_devices, launched
 from hardy.engine.signals import Stopped, stop_on_signals
-from hardy.engine.unit import ending, keep, run_unit, with_weights
+from hardy.engine.unit import UnitJob, ending, keep, run_unit, with_weights
 from hardy.plan.foresee import check
 from hardy.plan.tracker import EXPERIMENT_TAG, FINGERPRINT_TAG, Run, Tracker
 from hardy.plan.units import Plan, PlannedUnit
@@ -138,19 +137,6 @@ def _check_beside(experiment: Experiment) -> None:
         raise SpecError(message, hint="Leave --jobs out, or compute.devices and torchrun.")
 
 
-@dataclass(frozen=True)
-class _UnitJob:
-    """Runs a unit, in whatever process; returns its run's id, and whether it is an earlier one."""
-
-    planned: PlannedUnit
-    parent: str | None
-    tags: Mapping[str, str]
-
-    def __call__(self, tracker: Tracker, reporter: Reporter) -> tuple[str, bool]:
-        unit = run_unit(self.planned, tracker, reporter, parent=self.parent, tags=self.tags)
-        return unit.run_id, unit.reused
-
-
 def _run_all(
     plan: Plan,
     tracker: Tracker,
@@ -179,7 +165,7 @@ def _run_all(
                 else:
                     key = next(keys)
                     running[key] = whole
-                    pool.submit(key, _UnitJob(whole, parent, dict(tags)))
+                    pool.submit(key, UnitJob(whole, parent, dict(tags)))
             if running:
                 key, result = pool.wait()
                 if isinstance(result, BaseException):

@@ -132,7 +132,9 @@ class _Loop:
             self.learner.load_weights(mean)
         self.learner.eval()
         best = self.state.best if self.spec.keep == "best" else 0
-        log_curves(training.run, training.task, self.state.epochs, best or len(self.state.epochs))
+        epochs = self.state.epochs
+        merits = [self._merit(each) for each in epochs]
+        log_curves(training.run, training.task, epochs, merits, best or len(epochs))
         training.run.metrics(speed(self.state.epochs, len(training.fit)))
 
     def _epoch(self, epoch: int) -> None:

@@ -11,6 +11,7 @@ from hardy.tasks.base import Task
 
 SECONDS = "seconds"
 """Among an epoch's measures, the time that it took."""
+EPOCHS, MERIT = "training/epochs.csv", "merit"
 
 
 def logged(measures: Mapping[str, float]) -> Measures:
@@ -18,13 +19,17 @@ def logged(measures: Mapping[str, float]) -> Measures:
     return {name: value for name, value in measures.items() if name != SECONDS}
 
 
-def log_curves(run: Run, task: Task, epochs: Sequence[Measures], kept: int) -> None:
+def log_curves(
+    run: Run, task: Task, epochs: Sequence[Measures], merits: Sequence[float], kept: int
+) -> None:
     """Log the measures of all epochs as a table and as curves.
 
     Args:
         run: Takes them.
         task: Names the metrics to draw.
         epochs: Of the whole training.
+        merits: How good each epoch was, higher is better: what weights are kept by, and what a
+            pruner goes by.
         kept: The epoch whose weights were kept, counted from 1.
     """
     table = [logged(measures) for measures in epochs]
@@ -32,7 +37,8 @@ def log_curves(run: Run, task: Task, epochs: Sequence[Measures], kept: int) -> N
         picture = Path(scratch) / "curves.png"
         curves(table, _shown(task), kept).save(picture)
         run.artifact(picture, "training/curves.png")
-    run.text(curves_csv(table), "training/epochs.csv")
+    merited = [{**each, MERIT: merit} for each, merit in zip(table, merits, strict=True)]
+    run.text(curves_csv(merited), EPOCHS)
 
 
 def _shown(task: Task) -> list[str]:

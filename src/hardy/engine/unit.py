@@ -4,7 +4,7 @@ import json
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from time import sleep
 from types import MappingProxyType
@@ -116,6 +116,26 @@ def run_unit(
             raise
     _discard(run, checkpoint)
     return _done(StoredUnit(tracker, tracker.get(run.run_id), planned), reporter)
+
+
+@dataclass(frozen=True)
+class UnitJob:
+    """Runs a unit, in whatever process; returns its run's id, and whether it is an earlier one.
+
+    Attributes:
+        planned: The unit; its weights are at hand.
+        parent: Id of the run to nest under.
+        tags: Further tags of its run.
+    """
+
+    planned: PlannedUnit
+    parent: str | None
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+    def __call__(self, tracker: Tracker, reporter: Reporter) -> tuple[str, bool]:
+        """Run it; see `run_unit`."""
+        unit = run_unit(self.planned, tracker, reporter, parent=self.parent, tags=self.tags)
+        return unit.run_id, unit.reused
 
 
 def _discard(run: Run, checkpoint: Checkpoint) -> None:

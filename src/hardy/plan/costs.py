@@ -14,7 +14,7 @@ from hardy.plan.measured import ModelCost, measured_as, work_label
 from hardy.plan.tracker import WORK_TAG, Finder
 from hardy.plan.units import Plan, PlannedUnit
 from hardy.spec.experiment import Experiment
-from hardy.spec.search_values import most_trials
+from hardy.spec.search.values import most_trials
 
 N = TypeVar("N", int, float)
 Measure = Callable[[Experiment], ModelCost]

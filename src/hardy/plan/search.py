@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from hardy.core.errors import DataError
 from hardy.data.leaks import leaks
 from hardy.spec import Resolved, Unit
-from hardy.spec.search import tested
+from hardy.spec.search.units import tested
 
 if TYPE_CHECKING:
     from hardy.plan.units import PlannedUnit

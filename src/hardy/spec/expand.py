@@ -9,8 +9,8 @@ from hardy.spec.matrix import Axis, Choice, choices, drop_overridden, read_axes
 from hardy.spec.node import Node
 from hardy.spec.overrides import Override, assign
 from hardy.spec.resolved import Resolved, Unit
-from hardy.spec.search_read import read_search, search_path
-from hardy.spec.search_trial import units_of
+from hardy.spec.search.read import read_search, search_path
+from hardy.spec.search.trial import units_of
 from hardy.spec.units import labelled, make_unit
 
 # The units of a large matrix mostly share their faults.

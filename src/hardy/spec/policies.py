@@ -93,7 +93,7 @@ def refusal(policy: Policy, experiments: Sequence[Experiment]) -> tuple[str, str
     if count > 1 and "fit" in first.method.roles():
         did = "trained" if first.method.yields_weights else "fitted"
         message = f"{count} runs {did} {count} models: a version is one model"
-        return message, "one run: narrow the matrix with --set, or `register: null`"
+        return message, "one run: narrow the matrix or the seeds with --set, or `register: null`"
     for part in ALIKE:
         if any(getattr(other, part) != getattr(first, part) for other in experiments):
             message = f"the runs differ in {part}: a version is one model with one method"

@@ -9,7 +9,7 @@ from typing import Any
 
 from hardy.spec.experiment import Experiment
 from hardy.spec.node import KeyPath, Node, Origin, Source
-from hardy.spec.search_spec import Scalar, SearchSpec
+from hardy.spec.search.spec import Scalar, SearchSpec
 
 _NOWHERE = Node({}, Origin(Source("", ()), 1, 1, 2))
 

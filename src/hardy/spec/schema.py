@@ -4,7 +4,7 @@ from typing import Any
 
 from hardy.core.spec import kinds
 from hardy.spec.experiment import Experiment
-from hardy.spec.search_spec import SearchSpec
+from hardy.spec.search.spec import SearchSpec
 from hardy.spec.suite import Member
 from hardy.tasks import TASKS
 

@@ -7,9 +7,10 @@ from pathlib import Path
 
 from hardy.engine.progress import Reporter
 from hardy.engine.search import run
+from hardy.engine.search.end import Tested
 from hardy.engine.search.job import STUDY_TAG, TRIAL_TAG, TrialJob
 from hardy.plan.tracker import FINGERPRINT_TAG, Status
-from hardy.plan.units import make_plan
+from hardy.plan.units import Planner, make_plan
 from hardy.registry.stores import default_stores
 from hardy.results.search.trial import Trial
 from hardy.spec import resolve
@@ -80,9 +81,10 @@ def search(file, *, jobs=None, overrides=(), spec=SPEC):
     """Run the search of a file, made here, without a test at its end."""
     Path(file).write_text(spec)
     run.TrialJob = Quick
-    run._Running._tested = lambda *_: ()
+    run._Running._tested = lambda _, chosen, trials: Tested(chosen, "accuracy")
     tracker, stores = MlflowTracker(), default_stores()
     plan = make_plan(resolve(str(file), overrides), stores, tracker)
+    planner = Planner(stores, tracker)
     return run.run_search(
-        plan, tracker, Reporter(), stores, resume_command="hardy run toy", jobs=jobs
+        plan, tracker, Reporter(), planner, resume_command="hardy run toy", jobs=jobs
     )

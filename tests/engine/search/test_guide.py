@@ -9,7 +9,7 @@ from hardy.engine.search.guide import Guide, in_memory, suggest, tell
 from hardy.engine.search.samplers import make_sampler
 from hardy.results.search.space import distributions
 from hardy.results.search.trial import Trial
-from hardy.spec.search_spec import SearchSpec
+from hardy.spec.search.spec import SearchSpec
 
 LR = {"kind": "float", "low": 1e-4, "high": 1.0, "log": True}
 STEPS = {"kind": "int", "low": 1, "high": 9}

@@ -163,7 +163,7 @@ def test_a_budget_of_time_ends_it(file):
     found = search(file, spec=spec)
     parent, _ = runs_of(found)
     assert parent.data.metrics["trials"] == 0
-    assert "no trial" in found.verdict
+    assert "no trial" in found.tested.verdict
 
 
 class Failing(Quick):

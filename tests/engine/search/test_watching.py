@@ -8,7 +8,7 @@ from hardy.engine.search.samplers import make_pruner
 from hardy.engine.search.watching import TrialWatch
 from hardy.engine.watch import BLOCKS, Pruned, ends
 from hardy.results.search.trial import Trial
-from hardy.spec.search_spec import Hyperband, Median, Patience, Percentile, Wilcoxon
+from hardy.spec.search.spec import Hyperband, Median, Patience, Percentile, Wilcoxon
 from tests.engine.search.test_guide import OWN, spec
 
 PRUNERS = [

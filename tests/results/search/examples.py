@@ -4,7 +4,7 @@ import math
 import random
 
 from hardy.results.search.trial import Trial
-from hardy.spec.search_spec import SearchSpec
+from hardy.spec.search.spec import SearchSpec
 
 LINKS = "#/experiments/7/runs/{}".format
 

@@ -16,7 +16,7 @@ from tests.results.search.examples import TWO, spec, trials
 def test_it_resolves_to_the_same_experiment(reference, tmp_path) -> None:
     given = resolve(reference).units[-1].experiment
     trial = best(trials(TWO), ["max", "min"])
-    text = best_yaml(given, "search/memo", TWO, trial)
+    text = best_yaml(given, "search/memo", TWO, trial, "it is better")
     file = tmp_path / "best.yaml"
     file.write_text(text, encoding="utf-8")
     (unit,) = resolve(str(file)).units
@@ -27,15 +27,15 @@ def test_it_resolves_to_the_same_experiment(reference, tmp_path) -> None:
 def test_it_says_where_it_comes_from() -> None:
     given = resolve("quickstart").units[0].experiment
     trial = best(trials(TWO), ["max", "min"])
-    lines = best_yaml(given, "search/memo", TWO, trial).splitlines()
+    lines = best_yaml(given, "search/memo", TWO, trial, "it is better").splitlines()
     (low, high), _ = trial.intervals
     assert lines[0] == f"# Trial {trial.index} of the search search/memo."
-    assert lines[1] == (
-        f"# accuracy: {trial.objectives[0]!r}, 95 % interval {low:.4g} to {high:.4g}"
-    )
-    assert lines[2].startswith("# ece: 0.")
+    measured = f"{trial.objectives[0]!r}, 95 % interval {low:.4g} to {high:.4g}"
+    assert lines[1] == f"# accuracy on the tuning samples: {measured}"
+    assert lines[2].startswith("# ece on the tuning samples: 0.")
+    assert lines[3] == "# Tested: it is better."
     assert f"# method.lr: {trial.values['method.lr']!r}" in lines
-    assert lines[2 + len(trial.values) + 1].startswith("name: ")
+    assert lines[3 + len(trial.values) + 1].startswith("name: ")
 
 
 def test_no_label_ends_the_comment() -> None:
@@ -45,5 +45,5 @@ def test_no_label_ends_the_comment() -> None:
         trial = replace(
             trials(TWO)[0], values={"a": label, "b": search.space["b"].labels[0]}, intervals=()
         )
-        lines = best_yaml(given, "n", search, trial).splitlines()
-        assert lines[4].startswith("name: ")
+        lines = best_yaml(given, "n", search, trial, "").splitlines()
+        assert lines[5].startswith("name: ")

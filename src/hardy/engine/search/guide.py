@@ -19,12 +19,12 @@ from optuna.distributions import (
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from hardy.engine.search.samplers import grid_after, make_sampler, quiet
+from hardy.engine.search.samplers import grid_after, make_sampler
 from hardy.results.search.space import distributions
-from hardy.results.search.study import Direction
+from hardy.results.search.study import Direction, quiet
 from hardy.results.search.trial import Trial
-from hardy.spec.search_spec import Scalar, SearchSpec
-from hardy.spec.search_values import most_trials
+from hardy.spec.search.spec import Scalar, SearchSpec
+from hardy.spec.search.values import most_trials
 
 Directions = Sequence[Direction]
 

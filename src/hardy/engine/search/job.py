@@ -1,30 +1,28 @@
 """One trial carried out: its units, one a seed, and what they come to."""
 
+import csv
+import io
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from time import monotonic
 
-import numpy as np
-
-from hardy.core.errors import HardyError, MethodError, TrackingError
+from hardy.core.errors import ArtifactAbsent, HardyError, TrackingError
 from hardy.engine.progress import Reporter
 from hardy.engine.search.guide import Choice, Directions
 from hardy.engine.search.watching import TrialWatch
+from hardy.engine.training_log import EPOCHS, MERIT
 from hardy.engine.unit import run_unit
 from hardy.engine.watch import Pruned, ends
-from hardy.measure.bootstrap import resampled
 from hardy.measure.drift import is_time
 from hardy.plan.tracker import Status, Tracker
 from hardy.plan.units import PlannedUnit
-from hardy.results.pooled import joined
+from hardy.results.search.measured import interval, mean, missed
 from hardy.results.search.trial import Trial
 from hardy.results.stored import StoredUnit
-from hardy.spec.search_spec import Constraint, SearchSpec
+from hardy.spec.search.spec import SearchSpec
 
 STUDY_TAG, TRIAL_TAG, REUSED_TAG = "hardy.study", "hardy.trial", "hardy.reuses"
-
-_DRAWS = 500
 
 
 @dataclass(frozen=True)
@@ -132,32 +130,10 @@ class TrialJob:
         return replace(
             trial,
             state="complete",
-            objectives=tuple(_mean(units, each.metric) for each in self.spec.objectives),
-            intervals=tuple(_interval(units, each.metric) for each in self.spec.objectives),
-            constraints=tuple(_missed(units, each) for each in self.spec.constraints),
+            objectives=tuple(mean(units, each.metric) for each in self.spec.objectives),
+            intervals=tuple(interval(units, each.metric) for each in self.spec.objectives),
+            constraints=tuple(missed(units, each) for each in self.spec.constraints),
         )
-
-
-@dataclass(frozen=True)
-class TestJob:
-    """Answers once for the test samples, with a trial's values.
-
-    Attributes:
-        planned: The unit; its weights are at hand.
-        parent: Id of the search's run.
-        study: Name of the study.
-    """
-
-    __test__ = False
-
-    planned: PlannedUnit
-    parent: str
-    study: str
-
-    def __call__(self, tracker: Tracker, reporter: Reporter) -> str:
-        """Return the id of the run that holds the answers."""
-        tags = {STUDY_TAG: self.study}
-        return run_unit(self.planned, tracker, reporter, parent=self.parent, tags=tags).run_id
 
 
 def address(tracker: Tracker, run_id: str) -> str:
@@ -167,41 +143,35 @@ def address(tracker: Tracker, run_id: str) -> str:
 
 def _replay(unit: StoredUnit, watch: TrialWatch | None) -> None:
     """Tell a watch of a run that is there already; it is whole, so nothing stops it."""
-    if watch is None or unit.experiment.method.yields_weights:
+    if watch is None:
         return
-    scores, last = unit.score(), 0
-    for end in sorted(ends(len(scores))):
+    if unit.experiment.method.yields_weights:
+        merits = _merits(unit)
+        for epoch, merit in enumerate(merits, start=1):
+            with suppress(Pruned):
+                watch.epoch(epoch, len(merits), merit)
+        return
+    scores, total = _by_place(unit)
+    last = 0
+    for end in sorted(ends(total)):
+        block = {place: scores[place] for place in range(last, end) if place in scores}
         with suppress(Pruned):
-            watch.samples(end, len(scores), dict(enumerate(map(float, scores[last:end]), last)))
+            watch.samples(end, total, block)
         last = end
 
 
-def _mean(units: Sequence[StoredUnit], metric: str) -> float:
-    values = [unit.metrics.get(metric, float("nan")) for unit in units]
-    mean = sum(values) / len(values)
-    if not np.isfinite(mean):
-        known = sorted(units[0].metrics)
-        message = f"{metric} of {units[0].name} is {'no number' if metric in known else 'absent'}"
-        raise MethodError(message, hint=f"It has {', '.join(known)}.")
-    return mean
+def _merits(unit: StoredUnit) -> Sequence[float]:
+    """Return the merit of each epoch of a training; none of one that was before they were kept."""
+    with suppress(ArtifactAbsent):
+        text = unit.store.artifact(unit.run_id, EPOCHS).read_text(encoding="utf-8")
+        epochs = csv.DictReader(io.StringIO(text))
+        return [float(epoch[MERIT]) for epoch in epochs if MERIT in epoch]
+    return ()
 
 
-def _interval(units: Sequence[StoredUnit], metric: str) -> tuple[float, float]:
-    """Return the 95 % interval of a metric over all units, photographs drawn whole, or NaN."""
-    first = units[0]
-    ends_of = (f"{metric}.low", f"{metric}.high")
-    if len(units) == 1 and all(end in first.metrics for end in ends_of):
-        return first.metrics[ends_of[0]], first.metrics[ends_of[1]]
-    if metric not in first.task.spec.metrics:
-        return float("nan"), float("nan")
-    frame = joined(units)
-    at = first.task.metric_at(frame, first.main, metric)
-    return resampled(at, len(frame), frame["sample"].to_numpy(), draws=_DRAWS)
-
-
-def _missed(units: Sequence[StoredUnit], constraint: Constraint) -> float:
-    """Return by how much a constraint is missed; at most 0 where it is held."""
-    value = _mean(units, constraint.metric)
-    if constraint.at_most is not None:
-        return value - constraint.at_most
-    return (constraint.at_least or 0.0) - value
+def _by_place(unit: StoredUnit) -> tuple[Mapping[int, float], int]:
+    """Return the scores of a unit's answers by their samples' places, broken ones left out; all."""
+    scores = dict(zip(unit.frame["sample"], map(float, unit.score()), strict=True))
+    dataset = unit.planned.samples["answer"].dataset if unit.planned is not None else None
+    ids = [each.id for each in dataset.samples] if dataset is not None else list(scores)
+    return {place: scores[id_] for place, id_ in enumerate(ids) if id_ in scores}, len(ids)

@@ -21,10 +21,10 @@ from optuna.trial import FrozenTrial, TrialState
 from hardy.core.errors import TrackingError
 from hardy.core.paths import state_dir
 from hardy.engine.search.guide import Directions, suggest, tell
-from hardy.engine.search.samplers import quiet
 from hardy.results.search.space import distributions
+from hardy.results.search.study import quiet
 from hardy.results.search.trial import State, Trial
-from hardy.spec.search_spec import Scalar, SearchSpec
+from hardy.spec.search.spec import Scalar, SearchSpec
 
 VARIABLE = "HARDY_STUDIES"
 """Environment variable: address of the database of the studies; without it they are files."""

@@ -1,81 +1,43 @@
 """A search carried out: trials until the budget is spent, then the best on samples unseen."""
 
-import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
-from functools import partial
-from pathlib import Path
 from time import monotonic
 
 from hardy.core.errors import MethodError, TrackingError
 from hardy.engine.pool import Pool, WorkerDied, make_pool
 from hardy.engine.progress import Reporter
 from hardy.engine.runner import check_ready, going_on
-from hardy.engine.search.guide import Choice, Guide
-from hardy.engine.search.job import STUDY_TAG, TestJob, TrialJob, address
+from hardy.engine.search.end import Found, Tested, write
+from hardy.engine.search.guide import Choice, Directions, Guide
+from hardy.engine.search.job import STUDY_TAG, TrialJob
 from hardy.engine.search.ledger import DIED, Ledger
-from hardy.engine.unit import ending, keep, run_unit, with_weights
-from hardy.plan.tracker import EXPERIMENT_TAG, FINGERPRINT_TAG, Finder, Run, Stores, Tracker
-from hardy.plan.units import Plan, PlannedUnit, Planner, first
-from hardy.results.request import REQUEST, UNITS, request_text, spec_tag, units_text
-from hardy.results.search.best import best_yaml
-from hardy.results.search.comparison import Comparison, compare
-from hardy.results.search.note import BEST, PAGE, note
-from hardy.results.search.page import page
-from hardy.results.search.pictures import pictures
-from hardy.results.search.study import Direction, best
-from hardy.results.search.table import TRIALS, table, trials_csv
+from hardy.engine.search.sources import Sources
+from hardy.engine.unit import UnitJob, ending
+from hardy.plan.tracker import EXPERIMENT_TAG, FINGERPRINT_TAG, Run, Tracker
+from hardy.plan.units import Plan, PlannedUnit, Planner
+from hardy.results.request import REQUEST, request_text, spec_tag
+from hardy.results.search.comparison import compare
+from hardy.results.search.study import best
 from hardy.results.search.trial import Trial
 from hardy.results.search.words import objective_text
 from hardy.results.stored import StoredUnit
-from hardy.results.table import Table
-from hardy.spec import Diagnostics, Unit
-from hardy.spec.search import Search, tested, trial_units
-from hardy.spec.search_metrics import run_metrics
-from hardy.spec.search_values import most_trials
+from hardy.spec import Diagnostics
+from hardy.spec.search.metrics import run_metrics
+from hardy.spec.search.units import Search, tested, trial_units
+from hardy.spec.search.values import most_trials
 
 _SECONDS = 60.0
-
-
-@dataclass(frozen=True)
-class Found:
-    """What a search came to.
-
-    Attributes:
-        run_id: Its run.
-        table: Its best trials.
-        best: The best trial's runs on the test samples, one a seed; empty where no trial was whole
-            and held the constraints.
-        own: Those of the spec's own values; the same where these are the best.
-        comparison: The two beside each other; None where there are not two.
-    """
-
-    run_id: str
-    table: Table
-    best: tuple[StoredUnit, ...]
-    own: tuple[StoredUnit, ...]
-    comparison: Comparison | None
-
-    @property
-    def verdict(self) -> str:
-        """What the test says, in a line."""
-        if self.comparison is not None:
-            return self.comparison.line()
-        if not self.best:
-            return "no trial was whole and held every constraint"
-        return "nothing better was found than the spec's own values"
 
 
 def run_search(
     plan: Plan,
     tracker: Tracker,
     reporter: Reporter,
-    stores: Stores,
+    planner: Planner,
     *,
     resume_command: str,
     jobs: int | None = None,
-    finder: Finder | None = None,
 ) -> Found:
     """Carry a search out, or go on with it.
 
@@ -83,11 +45,10 @@ def run_search(
         plan: Of a spec with a `search`.
         tracker: Where runs are written.
         reporter: Told of trials and samples.
-        stores: Where weights lie.
+        planner: Plans trials: knows where weights lie and what ran before.
         resume_command: What goes on after a stop; printed as the hint of `Interrupted`.
         jobs: How many trials run at a time, each in a process of its own with one thread; None for
             one after the other in this process.
-        finder: Where finished runs of trials are looked up; None: the tracker.
 
     Raises:
         Interrupted: If a signal stopped it; the runs in progress are KILLED.
@@ -98,7 +59,7 @@ def run_search(
     with going_on(resume_command), reporter.showing(runs + 2 * len(plan.tests)):
         check_ready(plan, reporter, jobs)
         with make_pool(jobs, tracker, reporter) as pool:
-            return _carry_out(plan, tracker, reporter, pool, Planner(stores, finder or tracker))
+            return _carry_out(plan, tracker, reporter, pool, planner)
 
 
 def _carry_out(
@@ -108,14 +69,26 @@ def _carry_out(
     if past is not None and past.busy:
         message = f"another process is at the search {plan.resolved.name} (run {past.run_id})"
         raise TrackingError(message, hint="Wait until it ends, or stop it first.")
-    parent = tracker.start(
-        plan.resolved.name, tags=_tags(plan), resume=past.run_id if past is not None else None
-    )
-    with ending(parent):
-        parent.text(request_text(plan.resolved), REQUEST)
-        running = _Running(plan, tracker, reporter, pool, planner, parent)
-        with closing(running.ledger):
-            return running.run()
+    search = plan.resolved.search
+    if search is None:
+        raise ValueError(plan.resolved.name)
+    # Before the run: a study that cannot be opened leaves none behind.
+    with closing(Ledger(search.spec, study_name(plan), _directions(plan, search))) as ledger:
+        parent = tracker.start(
+            plan.resolved.name, tags=_tags(plan), resume=past.run_id if past is not None else None
+        )
+        with ending(parent):
+            parent.text(request_text(plan.resolved), REQUEST)
+            return _Running(plan, search, ledger, tracker, reporter, pool, planner, parent).run()
+
+
+def _directions(plan: Plan, search: Search) -> Directions:
+    """Return which way is better for each objective, as the spec or its metric says."""
+    known = run_metrics(plan.units[0].unit.experiment)
+    return [
+        each.direction or ("max" if known.get(each.metric) else "min")
+        for each in search.spec.objectives
+    ]
 
 
 def _tags(plan: Plan) -> dict[str, str]:
@@ -137,32 +110,26 @@ class _Running:
     def __init__(
         self,
         plan: Plan,
+        search: Search,
+        ledger: Ledger,
         tracker: Tracker,
         reporter: Reporter,
         pool: Pool,
         planner: Planner,
         parent: Run,
     ) -> None:
-        if plan.resolved.search is None:
-            raise ValueError(plan.resolved.name)
-        self.search: Search = plan.resolved.search
-        self.spec = self.search.spec
-        self.plan, self.parent = plan, parent
+        self.plan, self.parent, self.ledger = plan, parent, ledger
+        self.search, self.spec = search, search.spec
         self.tracker, self.reporter, self.pool = tracker, reporter, pool
         self.name, self.study = plan.resolved.name, study_name(plan)
         self.planner = planner
-        experiment = plan.units[0].unit.experiment
-        known = run_metrics(experiment)
-        self.directions: list[Direction] = [
-            each.direction or ("max" if known.get(each.metric) else "min")
-            for each in self.spec.objectives
-        ]
-        seed = experiment.seed if not self.spec.seeds else self.spec.seeds[0]
-        self.guide = Guide(self.spec, self.search.fixed, seed, self.directions)
-        self.ledger = Ledger(self.spec, self.study, self.directions)
+        self.directions = _directions(plan, search)
+        seed = plan.units[0].unit.experiment.seed if not self.spec.seeds else self.spec.seeds[0]
+        self.guide = Guide(self.spec, search.fixed, seed, self.directions)
         self.results = self.ledger.results()
-        self.made: dict[str, str] = {}
+        self.sources = Sources(tracker, pool, parent.run_id)
         self.running: dict[int, Choice] = {}
+        self.waiting: dict[int, tuple[PlannedUnit, ...]] = {}
         self.died: set[int] = set()
         self.begun, self.before = monotonic(), len(self.results)
 
@@ -206,32 +173,34 @@ class _Running:
         except Diagnostics as faults:
             self._take(Trial(choice.index, choice.values, "failed", reason=str(faults)))
             return
-        job = TrialJob(
-            self.spec,
-            self.directions,
-            choice,
-            self._ready(units),
-            self.parent.run_id,
-            self.study,
-        )
+        self._advance(choice, tuple(self.planner.planned(units)))
+
+    def _advance(self, choice: Choice, units: tuple[PlannedUnit, ...]) -> None:
+        """Hand a trial to the pool once its weights are at hand; until then it waits."""
+        self.waiting.pop(choice.index, None)
+        try:
+            ready = self.sources.ready(units)
+        except MethodError as error:
+            self._take(Trial(choice.index, choice.values, "failed", reason=error.message))
+            return
+        if ready is None:
+            self.waiting[choice.index] = units
+            return
+        parent, study = self.parent.run_id, self.study
+        job = TrialJob(self.spec, self.directions, choice, ready, parent, study)
         self.pool.submit(choice.index, job)
 
-    def _ready(self, units: Sequence[Unit]) -> tuple[PlannedUnit, ...]:
-        """Plan units, and run what their weights come from."""
-        planned = self.planner.planned(units)
-        for source in first(planned):
-            if source.fingerprint not in self.made:
-                ready = with_weights(source, self.made, self.tracker)
-                unit = run_unit(ready, self.tracker, self.reporter, parent=self.parent.run_id)
-                self.made[source.fingerprint] = unit.run_id
-        return tuple(with_weights(each, self.made, self.tracker) for each in planned)
-
     def _hear(self, index: int, result: object) -> None:
-        """Take what came of a trial.
+        """Take what came of a trial, or of what trials wait for.
 
         Raises:
             BaseException: What a job raised that is no trial's own failure.
         """
+        if index < 0:
+            self.sources.hear(index, result)
+            for waiting, units in list(self.waiting.items()):
+                self._advance(self.running[waiting], units)
+            return
         choice = self.running[index]
         if isinstance(result, WorkerDied):
             if index not in self.died:
@@ -275,65 +244,46 @@ class _Running:
 
     def _end(self, trials: Sequence[Trial]) -> Found:
         """Test the best trial, and write all that the search's run holds."""
-        chosen = best(trials, self.directions)
-        own: tuple[StoredUnit, ...] = ()
-        tests: tuple[StoredUnit, ...] = ()
-        compared = None
-        if chosen is not None:
-            tests = self._tested(chosen, "best")
-            own = tests if chosen.index == 0 else self._tested(trials[0], "own")
-        if own is not tests:
-            higher = self.directions[0] == "max"
-            compared = compare(own, tests, self.spec.objectives[0].metric, higher=higher)
-        self._write(trials, chosen, tests, own, compared)
-        shown = table(self.name, self.spec, self.directions, trials)
-        return Found(self.parent.run_id, shown, tests, own, compared)
+        tested = self._tested(best(trials, self.directions), trials)
+        return write(
+            self.parent,
+            self.tracker,
+            self.name,
+            self.spec,
+            self.directions,
+            trials,
+            tested,
+            self.ledger.address,
+        )
 
-    def _tested(self, trial: Trial, label: str) -> tuple[StoredUnit, ...]:
+    def _tested(self, chosen: Trial | None, trials: Sequence[Trial]) -> Tested:
+        """Answer for the test samples, with the best trial's values and with the spec's own."""
+        metric = self.spec.objectives[0].metric
+        if chosen is None:
+            return Tested(None, metric)
+        found = self._test_units(chosen, "best")
+        if chosen.index == 0:
+            return Tested(chosen, metric, found, found)
+        own = self._test_units(trials[0], "own")
+        compared = compare(own, found, metric, higher=self.directions[0] == "max")
+        return Tested(chosen, metric, found, own, compared)
+
+    def _test_units(self, trial: Trial, label: str) -> tuple[StoredUnit, ...]:
         units = trial_units(self.plan.resolved, trial.values, label)
-        planned = self._ready([tested(self.search, u, u.experiment.name) for u in units])
+        wanted = self.planner.planned([tested(self.search, u, u.experiment.name) for u in units])
+        while (planned := self.sources.ready(wanted)) is None:
+            self.sources.hear(*self.pool.wait())
         for number, each in enumerate(planned):
-            self.pool.submit(number, TestJob(each, self.parent.run_id, self.study))
-        found: dict[int, str] = {}
+            job = UnitJob(each, self.parent.run_id, {STUDY_TAG: self.study})
+            self.pool.submit(number, job)
+        found: dict[int, StoredUnit] = {}
         for _ in planned:
             number, result = self.pool.wait()
             if isinstance(result, BaseException):
                 raise result
-            found[number] = str(result)
-        return tuple(
-            StoredUnit(self.tracker, self.tracker.get(found[number]), each)
-            for number, each in enumerate(planned)
-        )
-
-    def _write(
-        self,
-        trials: Sequence[Trial],
-        chosen: Trial | None,
-        tests: Sequence[StoredUnit],
-        own: Sequence[StoredUnit],
-        compared: Comparison | None,
-    ) -> None:
-        name, spec, directions = self.name, self.spec, self.directions
-        text = note(
-            spec,
-            directions,
-            trials,
-            storage=self.ledger.address,
-            link=partial(address, self.tracker),
-        )
-        if compared is not None:
-            text += f"\nTested {compared.line()}.\n"
-        self.parent.note(text)
-        self.parent.text(trials_csv(spec, trials), TRIALS)
-        self.parent.text(page(name, spec, directions, trials), PAGE)
-        if chosen is not None and tests:
-            self.parent.text(best_yaml(tests[0].experiment, name, spec, chosen), BEST)
-        with tempfile.TemporaryDirectory() as folder:
-            for path, content in pictures(name, spec, directions, trials):
-                keep(self.parent, Path(folder), path, content)
-        units = [*tests, *(unit for unit in own if unit not in tests)]
-        self.parent.text(units_text(units), UNITS)
-        self.parent.metrics(_totals(trials) | (compared.metrics() if compared else {}))
+            run = self.tracker.get(result[0])
+            found[number] = StoredUnit(self.tracker, run, planned[number])
+        return tuple(found[number] for number in range(len(planned)))
 
 
 def _check_same(choice: Choice, known: Mapping[int, Mapping[str, object]], address: str) -> None:
@@ -349,17 +299,6 @@ def _check_same(choice: Choice, known: Mapping[int, Mapping[str, object]], addre
             f"the study {address} was made by another version of Optuna or of hardy"
         )
         raise TrackingError(message, hint="Begin a new one: --set seed=N, or move the study away.")
-
-
-def _totals(trials: Sequence[Trial]) -> dict[str, float]:
-    states = [trial.state for trial in trials]
-    ways = ("complete", "pruned", "failed")
-    return {
-        "trials": float(len(trials)),
-        **{f"trials/{way}": float(sum(each == way for each in states)) for way in ways},
-        "trials/samples": float(sum(trial.samples for trial in trials)),
-        "trials/seconds": sum(trial.seconds for trial in trials),
-    }
 
 
 def _long(seconds: float) -> str:

@@ -1,12 +1,8 @@
 """Optuna's samplers and pruners, as a spec states them."""
 
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from itertools import product
 
-import optuna
-from optuna.exceptions import ExperimentalWarning
 from optuna.pruners import (
     BasePruner,
     HyperbandPruner,
@@ -25,7 +21,8 @@ from optuna.samplers import (
 )
 
 from hardy.core.seeding import derive, generator
-from hardy.spec.search_spec import (
+from hardy.results.search.study import quiet
+from hardy.spec.search.spec import (
     Categorical,
     Distribution,
     FloatRange,
@@ -49,15 +46,6 @@ from hardy.spec.search_spec import (
 _SEEDS = 2**32
 
 Values = Mapping[str, Scalar]
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Keep Optuna from writing a line a trial, and from warning of what it calls experimental."""
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ExperimentalWarning)
-        yield
 
 
 @quiet()

@@ -7,7 +7,7 @@ from hardy.engine.search.guide import Choice, in_memory
 from hardy.engine.search.samplers import make_pruner
 from hardy.engine.watch import Pruned, ends
 from hardy.results.search.study import Direction
-from hardy.spec.search_spec import Pruner, Wilcoxon
+from hardy.spec.search.spec import Pruner, Wilcoxon
 
 
 class TrialWatch:

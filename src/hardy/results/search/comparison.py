@@ -47,7 +47,12 @@ class Comparison:
         """What the interval says."""
         if not (self.low > 0 or self.high < 0):
             return "no difference is shown"
-        return f"the best trial is {'better' if (self.low > 0) == self.higher else 'worse'}"
+        return f"the best trial is {'worse' if self.worse else 'better'}"
+
+    @property
+    def worse(self) -> bool:
+        """Whether the interval says that the best trial is the worse one."""
+        return self.high < 0 if self.higher else self.low > 0
 
     def line(self) -> str:
         """Say it in one line."""

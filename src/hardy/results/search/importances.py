@@ -7,7 +7,7 @@ from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 
 from hardy.results.search.study import Direction, as_study, by_objective
 from hardy.results.search.trial import Trial
-from hardy.spec.search_spec import SearchSpec
+from hardy.spec.search.spec import SearchSpec
 
 FEWEST = 10
 

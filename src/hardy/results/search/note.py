@@ -14,7 +14,7 @@ from hardy.results.search.words import (
     saving,
     value_cell,
 )
-from hardy.spec.search_spec import SearchSpec
+from hardy.spec.search.spec import SearchSpec
 
 BEST = "search/best.yaml"
 PAGE = "search/search.html"

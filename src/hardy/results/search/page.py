@@ -12,7 +12,7 @@ from hardy.results.search.pictures import shown_reports
 from hardy.results.search.study import Direction, as_study, by_objective, quiet
 from hardy.results.search.trial import Trial
 from hardy.results.search.words import counts
-from hardy.spec.search_spec import SearchSpec
+from hardy.spec.search.spec import SearchSpec
 
 if TYPE_CHECKING:
     import optuna

@@ -26,7 +26,7 @@ from hardy.results.search.spaces import parallel, slices
 from hardy.results.search.study import Direction, best, pareto
 from hardy.results.search.trial import Trial
 from hardy.results.search.words import interval
-from hardy.spec.search_spec import SearchSpec, Wilcoxon
+from hardy.spec.search.spec import SearchSpec, Wilcoxon
 from hardy.tasks.base import Content
 
 _MOST_STEPS = 400

@@ -7,7 +7,7 @@ from optuna.distributions import (
     IntDistribution,
 )
 
-from hardy.spec.search_spec import (
+from hardy.spec.search.spec import (
     Categorical,
     Distribution,
     FloatRange,

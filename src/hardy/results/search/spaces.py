@@ -17,7 +17,7 @@ from hardy.results.search.marks import groups, legend, place, title, wrapped
 from hardy.results.search.study import Direction, best
 from hardy.results.search.trial import Trial
 from hardy.results.search.words import value_cell
-from hardy.spec.search_spec import Categorical, Scalar, SearchSpec
+from hardy.spec.search.spec import Categorical, Scalar, SearchSpec
 
 _COLUMNS = 4
 _UNUSED = -0.1

@@ -1,5 +1,6 @@
 """A search's trials as Optuna knows them, and which of them are the best."""
 
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -8,6 +9,7 @@ from typing import Literal
 
 import optuna
 from optuna.distributions import BaseDistribution
+from optuna.exceptions import ExperimentalWarning
 from optuna.storages import InMemoryStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
@@ -15,7 +17,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from hardy.results.search.space import distributions
 from hardy.results.search.trial import Trial
 from hardy.results.search.words import constraint_name
-from hardy.spec.search_spec import Scalar, SearchSpec
+from hardy.spec.search.spec import Scalar, SearchSpec
 
 Direction = Literal["max", "min"]
 
@@ -85,11 +87,13 @@ def _holds(distribution: BaseDistribution, value: Scalar) -> bool:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep Optuna from logging what is no fault, such as that a study was made."""
+    """Keep Optuna from logging what is no fault, and from warning of what it calls experimental."""
     before = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            yield
     finally:
         optuna.logging.set_verbosity(before)
 

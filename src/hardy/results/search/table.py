@@ -17,7 +17,7 @@ from hardy.results.search.words import (
     value_text,
 )
 from hardy.results.table import Table
-from hardy.spec.search_spec import SearchSpec
+from hardy.spec.search.spec import SearchSpec
 
 TRIALS = "search/trials.csv"
 

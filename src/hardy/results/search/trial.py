@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from hardy.spec.search_spec import Scalar
+from hardy.spec.search.spec import Scalar
 
 State = Literal["complete", "pruned", "failed", "running"]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from hardy.results.search.trial import Trial
 from hardy.spec.dump import scalar
-from hardy.spec.search_spec import Categorical, Constraint, Scalar, SearchSpec
+from hardy.spec.search.spec import Categorical, Constraint, Scalar, SearchSpec
 
 
 def constraint_name(constraint: Constraint) -> str:

@@ -5,7 +5,7 @@ import math
 from collections.abc import Iterable
 from decimal import Decimal
 
-from hardy.spec.search_spec import (
+from hardy.spec.search.spec import (
     Categorical,
     Distribution,
     FloatRange,

@@ -10,8 +10,8 @@ from hardy.spec.experiment import Experiment
 from hardy.spec.node import Node, Origin
 from hardy.spec.overrides import assign
 from hardy.spec.resolved import Search, Unit
-from hardy.spec.search_spec import Categorical, Scalar, SearchSpec
-from hardy.spec.search_values import same
+from hardy.spec.search.spec import Categorical, Scalar, SearchSpec
+from hardy.spec.search.values import same
 from hardy.spec.units import make_unit, value_at, values_of
 
 

@@ -7,10 +7,10 @@ from hardy.data.held_out_spec import HeldOut
 from hardy.spec.diagnostics import Diagnostic, Diagnostics
 from hardy.spec.node import KeyPath, Node
 from hardy.spec.resolved import Search, Unit
-from hardy.spec.search_metrics import run_metrics
-from hardy.spec.search_spec import Categorical, Grid, Wilcoxon
-from hardy.spec.search_trial import tested
-from hardy.spec.search_values import label_in, last_step, points, words
+from hardy.spec.search.metrics import run_metrics
+from hardy.spec.search.spec import Categorical, Grid, Wilcoxon
+from hardy.spec.search.trial import tested
+from hardy.spec.search.values import label_in, last_step, points, words
 
 MAX_POINTS = 100_000
 

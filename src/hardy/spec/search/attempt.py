@@ -9,10 +9,10 @@ from hardy.spec.diagnostics import Diagnostic
 from hardy.spec.experiment import Experiment
 from hardy.spec.node import KeyPath, Node, dotted
 from hardy.spec.resolved import Search, Unit
-from hardy.spec.search_faults import fault_at
-from hardy.spec.search_spec import Categorical, FloatRange, Scalar
-from hardy.spec.search_trial import key_of, trial_tree, value_node
-from hardy.spec.search_values import label_in, same, words
+from hardy.spec.search.faults import fault_at
+from hardy.spec.search.spec import Categorical, FloatRange, Scalar
+from hardy.spec.search.trial import key_of, trial_tree, value_node
+from hardy.spec.search.values import label_in, same, words
 from hardy.spec.units import ABSENT, make_unit, value_at, values_of
 
 MAX_VALUES = 1000

@@ -6,8 +6,8 @@ from dataclasses import replace
 from hardy.spec.diagnostics import Diagnostic, Diagnostics
 from hardy.spec.needs import Needs
 from hardy.spec.resolved import Resolved, Search, Unit, origins
-from hardy.spec.search_spec import Scalar
-from hardy.spec.search_trial import tested, units_of
+from hardy.spec.search.spec import Scalar
+from hardy.spec.search.trial import tested, units_of
 from hardy.spec.units import make_unit
 
 __all__ = ["Search", "alone", "tested", "trial_units"]

@@ -8,10 +8,10 @@ from hardy.spec.check import check
 from hardy.spec.diagnostics import Diagnostic
 from hardy.spec.node import Node, Origin
 from hardy.spec.resolved import Search
-from hardy.spec.search_faults import fault_at, search_faults
-from hardy.spec.search_spec import SearchSpec
-from hardy.spec.search_try import Values
-from hardy.spec.search_values import label_in, same
+from hardy.spec.search.attempt import Values
+from hardy.spec.search.faults import fault_at, search_faults
+from hardy.spec.search.spec import SearchSpec
+from hardy.spec.search.values import label_in, same
 from hardy.spec.units import make_unit, value_at, values_of
 
 
