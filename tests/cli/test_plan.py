@@ -191,6 +191,7 @@ def test_a_search_tells_its_budget(capsys, tmp_path):
         "pruner wilcoxon (p 0.1, warmup 2); 4 under way at a time"
     ) in told
     assert "  method.steps: a whole number from 1 to 3\n" in told
+    assert "momentum: a number from 0 to 0.9, where method.optimizer.kind is sgd\n" in told
     assert "trials, each at the price of trial 0: 400 samples, 7,200 forward" in told
     assert (
         "test on part test, 10 samples: the best trial and trial 0, 1 run each: 20 samples" in told

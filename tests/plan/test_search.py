@@ -45,6 +45,13 @@ def plan(resolved: Resolved) -> Plan:
     return make_plan(resolved, NO_STORES, None)
 
 
+def test_more_test_samples_than_there_are_are_refused_by_their_name(searched: Resolved) -> None:
+    many = resolve(str(searched.path), ["search.test_on.samples=7"])
+    with pytest.raises(DataError, match=r"^7 samples asked of folder's 6") as refused:
+        plan(many)
+    assert "`samples` of what is held out or tested on" in str(refused.value.hint)
+
+
 def test_a_search_is_planned_with_its_test_samples(searched: Resolved) -> None:
     found = plan(searched)
     assert [u.unit.experiment.name for u in found.units] == [

@@ -18,7 +18,7 @@ from hardy.plan.foresee import faults, remarks
 from hardy.plan.units import OWN_WEIGHTS, Plan, PlannedUnit, make_plan
 from hardy.registry.stores import default_stores
 from hardy.spec import Diagnostics, Resolved, check_policies, resolve
-from hardy.spec.search.values import most_trials, words
+from hardy.spec.search.values import most_trials, where, words
 from hardy.tracking import default_finder
 
 _UNKNOWN = "?"
@@ -168,7 +168,7 @@ def _search(plan: Plan, costs: Costs) -> list[str]:
         f"search: {_count(count, 'trial')} of {_count(seeds, 'run')} each"
         + "".join(f", or {end}" for end in ends)
         + f"; sampler {_settings(spec.sampler)}; {pruner}; {spec.ahead} under way at a time",
-        *(f"  {path}: {words(each)}" for path, each in spec.space.items()),
+        *(f"  {path}: {words(each)}{where(each)}" for path, each in spec.space.items()),
         f"trials, each at the price of trial 0: {_cost_line(costs.trials)}",
         f"test on {_settings(spec.test_on)}, {_number(tests.samples['answer'].count)} samples: the "
         f"best trial and trial 0, {_count(seeds, 'run')} each: {_cost_line(costs.tests)}",

@@ -146,8 +146,9 @@ def draw(whole: Dataset, subset: Subset) -> Dataset:
     total = len(whole.samples)
     count = max(1, round((subset.fraction or 0) * total)) if subset.count is None else subset.count
     if count > total:
-        message = f"data.subset.count: {count} samples asked of {whole.name}'s {total}"
-        raise DataError(message, hint=f"Use a count of at most {total}, or remove data.subset.")
+        message = f"{count} samples asked of {whole.name}'s {total}"
+        where = "data.subset.count, or `samples` of what is held out or tested on"
+        raise DataError(message, hint=f"Ask for at most {total}: {where}.")
     groups = _groups(whole, stratified=subset.stratified)
     counts = _shares([len(group) for _, group in groups], count)
     drawn = [

@@ -40,11 +40,25 @@ def check(
     try:
         return model.model_validate_json(json.dumps(tree.plain()), strict=True)
     except ValidationError as error:
-        errors = error.errors(include_url=False)
+        errors = _true(error.errors(include_url=False))
     schema = model.__pydantic_core_schema__
     faults.extend(_translate(error, schema, tree, beside) for error in errors)
     faults.extend(_behind_wrong_kinds(model, tree, errors))
     return None
+
+
+def _true(errors: list[ErrorDetails]) -> list[ErrorDetails]:
+    """Leave out that a list or mapping is too short, where its entries were only at fault."""
+    return [
+        error
+        for error in errors
+        if error["type"] != "too_short" or not any(_below_it(error, other) for other in errors)
+    ]
+
+
+def _below_it(error: ErrorDetails, other: ErrorDetails) -> bool:
+    above = error["loc"]
+    return len(other["loc"]) > len(above) and other["loc"][: len(above)] == above
 
 
 def _behind_wrong_kinds(
@@ -220,7 +234,8 @@ def _candidates(error: ErrorDetails, wanted: Schema) -> list[Any]:
 
 def _hint(error: ErrorDetails, description: str) -> str:
     """Say what was wanted, in pydantic's words without their opening."""
-    words = re.sub(r"^(Input|String|Value|List|Tuple) should (be |have |match )?", "", error["msg"])
+    opening = r"^(Input|String|Value|List|Tuple|Dictionary) should (be |have |match )?"
+    words = re.sub(r" after validation, not \d+$", "", re.sub(opening, "", error["msg"]))
     if error["type"] == "string_pattern_mismatch" and description:
         # A pattern tells a machine; the field's description tells a person.
         return f"{description} ({words})"

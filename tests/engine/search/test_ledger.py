@@ -168,6 +168,30 @@ def test_a_torn_last_line_is_cut_off(place, tmp_path):
     mend(tmp_path / "absent.journal")
 
 
+@pytest.mark.parametrize(
+    "line", [b"{}", b"[1]", b"null", b"garbage {{", bytes(range(128, 256)), b'{"op_code": 99}']
+)
+def test_a_journal_that_is_no_journal_is_named(place, tmp_path, line):
+    if place != "journal":
+        return
+    ledger().begin(0, OWN)
+    journal = tmp_path / ".hardy" / "studies" / "some.journal"
+    first, *others = journal.read_bytes().splitlines(keepends=True)
+    journal.write_bytes(b"".join([first, line + b"\n", *others]))
+    with pytest.raises(TrackingError, match=r"some\.journal cannot be read or written") as told:
+        ledger()
+    assert "move the file away" in str(told.value.hint)
+
+
+def test_a_folder_that_cannot_be_made_is_named(place, tmp_path):
+    if place != "journal":
+        return
+    (tmp_path / ".hardy").mkdir()
+    (tmp_path / ".hardy" / "studies").write_text("a file")
+    with pytest.raises(TrackingError, match=r"some\.journal cannot be read or written"):
+        ledger()
+
+
 def write(told):
     """Write trials until killed, and say which were told."""
     kept = ledger()

@@ -5,11 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
 
 from hardy.explain.figure import INK, ORANGE
 from hardy.results.search.marks import MARKS, PINK, groups, wrapped
 from hardy.results.search.pictures import fronts, pictures, shown_reports
-from hardy.results.search.spaces import Range, parallel, slices
+from hardy.results.search.spaces import Range, _scale, parallel, slices
 from hardy.results.search.trial import Trial
 from tests.results.search.examples import TWO, WIDE, spec, trials
 from tests.results.search.test_page import EDGES
@@ -26,6 +27,13 @@ def test_a_search_has_its_pictures() -> None:
     found = dict(pictures("search/memo", TWO, ["max", "min"], trials(TWO)))
     assert list(found) == [f"search/{name}.png" for name in (*ALL, "slices-2", "pareto")]
     assert all(picture.mode == "RGB" and picture.width > 800 for picture in found.values())
+
+
+def test_whole_numbers_have_whole_ticks() -> None:
+    search = spec({"steps": {"kind": "int", "low": 1, "high": 3}})
+    axes = Figure().subplots()
+    _scale(axes, search, "steps", Range(1, 3))
+    assert all(float(tick).is_integer() for tick in axes.get_xticks())
 
 
 def test_twenty_long_paths_fit() -> None:

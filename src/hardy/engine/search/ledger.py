@@ -34,6 +34,15 @@ _REASON, _SAMPLES, _SECONDS, _INTERVALS = (
     f"hardy.{name}" for name in ("reason", "samples", "seconds", "intervals")
 )
 DIED = "its process died"
+# What a journal that is no journal makes Optuna raise is of many kinds.
+_UNREADABLE = (
+    OSError,
+    ValueError,
+    TypeError,
+    LookupError,
+    AssertionError,
+    optuna.exceptions.OptunaError,
+)
 _STATES: Mapping[TrialState, State] = {
     TrialState.COMPLETE: "complete",
     TrialState.PRUNED: "pruned",
@@ -174,14 +183,15 @@ def _storage(name: str) -> tuple[str, BaseStorage]:
     if stated:
         return stated, _database(stated)
     path = state_dir() / "studies" / f"{name}.journal"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    lock = _Lock(path)
-    lock.acquire()
-    try:
-        mend(path)
-    finally:
-        lock.release()
-    return str(path), JournalStorage(JournalFileBackend(str(path), lock_obj=lock))
+    with _told_well(str(path)):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = _Lock(path)
+        lock.acquire()
+        try:
+            mend(path)
+        finally:
+            lock.release()
+        return str(path), JournalStorage(JournalFileBackend(str(path), lock_obj=lock))
 
 
 def _database(address: str) -> BaseStorage:
@@ -240,8 +250,9 @@ def _told_well(address: str) -> Iterator[None]:
     """
     try:
         yield
-    except (OSError, ValueError, KeyError, optuna.exceptions.OptunaError) as error:
+    except _UNREADABLE as error:
         shown = address.rpartition("@")[2]  # without a password
-        message = f"the search's study {shown} cannot be read or written: {error}"
+        why = f"{type(error).__name__}: {error}"
+        message = f"the search's study {shown} cannot be read or written: {why}"
         hint = "Make room, or move the file away: finished runs are reused all the same."
         raise TrackingError(message, hint=hint) from error

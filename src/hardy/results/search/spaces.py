@@ -10,6 +10,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
 from hardy.explain.figure import DPI, GREY, INK, ORANGE, render
@@ -17,7 +18,7 @@ from hardy.results.search.marks import groups, legend, place, title, wrapped
 from hardy.results.search.study import Direction, best
 from hardy.results.search.trial import Trial
 from hardy.results.search.words import value_cell
-from hardy.spec.search.spec import Categorical, Scalar, SearchSpec
+from hardy.spec.search.spec import Categorical, IntRange, Scalar, SearchSpec
 
 _COLUMNS = 4
 _UNUSED = -0.1
@@ -86,10 +87,9 @@ def slices(
                 [_point(range_, path, trial, n) for trial in own if path in trial.values],
             )
         _scale(axes, spec, path, range_)
-        axes.set_xlabel(wrapped(path, 36), fontsize=9, parse_math=False)
         have = sum(path in trial.values for trial in trials)
-        if have < len(trials):
-            axes.set_title(f"{have} of {len(trials)} trials have it", fontsize=8, color=INK)
+        some = f"\n({have} of {len(trials)} trials have it)" if have < len(trials) else ""
+        axes.set_xlabel(wrapped(path, 36) + some, fontsize=9, parse_math=False)
         axes.margins(y=0.12)
         axes.grid(alpha=0.3)
         axes.spines[["top", "right"]].set_visible(False)
@@ -132,6 +132,8 @@ def _scale(axes: Axes, spec: SearchSpec, path: str, range_: Range) -> None:
         return
     edge = 0.04 * (range_.high - range_.low)
     axes.set_xlim(range_.low - edge, range_.high + edge)
+    if isinstance(spec.space[path], IntRange):
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 
 def parallel(

@@ -1,7 +1,7 @@
 """A search's values, tried one at a time on the experiment that they are values of."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -29,12 +29,14 @@ class Values:
         search: The block; the values of trial 0 are not known yet.
         base: The experiment as it is.
         faults: Faults are appended here.
+        present: The experiment's own faults, which every trial has.
         own: The values of trial 0 that are known so far.
     """
 
     search: Search
     base: Unit
     faults: list[Diagnostic]
+    present: Sequence[Diagnostic] = ()
     own: dict[str, Scalar] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -151,7 +153,7 @@ class Values:
                 known = label_in(self.spec.space[other], own)
                 active[other] = known[0] if known else first[1]
         active = {p: v for p, v in active.items() if self.spec.active(p, active)}
-        experiment, found = _made(self.search, active, {**values, path: node})
+        experiment, found = self._made(self.search, active, {**values, path: node})
         self.faults.extend(_at(node, ("space", path), found))
         if experiment is not None and _compared(experiment) != _compared(self.base.experiment):
             message = "trials with this value would answer for other samples, or another task"
@@ -217,20 +219,21 @@ class Values:
             nodes = {
                 p: replace(value_node(search, p, v), origin=node.origin) for p, v in values.items()
             }
-            _, found = _made(search, values, nodes)
+            _, found = self._made(search, values, nodes)
             self.faults.extend(_at(node, here, found))
         return values
 
+    def _made(
+        self, search: Search, active: Mapping[str, Scalar], values: Mapping[str, Node]
+    ) -> tuple[Experiment | None, list[Diagnostic]]:
+        found: list[Diagnostic] = []
+        unit = make_unit(trial_tree(search, active, values, found), found)
+        present = {fault.identity for fault in self.present}
+        found = [fault for fault in found if fault.identity not in present]
+        return (unit.experiment if unit and not found else None), found
+
     def _tell(self, path: KeyPath, message: str, *, expected: str = "", got: str = "") -> None:
         self.faults.append(fault_at(self.node, path, message, expected=expected, got=got))
-
-
-def _made(
-    search: Search, active: Mapping[str, Scalar], values: Mapping[str, Node]
-) -> tuple[Experiment | None, list[Diagnostic]]:
-    found: list[Diagnostic] = []
-    unit = make_unit(trial_tree(search, active, values, found), found)
-    return (unit.experiment if unit and not found else None), found
 
 
 def _at(node: Node, path: KeyPath, faults: Iterable[Diagnostic]) -> Iterator[Diagnostic]:

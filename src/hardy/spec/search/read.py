@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from hardy.core.catalog import suggest
 from hardy.spec.check import check
 from hardy.spec.diagnostics import Diagnostic
 from hardy.spec.node import Node, Origin
@@ -51,9 +52,11 @@ def read_search(
     node = _possible_conditions(_spelled_out(node), found)
     schema: list[Diagnostic] = []
     spec = check(SearchSpec, node, schema)
-    found += [replace(f, path=f"search.{f.path}" if f.path else "search") for f in schema]
+    found += [_in_search(fault, node) for fault in schema]
     faults.extend(found)
-    base = make_unit(body, faults)
+    present: list[Diagnostic] = []
+    base = make_unit(body, present)
+    faults.extend(present)
     if spec is None or base is None or found:
         return None
     known = values_of(base.experiment)
@@ -63,9 +66,25 @@ def read_search(
         faults.append(fault_at(node, ("space",), message, expected="search=null beside it"))
         return None
     told = len(faults)
-    search = Values(Search(spec, {}, node=node, body=body, known=known), base, faults).read()
+    search = Search(spec, {}, node=node, body=body, known=known)
+    search = Values(search, base, faults, present).read()
     faults.extend(search_faults(search, base))
     return search if len(faults) == told else None
+
+
+def _in_search(fault: Diagnostic, node: Node) -> Diagnostic:
+    """Return a fault of the block as one of the file, with the searched path that was meant."""
+    near: list[str] = []
+    space, path = node.child("space"), fault.path.removeprefix("space.")
+    known = space.value if space is not None and isinstance(space.value, dict) else {}
+    if path in known and not isinstance(known[path].value, dict):
+        parts = [f"{o}.{k}" for o, e in known.items() if isinstance(e.value, dict) for k in e.value]
+        near = suggest(path, parts, count=1)
+    return replace(
+        fault,
+        path=f"search.{fault.path}" if fault.path else "search",
+        suggestion=fault.suggestion or " or ".join(near),
+    )
 
 
 def _spelled_out(node: Node) -> Node:

@@ -52,12 +52,24 @@ def label_in(spec: Distribution, value: object) -> tuple[Scalar] | None:
 def words(spec: Distribution) -> str:
     """Say which values there are."""
     if isinstance(spec, Categorical):
-        texts = (label if isinstance(label, str) else json.dumps(label) for label in spec.labels)
-        return f"one of {', '.join(texts)}"
+        return f"one of {', '.join(map(_text, spec.labels))}"
     step = "" if spec.step in (None, 1) else f" in steps of {spec.step:g}"
     log = " on a logarithmic scale" if spec.log else ""
     kind = "a whole number" if isinstance(spec, IntRange) else "a number"
     return f"{kind} from {spec.low:g} to {spec.high:g}{step or log}"
+
+
+def where(spec: Distribution) -> str:
+    """Say under which values of other paths these count; an empty text where they always do."""
+    conditions = [
+        f"{path} is {' or '.join(map(_text, wanted if isinstance(wanted, tuple) else (wanted,)))}"
+        for path, wanted in (spec.when or {}).items()
+    ]
+    return f", where {' and '.join(conditions)}" if conditions else ""
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def last_step(spec: FloatRange | IntRange) -> float:
