@@ -200,6 +200,13 @@ def test_a_budget_of_time_ends_it(file):
     assert "no trial" in found.tested.verdict
 
 
+def test_a_search_whose_time_is_up_does_not_go_on(file, monkeypatch):
+    spec = SPEC.replace("trials: 12", "trials: 12, minutes: 1")
+    assert len(kept(search(file, spec=spec, overrides=["search.budget.trials=2"]), file)) == 2
+    monkeypatch.setattr(Ledger, "seconds", lambda _: 61.0)
+    assert len(kept(search(file, spec=spec), file)) == 2
+
+
 class Failing(Quick):
     def __call__(self, tracker, reporter):
         from hardy.results.search.trial import Trial

@@ -133,6 +133,7 @@ class _Running:
         self.handed: dict[int, set[str]] = {}  # fingerprints that the pool is at
         self.died: set[int] = set()
         self.begun, self.before = monotonic(), len(self.results)
+        self.spent = ledger.seconds()  # before this process
 
     def run(self) -> Found:
         """Try what is left to try, then test the best."""
@@ -159,7 +160,8 @@ class _Running:
         budget = self.spec.budget
         if self.guide.chosen in self.results:
             return True  # it was within the budget
-        if budget.minutes is not None and monotonic() - self.begun > _SECONDS * budget.minutes:
+        seconds = self.spent + monotonic() - self.begun
+        if budget.minutes is not None and seconds > _SECONDS * budget.minutes:
             return False
         # Of those that the next one's values depend on: the same number whatever ends first.
         until = max(0, self.guide.chosen - self.spec.ahead + 1)
