@@ -2,6 +2,7 @@
 
 import contextlib
 import multiprocessing
+import sqlite3
 import time
 from pathlib import Path
 
@@ -130,8 +131,10 @@ def dying(*_):
 
 
 def test_studies_in_mlflows_own_database_are_refused(monkeypatch, tmp_path):
+    with contextlib.closing(sqlite3.connect(tmp_path / "mlflow.db")) as database, database:
+        database.execute("CREATE TABLE registered_models (name TEXT)")
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.setenv("HARDY_STUDIES", f"sqlite:///{tmp_path}/mlflow.db")
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
     with pytest.raises(TrackingError, match="MLflow"):
         ledger()
 
@@ -232,3 +235,36 @@ def test_the_journal_lies_beside_the_store(place, tmp_path):
         assert Path(kept.address) == tmp_path / ".hardy" / "studies" / "some.journal"
     else:
         assert kept.address == f"sqlite:///{tmp_path}/studies.db"
+
+
+@pytest.mark.parametrize("step", ["hardy.engine.search.ledger.Ledger._queue", "optuna.Study.tell"])
+def test_a_kill_while_it_is_told_that_one_died_loses_nothing(step, monkeypatch):
+    ledger().begin(0, OWN)
+    with monkeypatch.context() as patched:
+        patched.setattr(step, killed)
+        with pytest.raises(KeyboardInterrupt):
+            ledger()
+    after = ledger()
+    assert after.results() == {}
+    after.begin(0, OWN)
+    after.end(WHOLE)
+    assert ledger().results() == {0: WHOLE}
+
+
+def killed(*_, **__):
+    raise KeyboardInterrupt
+
+
+def test_time_is_that_of_trials_that_ended_side_by_side_once():
+    kept = ledger()
+    start = time.monotonic()
+    kept.begin(0, OWN)
+    kept.begin(1, OTHER)
+    time.sleep(0.2)
+    kept.end(WHOLE)
+    kept.end(Trial(1, OTHER, "failed", reason="the loss is nan"))
+    assert 0.2 <= kept.seconds() <= time.monotonic() - start
+    kept.begin(2, OWN)
+    before = kept.seconds()
+    time.sleep(0.2)
+    assert ledger().seconds() == before

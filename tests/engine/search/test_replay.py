@@ -7,8 +7,10 @@ import pandas as pd
 import pytest
 
 from hardy.core.errors import ArtifactAbsent
-from hardy.engine.search.job import _replay
+from hardy.engine.search.job import REUSED_TAG, TrialJob, _replay
 from hardy.engine.watch import Pruned
+from hardy.methods.supervised.spec import SupervisedSpec
+from hardy.plan.tracker import FINGERPRINT_TAG, PastRun
 
 
 class Heard:
@@ -56,6 +58,17 @@ def test_a_training_tells_its_epochs(tmp_path):
     assert heard.told == [(epoch, 3, merit) for epoch, merit in enumerate(merits, start=1)]
 
 
+def test_a_training_that_ended_early_tells_how_many_epochs_it_was_to_have(tmp_path):
+    file = tmp_path / "epochs.csv"
+    pd.DataFrame({"epoch": [1, 2], "merit": [0.5, 0.25]}).to_csv(file, index=False)
+    ended = unit([], trains=True, store=SimpleNamespace(artifact=lambda *_: file))
+    ended.experiment.method = SupervisedSpec(epochs=9, early_stop=1, batch=2)
+    ended.planned.samples["fit"] = ended.planned.samples["answer"]
+    heard = Heard()
+    _replay(ended, heard)
+    assert heard.told == [(1, 9, 0.5), (2, 9, 0.25)]
+
+
 def test_a_training_from_before_merits_were_kept_tells_nothing(tmp_path):
     def absent(run, path):
         raise ArtifactAbsent(path)
@@ -70,3 +83,43 @@ def test_a_training_from_before_merits_were_kept_tells_nothing(tmp_path):
 
 def test_nobody_is_told_where_nobody_watches():
     _replay(unit(range(5)), None)
+
+
+class Tracker:
+    """Keeps the links that are started, by their fingerprint."""
+
+    def __init__(self):
+        self.runs, self.resumed = {}, []
+
+    def find(self, mark):
+        return self.runs.get(mark)
+
+    def link(self, run_id):
+        return f"store#{run_id}"
+
+    def start(self, name, *, tags, parent, resume):
+        assert (parent, tags[REUSED_TAG]) == ("search", "r")
+        self.resumed.append(resume)
+        run, mark = SimpleNamespace(note=str, metrics=dict), tags[FINGERPRINT_TAG]
+        self.runs[mark] = PastRun("link", name, finished=False)
+
+        def end(status):
+            self.runs[mark] = PastRun("link", name, finished=True)
+
+        run.end = end
+        return run
+
+
+def test_a_reused_run_is_linked_once_however_often_its_trial_begins():
+    tracker, reused = Tracker(), SimpleNamespace(run_id="r", run=None, metrics={})
+    reused.run = SimpleNamespace(name="elsewhere")
+    experiment = SimpleNamespace(name="toy/1-seed-0")
+    planned = SimpleNamespace(fingerprint="f", unit=SimpleNamespace(experiment=experiment))
+    for index in (1, 1, 2):
+        job = TrialJob(None, (), SimpleNamespace(index=index), (), "search", "study")
+        job._link(reused, planned, tracker, {})
+    assert tracker.resumed == [None, None]
+    for mark in tracker.runs:
+        tracker.runs[mark] = PastRun("torn", "toy", finished=False)
+    job._link(reused, planned, tracker, {})
+    assert tracker.resumed == [None, None, "torn"]

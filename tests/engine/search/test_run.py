@@ -8,10 +8,11 @@ from typing import ClassVar
 
 import pytest
 
-from hardy.core.errors import MethodError, TrackingError
+from hardy.core.errors import MethodError, TrackingError, WeightsError
 from hardy.engine.pool import Here, WorkerDied
 from hardy.engine.search import run
 from hardy.engine.search.ledger import Ledger
+from hardy.plan.units import Planner
 from hardy.spec import resolve
 from hardy.tracking.mlflow_tracker import MlflowTracker
 from hardy.tracking.store import connect
@@ -152,6 +153,39 @@ def test_a_workers_death_costs_a_try_and_a_second_one_the_trial(file, monkeypatc
     assert "died" in trials[9].reason
 
 
+class Beside(Here):
+    """A pool of two that takes each experiment once at a time."""
+
+    size = 2
+
+    def submit(self, key, job):
+        super().submit(key, job)
+        marks = [unit.fingerprint for _, each in self._jobs for unit in each.units]
+        assert len(marks) == len(set(marks))
+
+
+def test_trials_that_come_to_the_same_experiment_are_not_side_by_side(file, monkeypatch):
+    monkeypatch.setattr(run, "make_pool", lambda jobs, *rest: Beside(*rest))
+    spec = SPEC.replace("{kind: float, low: 0.0001, high: 1, log: true}", "[0.01, 0.1]")
+    spec = spec.replace("{kind: int, low: 2, high: 32}", "[4]")
+    assert len(kept(search(file, spec=spec), file)) == 12
+
+
+def test_what_a_trial_lacks_is_its_own_failure(file, monkeypatch):
+    real = Planner.planned
+
+    def planned(planner, units, **how):
+        if units[0].experiment.name == "toy/4":
+            message = "weights are absent"
+            raise WeightsError(message)
+        return real(planner, units, **how)
+
+    monkeypatch.setattr(Planner, "planned", planned)
+    trials = kept(search(file), file)
+    assert len(trials) == 12
+    assert (trials[4].state, trials[4].reason) == ("failed", "weights are absent")
+
+
 def test_a_budget_of_samples_ends_it_at_the_same_trial(file):
     spec = SPEC.replace("trials: 12", "trials: 12, samples: 40")
     # Ten samples a trial: known are those up to n - ahead.
@@ -164,6 +198,13 @@ def test_a_budget_of_time_ends_it(file):
     parent, _ = runs_of(found)
     assert parent.data.metrics["trials"] == 0
     assert "no trial" in found.tested.verdict
+
+
+def test_a_search_whose_time_is_up_does_not_go_on(file, monkeypatch):
+    spec = SPEC.replace("trials: 12", "trials: 12, minutes: 1")
+    assert len(kept(search(file, spec=spec, overrides=["search.budget.trials=2"]), file)) == 2
+    monkeypatch.setattr(Ledger, "seconds", lambda _: 61.0)
+    assert len(kept(search(file, spec=spec), file)) == 2
 
 
 class Failing(Quick):

@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from time import monotonic
 
 from hardy.core.errors import ArtifactAbsent, HardyError, TrackingError
+from hardy.core.hashing import digest
+from hardy.engine.budget import Budget
 from hardy.engine.progress import Reporter
 from hardy.engine.search.guide import Choice, Directions
 from hardy.engine.search.watching import TrialWatch
@@ -15,7 +17,8 @@ from hardy.engine.training_log import EPOCHS, MERIT
 from hardy.engine.unit import run_unit
 from hardy.engine.watch import Pruned, ends
 from hardy.measure.drift import is_time
-from hardy.plan.tracker import Status, Tracker
+from hardy.methods.training_spec import TrainingSpec
+from hardy.plan.tracker import FINGERPRINT_TAG, Status, Tracker
 from hardy.plan.units import PlannedUnit
 from hardy.results.search.measured import interval, mean, missed
 from hardy.results.search.trial import Trial
@@ -112,10 +115,15 @@ class TrialJob:
     def _link(
         self, unit: StoredUnit, planned: PlannedUnit, tracker: Tracker, tags: Mapping[str, str]
     ) -> None:
-        """Give the search's run a child that stands for a run elsewhere."""
+        """Give the search's run a child that stands for a run elsewhere; once, after a stop too."""
         name = planned.unit.experiment.name
-        own = {**tags, REUSED_TAG: unit.run_id, "hardy.role": "trial"}
-        run = tracker.start(name, tags=own, parent=self.parent)
+        mark = digest(["link", self.study, self.choice.index, planned.fingerprint])
+        past = tracker.find(mark)
+        if past is not None and past.finished:
+            return
+        own = {**tags, FINGERPRINT_TAG: mark, REUSED_TAG: unit.run_id, "hardy.role": "trial"}
+        resume = past.run_id if past is not None else None
+        run = tracker.start(name, tags=own, parent=self.parent, resume=resume)
         there = address(tracker, unit.run_id)
         run.note(f"The numbers are those of [{unit.run.name}]({there}).\n")
         run.metrics(unit.metrics)
@@ -147,9 +155,10 @@ def _replay(unit: StoredUnit, watch: TrialWatch | None) -> None:
         return
     if unit.experiment.method.yields_weights:
         merits = _merits(unit)
+        epochs = _epochs(unit, len(merits))
         for epoch, merit in enumerate(merits, start=1):
             with suppress(Pruned):
-                watch.epoch(epoch, len(merits), merit)
+                watch.epoch(epoch, epochs, merit)
         return
     scores, total = _by_place(unit)
     last = 0
@@ -167,6 +176,15 @@ def _merits(unit: StoredUnit) -> Sequence[float]:
         epochs = csv.DictReader(io.StringIO(text))
         return [float(epoch[MERIT]) for epoch in epochs if MERIT in epoch]
     return ()
+
+
+def _epochs(unit: StoredUnit, run: int) -> int:
+    """Return how many epochs a training was to have; of those it may have run fewer."""
+    method = unit.experiment.method
+    if isinstance(method, TrainingSpec) and unit.planned is not None:
+        fit = unit.planned.samples["fit"].dataset
+        return Budget.of(method, len(fit.samples)).epochs if fit is not None else run
+    return run
 
 
 def _by_place(unit: StoredUnit) -> tuple[Mapping[int, float], int]:

@@ -90,6 +90,19 @@ class Ledger:
             found = {_index(each): _read(each) for each in self._trials(*_STATES)}
         return {index: found[index] for index in sorted(found.keys() - queued)}
 
+    def seconds(self) -> float:
+        """Return how long trials were under way that have ended, those side by side counted once.
+
+        Of one whose process died, nobody knows until when it was.
+        """
+        ended = [t for t in self._trials(*_STATES) if t.user_attrs.get(_REASON) != DIED]
+        spans = ((t.datetime_start, t.datetime_complete) for t in ended)
+        total, until = 0.0, 0.0
+        for start, end in sorted((a.timestamp(), b.timestamp()) for a, b in spans if a and b):
+            total += max(0.0, end - max(start, until))
+            until = max(until, end)
+        return total
+
     def values(self) -> dict[int, dict[str, Scalar]]:
         """Return the values of every trial that was begun, by index."""
         return {_index(each): _values(each) for each in self._trials(*_STATES, TrialState.RUNNING)}
@@ -141,11 +154,13 @@ class Ledger:
 
     def _fail(self, left: FrozenTrial, reason: str) -> None:
         """Tell a trial failed, and queue it again; it may have died before it had its values."""
+        # In this order, for a kill in between: what is queued is tried, whatever has failed.
+        if self._queued(_index(left)) is None:
+            values = {**left.system_attrs.get("fixed_params", {}), **left.params}
+            self._queue(_index(left), values)
         trial = optuna.Trial(self.study, left._trial_id)
         trial.set_user_attr(_REASON, reason)
         self.study.tell(trial, state=TrialState.FAIL)
-        values = {**left.system_attrs.get("fixed_params", {}), **left.params}
-        self._queue(_index(left), values)
 
 
 def _index(trial: FrozenTrial) -> int:
@@ -200,12 +215,17 @@ def _database(address: str) -> BaseStorage:
     Raises:
         TrackingError: If it is MLflow's own, or does not answer.
     """
-    if address in (os.environ.get("MLFLOW_TRACKING_URI"), os.environ.get("MLFLOW_REGISTRY_URI")):
-        message = f"{VARIABLE} is the database that MLflow keeps its runs in"
-        raise TrackingError(message, hint="Give studies a database of their own beside it.")
+    from sqlalchemy import create_engine, inspect
     from sqlalchemy.exc import SQLAlchemyError
 
     try:
+        engine = create_engine(address)
+        # By what it holds: one database has many addresses.
+        of_mlflow = inspect(engine).has_table("registered_models")
+        engine.dispose()
+        if of_mlflow:
+            message = f"{VARIABLE} is the database that MLflow keeps its runs in"
+            raise TrackingError(message, hint="Give studies a database of their own beside it.")
         return RDBStorage(address, engine_kwargs={"pool_pre_ping": True})
     except ImportError as error:
         message = f"{VARIABLE} needs a package that is not installed: {error}"

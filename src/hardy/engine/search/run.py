@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import closing
+from itertools import chain
 from time import monotonic
 
-from hardy.core.errors import MethodError, TrackingError
+from hardy.core.errors import HardyError, MethodError, TrackingError
 from hardy.engine.pool import Pool, WorkerDied, make_pool
 from hardy.engine.progress import Reporter
 from hardy.engine.runner import check_ready, going_on
@@ -22,7 +23,6 @@ from hardy.results.search.study import best
 from hardy.results.search.trial import Trial
 from hardy.results.search.words import objective_text
 from hardy.results.stored import StoredUnit
-from hardy.spec import Diagnostics
 from hardy.spec.search.metrics import run_metrics
 from hardy.spec.search.units import Search, tested, trial_units
 from hardy.spec.search.values import most_trials
@@ -130,8 +130,10 @@ class _Running:
         self.sources = Sources(tracker, pool, parent.run_id)
         self.running: dict[int, Choice] = {}
         self.waiting: dict[int, tuple[PlannedUnit, ...]] = {}
+        self.handed: dict[int, set[str]] = {}  # fingerprints that the pool is at
         self.died: set[int] = set()
         self.begun, self.before = monotonic(), len(self.results)
+        self.spent = ledger.seconds()  # before this process
 
     def run(self) -> Found:
         """Try what is left to try, then test the best."""
@@ -158,7 +160,8 @@ class _Running:
         budget = self.spec.budget
         if self.guide.chosen in self.results:
             return True  # it was within the budget
-        if budget.minutes is not None and monotonic() - self.begun > _SECONDS * budget.minutes:
+        seconds = self.spent + monotonic() - self.begun
+        if budget.minutes is not None and seconds > _SECONDS * budget.minutes:
             return False
         # Of those that the next one's values depend on: the same number whatever ends first.
         until = max(0, self.guide.chosen - self.spec.ahead + 1)
@@ -170,38 +173,49 @@ class _Running:
         self.running[choice.index] = choice
         try:
             units = trial_units(self.plan.resolved, choice.values, str(choice.index))
-        except Diagnostics as faults:
-            self._take(Trial(choice.index, choice.values, "failed", reason=str(faults)))
+            planned = self.planner.planned(units)
+        except TrackingError:
+            raise
+        except HardyError as error:
+            self._take(Trial(choice.index, choice.values, "failed", reason=error.message))
             return
-        self._advance(choice, tuple(self.planner.planned(units)))
+        self._advance(choice, tuple(planned))
 
     def _advance(self, choice: Choice, units: tuple[PlannedUnit, ...]) -> None:
-        """Hand a trial to the pool once its weights are at hand; until then it waits."""
+        """Hand a trial to the pool once its weights are at hand, and no other is at its units."""
         self.waiting.pop(choice.index, None)
         try:
             ready = self.sources.ready(units)
         except MethodError as error:
             self._take(Trial(choice.index, choice.values, "failed", reason=error.message))
             return
-        if ready is None:
+        marks = {each.fingerprint for each in units}
+        if ready is None or not marks.isdisjoint(chain(*self.handed.values())):
             self.waiting[choice.index] = units
             return
         parent, study = self.parent.run_id, self.study
         job = TrialJob(self.spec, self.directions, choice, ready, parent, study)
+        self.handed[choice.index] = marks
         self.pool.submit(choice.index, job)
 
     def _hear(self, index: int, result: object) -> None:
-        """Take what came of a trial, or of what trials wait for.
+        """Take what came of a trial, or of what trials wait for; then those that waited for it.
 
         Raises:
             BaseException: What a job raised that is no trial's own failure.
         """
         if index < 0:
             self.sources.hear(index, result)
-            for waiting, units in list(self.waiting.items()):
-                self._advance(self.running[waiting], units)
-            return
+        else:
+            self._ended(index, result)
+        for waiting, units in list(self.waiting.items()):
+            # Anew: what it waited for may be a finished run of its own fingerprint.
+            planned = self.planner.planned([each.unit for each in units])
+            self._advance(self.running[waiting], tuple(planned))
+
+    def _ended(self, index: int, result: object) -> None:
         choice = self.running[index]
+        del self.handed[index]
         if isinstance(result, WorkerDied):
             if index not in self.died:
                 self.reporter.say(f"{self.name}: trial {index}: {result.message}; once more")
@@ -277,8 +291,11 @@ class _Running:
             job = UnitJob(each, self.parent.run_id, {STUDY_TAG: self.study})
             self.pool.submit(number, job)
         found: dict[int, StoredUnit] = {}
-        for _ in planned:
+        while len(found) < len(planned):
             number, result = self.pool.wait()
+            if number < 0:  # what only a trial that failed was to begin with
+                self.sources.hear(number, result)
+                continue
             if isinstance(result, BaseException):
                 raise result
             run = self.tracker.get(result[0])
