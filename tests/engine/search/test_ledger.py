@@ -10,7 +10,7 @@ import optuna
 import pytest
 
 from hardy.core.errors import TrackingError
-from hardy.engine.search.ledger import DIED, Ledger, mend
+from hardy.engine.search.ledger import DIED, Ledger, _told_well, mend
 from hardy.results.search.trial import Trial
 from tests.engine.search.test_guide import OWN, spec
 
@@ -268,3 +268,31 @@ def test_time_is_that_of_trials_that_ended_side_by_side_once():
     before = kept.seconds()
     time.sleep(0.2)
     assert ledger().seconds() == before
+
+
+def test_a_closed_ledger_holds_no_connection(place, monkeypatch):
+    kept = ledger()
+    ended = []
+    if place == "database":
+        monkeypatch.setattr(kept._storage, "remove_session", lambda: ended.append("session"))
+        monkeypatch.setattr(kept._storage.engine, "dispose", lambda: ended.append("engine"))
+    kept.close()
+    assert ended == (["session", "engine"] if place == "database" else [])
+
+
+def test_a_trial_that_was_told_of_nothing_has_nothing():
+    """As where a process was killed between two of its writes."""
+    kept = ledger()
+    kept.begin(0, OWN)
+    kept.study.tell(kept._open[0], state=optuna.trial.TrialState.FAIL)
+    assert ledger().results() == {0: Trial(0, OWN, "failed")}
+
+
+@pytest.mark.parametrize("address", ["postgresql://me:secret@host/db", "host/db"])
+@pytest.mark.parametrize("error", [OSError("no room"), KeyError("no room")])
+def test_a_study_that_fails_is_told_without_its_password(address, error):
+    with (
+        pytest.raises(TrackingError, match=r"study host/db cannot be read or written: .*no room"),
+        _told_well(address),
+    ):
+        raise error

@@ -61,3 +61,4 @@ def test_a_constraint_is_missed_by_how_far_it_is_off():
     found = units([1, 0, 0, 1])
     assert missed(found, Constraint(metric="accuracy", at_least=0.75)) == 0.25
     assert missed(found, Constraint(metric="accuracy", at_most=0.75)) == -0.25
+    assert missed(found, Constraint(metric="accuracy", at_least=0.0)) == -0.5

@@ -71,6 +71,21 @@ def test_a_search_that_found_nothing_says_so() -> None:
     assert written(search, ["max"], []).startswith("**0 trials")
 
 
+def test_the_table_is_one_in_markdown() -> None:
+    lines = written(spec(), ["max"], trials(spec())).splitlines()
+    first = next(place for place, line in enumerate(lines) if line.startswith("|"))
+    assert lines[first + 1] == "| --- | ---: | ---: |"
+    assert not lines[first - 1]
+
+
+@pytest.mark.parametrize(("count", "more"), [(10, ""), (11, ", …")])
+@pytest.mark.parametrize(("length", "shown"), [(160, "x" * 160), (161, "x" * 159 + "…")])
+def test_failures_are_named_as_far_as_there_is_room(count, more, length, shown) -> None:
+    made = [Trial(index, {}, "failed", reason="x" * length) for index in range(count)]
+    text = written(spec(), ["max"], made)
+    assert f"- Failed: 0, 1, 2, 3, 4, 5, 6, 7, 8, 9{more}: `{shown}`\n" in text
+
+
 def test_a_table_cell_cannot_end_early() -> None:
     search = spec({"a": ["x|y", "z"]})
     text = written(search, ["max"], [Trial(0, {"a": "x|y"}, "complete", (0.5,))])

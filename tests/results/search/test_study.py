@@ -12,7 +12,7 @@ import pytest
 from optuna.trial import TrialState
 
 from hardy.results.search.space import distributions
-from hardy.results.search.study import as_study, best, pareto, ranked
+from hardy.results.search.study import as_study, best, by_objective, pareto, ranked
 from hardy.results.search.trial import Trial
 from tests.results.search.examples import TWO, spec, trials
 
@@ -156,3 +156,17 @@ def test_of_equal_ones_the_first_is_best() -> None:
     assert best(made, ["max"]) is made[0]
     assert best(made, ["min"]) is made[0]
     assert best([], ["max"]) is None
+
+
+def test_each_objective_is_a_search_of_its_own() -> None:
+    made = trials(TWO)
+    for place, direction in enumerate(("max", "min")):
+        search, directions, alone = by_objective(TWO, ["max", "min"], made, place)
+        assert search.objectives == (TWO.objectives[place],)
+        assert search.space == TWO.space
+        assert directions == [direction]
+        for one, trial in zip(alone, made, strict=True):
+            done = trial.state == "complete"
+            assert one.objectives == ((trial.objectives[place],) if done else ())
+            assert one.intervals == ((trial.intervals[place],) if done else ())
+            assert replace(one, objectives=trial.objectives, intervals=trial.intervals) == trial

@@ -142,6 +142,16 @@ def test_room_is_used() -> None:
     assert found.lines[-1].startswith(f"no room for a.x{shown}, ")
 
 
+@pytest.mark.parametrize(("length", "shown"), [(57, True), (58, False)])
+def test_a_path_that_just_fits_is_shown(length, shown) -> None:
+    """The others take ten columns each, with their padding and what parts them."""
+    path = f"a.{'x' * length}"
+    search = spec({path: [1, 2]})
+    found = table("wide", search, ["max"], [Trial(0, {path: 1}, "complete", (0.5,))])
+    assert found.headers == ("trial", "accuracy", *([path[2:]] if shown else []))
+    assert max(map(len, printed(found)[1:5])) == (80 if shown else 21)
+
+
 def test_trials_that_miss_a_constraint_come_last() -> None:
     search = spec({"a": [1, 2]}, constraints=[{"metric": "ece", "at_most": 0.1}])
     made = [

@@ -253,7 +253,7 @@ class _Running:
             self.parent.metrics({f"best/{metric}": chosen.objectives[0]}, step=trial.index)
         if trial.objectives:
             self.parent.metrics({f"trial/{metric}": trial.objectives[0]}, step=trial.index)
-        seconds = (monotonic() - self.begun) / max(1, done - self.before) * (most - done)
+        seconds = (monotonic() - self.begun) / (done - self.before) * (most - done)
         self.reporter.say(line + (f"; about {_long(seconds)} left" if done < most else ""))
 
     def _end(self, trials: Sequence[Trial]) -> Found:
