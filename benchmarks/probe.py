@@ -9,6 +9,7 @@ measured and scaled to as many. Images of both lie decoded in memory.
 import argparse
 import os
 from collections.abc import Generator, Sequence
+from itertools import count
 from tempfile import TemporaryDirectory
 from time import perf_counter
 
@@ -19,7 +20,8 @@ from benchmarks.timing import ratio_of
 from hardy.core.cache import default_cache
 from hardy.data.item import Batch
 from hardy.data.open import open_dataset
-from hardy.engine.ranks import NoCheckpoint, NoRun, silent
+from hardy.engine.checkpoint import Checkpoint
+from hardy.engine.ranks import NoRun, silent
 from hardy.engine.setup import Setup, set_up
 from hardy.engine.work import Work
 from hardy.methods.fitting import Fits, Source
@@ -32,6 +34,7 @@ from hardy.models.weights import Located
 from hardy.spec.experiment import Experiment
 
 EPOCHS, MEASURED = 100, 2
+_NUMBERS = count(1)
 
 
 class Anew:
@@ -64,9 +67,9 @@ class Anew:
             yield batch._replace(inputs=self._features(batch), epoch=epoch)
 
 
-def built(count: int, network: VisionTransformer, size: int) -> Setup:
+def built(images: int, network: VisionTransformer, size: int) -> Setup:
     """Set the experiment up, with a network in place of its own."""
-    parts = {"dataset": "shapes", "split": "train", "shapes": {"count": count, "size": size}}
+    parts = {"dataset": "shapes", "split": "train", "shapes": {"count": images, "size": size}}
     method = {"kind": "linear_probe", "epochs": EPOCHS, "validate_on": {"split": "test"}}
     model = {"kind": "hardy", "weights": "random"}
     given = {"name": "probe", "data": parts, "model": model, "method": method}
@@ -82,7 +85,9 @@ def built(count: int, network: VisionTransformer, size: int) -> Setup:
 
 
 def work_of(setup: Setup) -> Work:
-    return Work(setup, NoCheckpoint(), NoRun(), silent())
+    """Return what a run would give the method; each time with a training that stands nowhere."""
+    checkpoint = Checkpoint(f"benchmark-{next(_NUMBERS)}", "f" * 32)
+    return Work(setup, checkpoint, NoRun(), silent())
 
 
 def by_fit(setup: Setup) -> float:
