@@ -20,6 +20,8 @@ from hardy.measure.records import COST, TIMING, WALL
 from hardy.methods import METHODS
 from hardy.methods.base_spec import MethodBase
 from hardy.methods.evaluate.spec import EvaluateSpec, SourceSpec
+from hardy.methods.knn.spec import KnnSpec
+from hardy.methods.linear_probe.spec import LinearProbeSpec
 from hardy.methods.supervised.spec import SupervisedSpec
 from tests.contracts.device import another_device
 from tests.engine.test_left_out import broken_at
@@ -210,4 +212,10 @@ def test_what_is_answered_one_by_one_has_blocks_of_one():
         if schema.answer_batch == 1:
             assert schema.block(schema.model_construct(), 32, 32, "cuda") == 1
     in_blocks = {schema for schema in METHODS if schema.answer_batch > 1}
-    assert in_blocks == {SourceSpec, EvaluateSpec, SupervisedSpec}
+    assert in_blocks == {
+        SourceSpec,
+        EvaluateSpec,
+        SupervisedSpec,
+        LinearProbeSpec,
+        KnnSpec,
+    }

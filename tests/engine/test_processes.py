@@ -55,6 +55,16 @@ CASES = {
         RESNET,
         {"validate_on": {"split": "test", "samples": 8}, "epochs": 1, "batch": 64},
     ),
+    "linear_probe": (
+        RESNET,
+        {
+            "validate_on": {"split": "test", "samples": 8},
+            "epochs": 2,
+            "batch_norm": True,
+            "noise": [0, 0.3],
+        },
+    ),
+    "knn": (RESNET, {"bank_on": {"split": "train"}}),
 }
 
 
@@ -62,7 +72,7 @@ PLANES = ("segment", "reconstruct")
 """Tasks whose answers are planes, by the method `source`."""
 
 # Three blocks of 32 and one that is smaller, or one by one.
-FEW = {"source": 70, "evaluate": 70, "segment": 70, "reconstruct": 70}
+FEW = {"source": 70, "evaluate": 70, "knn": 70, "segment": 70, "reconstruct": 70}
 
 
 def experiment(kind: str) -> Experiment:
@@ -204,7 +214,7 @@ def test_the_start_of_a_process_is_no_time_of_a_sample(tmp_path, monkeypatch):
     assert 0 < summarise(setup.task, frame, "source")["seconds_per_sample"] < 0.2
 
 
-@pytest.mark.parametrize("kind", ["ensemble", "contrastive"])
+@pytest.mark.parametrize("kind", ["ensemble", "contrastive", "linear_probe"])
 def test_what_was_fitted_is_in_the_records_of_both(made, kind):
     """Without it the numbers are others: temperatures of 1, a network as it began."""
     setup = built(experiment(kind))

@@ -17,9 +17,11 @@ from hardy.engine.setup import model_on, set_up
 from hardy.methods.evaluate.spec import SourceSpec
 from hardy.models import head
 from hardy.models.build import build_model
+from hardy.models.probe import Before
 from hardy.models.resnet26 import ResNet26
 from hardy.models.spec import HardyModel, TimmModel, TorchvisionModel
 from hardy.models.weights import Located
+from hardy.plan.foresee import outputs_in
 from hardy.spec.experiment import Experiment
 from hardy.tasks.build import task_on
 from hardy.tasks.classify.spec import ClassifySpec
@@ -306,3 +308,77 @@ def test_setting_up_asks_the_methods_schema(monkeypatch):
     head.make(expected, 6, seed=3)
     assert torch.equal(built(3).weight, expected.fc.weight)
     assert not torch.equal(built(4).weight, expected.fc.weight)
+
+
+BOTH = Before(normalise=True, batch_norm=True)
+PROBED = [case for case in CASES if "squeezenet" not in case.id]
+
+
+@pytest.mark.parametrize("before", [BOTH, Before(normalise=True), Before(batch_norm=True)])
+@pytest.mark.parametrize(("build", "name", "at"), PROBED[:3] + PROBED[5:7] + PROBED[-1:])
+def test_a_probe_stands_under_the_librarys_names_and_rebuilds_itself(build, name, at, before):
+    network = build(name).eval()
+    head.make(network, N, seed=3, before=before)
+    assert head.find(network) == at
+    assert head.outputs_of(network) == N
+    layer = network.get_submodule(at)
+    if before.batch_norm:
+        layer.norm.running_mean += 0.1
+        layer.norm.running_var *= 2
+    tensors = network.state_dict()
+    assert f"{at}.weight" in tensors
+    other = build(name)
+    head.like(other, tensors)
+    other.load_state_dict(tensors, strict=True)
+    images = torch.rand(2, 3, 224, 224) if "224" in name else torch.rand(2, 3, 64, 64)
+    with torch.no_grad():
+        features = head.features(network, images)
+        expected = features.double()
+        if before.normalise:
+            expected = expected / expected.square().sum(1, keepdim=True).sqrt()
+        if before.batch_norm:
+            mean, var = layer.norm.running_mean.double(), layer.norm.running_var.double()
+            expected = (expected - mean) / (var + 1e-5).sqrt()
+        expected = expected @ layer.weight.double().T + layer.bias.double()
+        assert torch.equal(other.eval()(images), network(images))
+    torch.testing.assert_close(network(images).detach().double(), expected, rtol=1e-4, atol=1e-4)
+    # Its next head, for other classes or from another file, is the library's own again.
+    plain = build(name, N).state_dict()
+    head.like(network, plain)
+    network.load_state_dict(plain, strict=True)
+    head.like(network, tensors)
+    head.make(network, 5, seed=0)
+    assert type(network.get_submodule(at)) is nn.Linear
+
+
+def test_a_place_for_a_head_gets_a_probe():
+    network, again = (timm_network(TINY.partition(".")[0], 0) for _ in range(2))
+    head.make(network, N, seed=0, before=BOTH)
+    head.like(again, network.state_dict())
+    again.load_state_dict(network.state_dict(), strict=True)
+    assert head.outputs_of(again) == N
+
+
+def test_a_head_of_convolutions_takes_no_probe():
+    network = torchvision_network("squeezenet1_1")
+    with pytest.raises(SpecError, match="is no linear layer of features"):
+        head.make(network, N, 0, BOTH)
+
+
+def test_a_new_probe_has_the_tensors_of_a_plain_head():
+    one, two = ResNet26(10), ResNet26(10)
+    head.make(one, N, seed=3)
+    head.make(two, N, seed=3, before=BOTH)
+    assert torch.equal(one.fc.weight, two.fc.weight)
+
+
+def test_a_probe_in_a_file_is_met_by_what_loads_weights(tmp_path):
+    network = ResNet26(10)
+    head.make(network, N, 0, BOTH)
+    located = saved(network, tmp_path / "w.safetensors")
+    built = build_model(HardyModel(), located=located)
+    assert built.outputs() == outputs_in(located.path) == N
+    assert built.network.state_dict().keys() == network.state_dict().keys()
+    partial = {"weights": {"from": "file:w.safetensors", "partial": True}}
+    left = build_model(HardyModel.model_validate(partial), located=located)
+    assert set(left.loaded.unused) >= {"fc.normalise", "fc.weight"}

@@ -1,8 +1,8 @@
 """Which labelled samples a method learns from before it meets the others."""
 
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from hardy.core.spec import Spec
 from hardy.data.spec import DataSpec, Subset, splits_of
@@ -20,6 +20,21 @@ class HeldOut(Spec):
     samples: Annotated[
         int | None, Field(ge=1, description="How many to draw of them; none: all.")
     ] = None
+    clean: Annotated[
+        bool | None,
+        Field(
+            description="Whether they are seen without the experiment's `data.shift`; none: with "
+            "it. Not for samples to answer for."
+        ),
+    ] = None
+
+    @model_serializer(mode="wrap")
+    def _as_stated(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave `clean` out where it is not stated: what older runs keep has no such field."""
+        found: dict[str, Any] = plain(self)
+        return {
+            name: value for name, value in found.items() if name != "clean" or value is not None
+        }
 
     @model_validator(mode="after")
     def _one_of_both(self) -> Self:
@@ -41,14 +56,16 @@ class HeldOut(Spec):
         return "" if self.part in others else f"part {self.part!r}: {known}"
 
     def data(self, data: DataSpec, seed: int) -> DataSpec:
-        """Return the data spec of these samples, under the same shift.
+        """Return the data spec of these samples, under the same shift unless they are clean.
 
         Args:
             data: The experiment's.
             seed: Seed of the draw where not all are used.
         """
         drawn = Subset(count=self.samples, seed=seed) if self.samples else None
-        changed = {"subset": drawn, "expect_source_accuracy": None}
+        changed: dict[str, Any] = {"subset": drawn, "expect_source_accuracy": None}
+        if self.clean:
+            changed["shift"] = None
         if data.partition is None or self.split is not None:
             return data.model_copy(update={**changed, "split": self.split, "partition": None})
         part = data.partition.model_copy(update={"part": self.part})

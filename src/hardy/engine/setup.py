@@ -12,6 +12,7 @@ from hardy.core.errors import SpecError
 from hardy.data.dataset import Dataset
 from hardy.data.item import Prepared
 from hardy.data.pipeline import SamplePipeline
+from hardy.data.spec import DataSpec
 from hardy.data.view_spec import ViewSpec
 from hardy.data.views.kept import ViewStore
 from hardy.engine.device import beside_others, make_fabric, spread, use_threads
@@ -77,6 +78,12 @@ class Setup:
         """What the experiment's own samples are for: those that its `data` names."""
         return next(role for role, other in self.experiment.method.roles().items() if not other)
 
+    def seen(self, role: Role) -> DataSpec:
+        """Return which samples a role's are, and the shift that they are seen under."""
+        experiment = self.experiment
+        other = experiment.method.roles()[role]
+        return other.data(experiment.data, experiment.seed) if other else experiment.data
+
     def pipeline(
         self, role: Role, places: Sequence[int] | None = None, *, views: ViewSpec | None = None
     ) -> SamplePipeline:
@@ -91,7 +98,7 @@ class Setup:
         return SamplePipeline(
             self.data[role],
             self.model.preprocess,
-            shift=experiment.data.shift,
+            shift=self.seen(role).shift,
             views=asked,
             seed=experiment.seed,
             indices=places,

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, nullcontext
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -132,12 +132,13 @@ class Work:
         kind: str,
         key: Any,  # noqa: ANN401 - any JSON value
         make: Callable[[], dict[str, Tensor]],
+        role: Role = "fit",
     ) -> dict[str, Tensor]:
         """Return what `make` gives, from the cache where the same was made before."""
-        experiment = self._setup.experiment
+        experiment, shift = self._setup.experiment, self._setup.seen(role).shift
         known_by = {
-            "samples": self._setup.data["fit"].digest,
-            "shift": experiment.data.shift_label,
+            "samples": self._setup.data[role].digest,
+            "shift": shift.identity() if shift else None,
             "weights": [located.identity for located in self._setup.located.values()],
             "model": experiment.model.identity(),
             "seed": experiment.seed,
@@ -155,6 +156,11 @@ class Work:
         content = default_cache().through(kind, digest(known_by), made, once=True)
         self._setup.left_out.read(_metadata(content).get(_META, "[]"))
         return dict(load(content))
+
+    def autocast(self) -> AbstractContextManager[object]:
+        """Return a context in which passes of a network have the experiment's precision."""
+        context: AbstractContextManager[object] = self._setup.fabric.autocast()
+        return context
 
     def log(self, values: Mapping[str, float]) -> None:
         """Log metrics of the run."""

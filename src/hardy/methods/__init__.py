@@ -7,6 +7,8 @@ from hardy.methods.base_spec import MethodBase
 from hardy.methods.contrastive.spec import ContrastiveSpec
 from hardy.methods.ensemble.spec import EnsembleSpec
 from hardy.methods.evaluate.spec import EvaluateSpec, SourceSpec
+from hardy.methods.knn.spec import KnnSpec
+from hardy.methods.linear_probe.spec import LinearProbeSpec
 from hardy.methods.memo.spec import MemoSpec
 from hardy.methods.memo_plus.spec import MemoPlusSpec
 from hardy.methods.supervised.spec import SupervisedSpec
@@ -23,6 +25,8 @@ METHODS: tuple[type[MethodBase], ...] = (
     EnsembleSpec,
     ContrastiveSpec,
     SupervisedSpec,
+    LinearProbeSpec,
+    KnnSpec,
 )
 
 if TYPE_CHECKING:

@@ -6,6 +6,7 @@ that which fitted included.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 import torch
@@ -107,14 +108,22 @@ class Work(Protocol):
         kind: str,
         key: Any,  # noqa: ANN401 - any JSON value
         make: Callable[[], dict[str, Tensor]],
+        role: Role = "fit",
     ) -> dict[str, Tensor]:
         """Return what `make` gives, from the cache where the same was made before.
 
         Args:
             kind: What it is, for the listing of what is kept.
             key: All that it follows from beside the unit's models, precision, seed, and the
-                samples to fit on with their shift: a JSON value.
+                role's samples with their shift: a JSON value.
             make: Makes it.
+            role: Of which samples it is made.
+        """
+
+    def autocast(self) -> AbstractContextManager[object]:
+        """Return a context in which passes of a network have the experiment's precision.
+
+        `train` and `subjects` have it already.
         """
 
     def log(self, values: Mapping[str, float]) -> None:

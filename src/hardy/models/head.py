@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from hardy.core.errors import SpecError
 from hardy.core.seeding import derive
+from hardy.models.probe import PLAIN, Before, Probe, before_of, stated
 
 _HINT = "Choose a network that ends in one linear layer, such as a ResNet, EfficientNet or ViT."
 
@@ -64,50 +65,65 @@ def outputs_of(network: nn.Module) -> int:
     return 0 if isinstance(layer, nn.Identity) else cast("Tensor", layer.weight).shape[0]
 
 
-def make(network: nn.Module, outputs: int, seed: int) -> None:
+def make(network: nn.Module, outputs: int, seed: int, before: Before = PLAIN) -> None:
     """Give a network a new head, in place; its initial tensors depend on the seed alone.
 
+    Args:
+        network: Whose head it is.
+        outputs: How many the new one has.
+        seed: Of its tensors.
+        before: What it does to features before it is linear.
+
     Raises:
-        SpecError: If the head cannot be told.
+        SpecError: If the head cannot be told, or has to do something before and is no linear layer.
     """
     name = find(network)
     if isinstance(network.get_submodule(name), nn.Identity):
         network.reset_classifier(outputs)  # type: ignore[operator]  # timm's; it knows the width
     old = cast("nn.Linear | nn.Conv2d", network.get_submodule(name))
+    if before and not isinstance(old, nn.Linear):
+        message = f"{name} of {type(network).__name__} is no linear layer of features"
+        raise SpecError(message, hint=_HINT)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive(seed, "head") & (2**63 - 1))
-        new = _like(old, outputs)
+        new = _like(old, outputs, before)
     new.to(device=old.weight.device, dtype=old.weight.dtype).train(old.training)
     network.set_submodule(name, new)
     if hasattr(network, "num_classes"):
         network.num_classes = outputs  # type: ignore[assignment]
 
 
-def _like(old: nn.Linear | nn.Conv2d, outputs: int) -> nn.Linear | nn.Conv2d:
+def _like(old: nn.Linear | nn.Conv2d, outputs: int, before: Before) -> nn.Linear | nn.Conv2d:
     bias = old.bias is not None
     if isinstance(old, nn.Conv2d):
         return nn.Conv2d(old.in_channels, outputs, 1, bias=bias)
+    if before:
+        return Probe(old.in_features, outputs, before, bias=bias)
     return nn.Linear(old.in_features, outputs, bias=bias)
 
 
 def like(network: nn.Module, tensors: Mapping[str, Tensor]) -> None:
     """Make the head that a file's tensors hold, before they are loaded.
 
-    Only the number of outputs follows the file. Where anything else differs, or the network has no
-    head that can be told, it stays as it is, and a strict load says what does not fit.
+    The number of outputs follows the file, and what is done before the linear layer. Where anything
+    else differs, or the network has no head that can be told, it stays as it is, and a strict load
+    says what does not fit.
     """
     try:
         name = find(network)
     except SpecError:
         return
-    stated, own = tensors.get(f"{name}.weight"), network.get_submodule(name)
-    if stated is None or stated.ndim < 2:
+    weight, own = tensors.get(f"{name}.weight"), network.get_submodule(name)
+    if weight is None or weight.ndim < 2:
         return
-    if isinstance(own, nn.Identity) or (
-        stated.shape[1:] == cast("Tensor", own.weight).shape[1:]
-        and stated.shape[0] != cast("Tensor", own.weight).shape[0]
-    ):
-        make(network, stated.shape[0], seed=0)
+    rows, before = weight.shape[0], stated(tensors, name)
+    if isinstance(own, nn.Identity):
+        make(network, rows, 0, before)
+        return
+    known = cast("Tensor", own.weight)
+    differs = (known.shape[0], before_of(own)) != (rows, before)
+    if known.shape[1:] == weight.shape[1:] and differs:
+        make(network, rows, 0, before)
 
 
 def kept(network: nn.Module, indices: Sequence[int] | None) -> tuple[int, ...] | None:

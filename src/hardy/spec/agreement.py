@@ -66,7 +66,8 @@ def _task_is_answered(experiment: Experiment) -> Iterator[str]:
 
 
 def _heads_are_of_classifiers(experiment: Experiment) -> Iterator[str]:
-    if experiment.method.makes_head and experiment.model.compares_texts:
+    method = experiment.method
+    if method.makes_head and method.yields_weights and experiment.model.compares_texts:
         yield (
             f"method {experiment.method.kind} trains networks with outputs of their own, and "
             f"model.kind {experiment.model.kind} compares images with texts"
@@ -184,9 +185,16 @@ def _held_out_and_registered(experiment: Experiment) -> Iterator[str]:
     for held_out in filter(None, experiment.method.roles().values()):
         if fault := held_out.fault(experiment.data):
             yield (f"the method's held-out samples must be others than the experiment's: {fault}")
+    answered = experiment.method.roles()["answer"]
+    if answered is not None and answered.clean and experiment.data.shift is not None:
+        yield (
+            "answers are given under data.shift, so that the samples to answer for cannot be "
+            "`clean`; state answer_on without it, or leave data.shift out"
+        )
     if not experiment.method.registrable and experiment.register_as is not None:
         yield (
-            "register names a policy, but a version holds one model's weights; register the members"
+            "register names a policy, but a version holds one network's weights, and "
+            f"{experiment.method.kind} answers by more; register what it is made of"
         )
 
 

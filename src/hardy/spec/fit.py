@@ -25,7 +25,11 @@ def misfit(
 
 def way_out() -> str:
     """Say what to do about a misfit."""
-    makers = [method.model_fields["kind"].default for method in METHODS if method.makes_head]
+    makers = [
+        method.model_fields["kind"].default
+        for method in METHODS
+        if method.makes_head and method.yields_weights
+    ]
     tuned = (
         f"Fine-tune it on these classes first (method {' or '.join(makers)}), and begin here with "
         "model.weights: experiment:NAME. Or choose"

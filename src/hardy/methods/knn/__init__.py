@@ -1,0 +1,1 @@
+"""A vote of the nearest neighbours in a bank of features."""

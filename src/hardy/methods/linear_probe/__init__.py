@@ -1,0 +1,1 @@
+"""A linear classifier on the features of a network that stays as it is."""

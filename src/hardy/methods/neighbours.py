@@ -1,0 +1,34 @@
+"""Classes by the nearest neighbours in a bank of features, each weighed by how near it is.
+
+Wu et al. 2018, "Unsupervised Feature Learning via Non-Parametric Instance Discrimination",
+arXiv:1805.01978. With s_n the cosine between a sample and row n of the bank, of class y_n, and N_k
+the k rows of the largest, the share of class c is
+
+    p_c = Σ_{n ∈ N_k, y_n = c} exp(s_n / τ) / Σ_{n ∈ N_k} exp(s_n / τ).
+"""
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+
+def neighbour_probabilities(
+    features: Tensor, bank: Tensor, labels: Tensor, classes: int, k: int, temperature: float
+) -> Tensor:
+    """Return shares of the classes (B, C), float32.
+
+    Args:
+        features: Of B samples (B, D), of any length.
+        bank: Features (N, D) of length 1.
+        labels: Their classes (N,), int64.
+        classes: C.
+        k: Neighbours that vote; all where the bank has fewer.
+        temperature: τ.
+    """
+    # In half precision many cosines would be the same.
+    with torch.autocast(features.device.type, enabled=False):
+        cosines = functional.normalize(features.float(), dim=-1) @ bank.float().T
+        nearest = cosines.topk(min(k, len(bank)), dim=-1)
+        shares = torch.softmax(nearest.values / temperature, dim=-1)
+        votes = functional.one_hot(labels[nearest.indices], classes).to(shares.dtype)
+        return (shares.unsqueeze(1) @ votes).squeeze(1)
