@@ -12,6 +12,7 @@ from hardy.core.errors import SpecError
 from hardy.data.dataset import Dataset
 from hardy.data.item import Prepared
 from hardy.data.pipeline import SamplePipeline
+from hardy.data.shift_spec import ShiftSpec
 from hardy.data.view_spec import ViewSpec
 from hardy.data.views.kept import ViewStore
 from hardy.engine.device import beside_others, make_fabric, spread, use_threads
@@ -78,7 +79,12 @@ class Setup:
         return next(role for role, other in self.experiment.method.roles().items() if not other)
 
     def pipeline(
-        self, role: Role, places: Sequence[int] | None = None, *, views: ViewSpec | None = None
+        self,
+        role: Role,
+        places: Sequence[int] | None = None,
+        *,
+        views: ViewSpec | None = None,
+        shift: ShiftSpec | None = None,
     ) -> SamplePipeline:
         """Return what prepares samples.
 
@@ -86,12 +92,13 @@ class Setup:
             role: Which.
             places: Places in their manifest; None for all.
             views: Augmentation in place of the method's.
+            shift: In place of the experiment's; the image before it is then part of the truth.
         """
         experiment, asked = self.experiment, views or views_of(self.experiment.method)
         return SamplePipeline(
             self.data[role],
             self.model.preprocess,
-            shift=experiment.data.shift,
+            shift=shift or experiment.data.shift,
             views=asked,
             seed=experiment.seed,
             indices=places,
@@ -99,7 +106,7 @@ class Setup:
             device=str(self.fabric.device),
             further=() if views else self.method.view_sets,
             point=SourcePoint(self.model) if asked and asked.at_point else None,
-            target=self.task.target,
+            target="image" if shift else self.task.target,
             store=self._store(),
         )
 

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from hardy.core.spec import one_of
 from hardy.methods.base_spec import MethodBase
+from hardy.methods.byol.spec import ByolSpec
 from hardy.methods.contrastive.spec import ContrastiveSpec
 from hardy.methods.ensemble.spec import EnsembleSpec
 from hardy.methods.evaluate.spec import EvaluateSpec, SourceSpec
@@ -23,6 +24,7 @@ METHODS: tuple[type[MethodBase], ...] = (
     EnsembleSpec,
     ContrastiveSpec,
     SupervisedSpec,
+    ByolSpec,
 )
 
 if TYPE_CHECKING:
