@@ -10,8 +10,8 @@ from hardy.spec.experiment import Experiment
 def smoke(resolved: Resolved) -> Resolved:
     """Return the same units on one sample each, with a picture of each kind at most.
 
-    A method that cannot learn from one has the fewest that it can. What yields their weights is cut down likewise. Nothing is registered: one sample proves
-    no model.
+    A method that cannot learn from one has the fewest that it can. What yields their weights is
+    cut down likewise. Nothing is registered: one sample proves no model.
     """
     return replace(
         resolved,

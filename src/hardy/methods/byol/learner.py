@@ -20,7 +20,7 @@ from torch.nn import functional
 
 from hardy.core.seeding import derive
 from hardy.data.item import Batch
-from hardy.methods.byol.monitors import MOST, effective_rank, spread
+from hardy.methods.byol.monitors import MOST, floor_of, monitors_of
 from hardy.methods.byol.pictures import SHOWN, pairs, pixels_of
 from hardy.methods.byol.probe import OnlineProbe
 from hardy.methods.byol.spec import ByolSpec, Heads
@@ -73,9 +73,13 @@ class ByolLearner(Learner):
     Attributes:
         target: The network's slower copy, under the same names.
         target_projector: The projector's.
+        highest: The highest value that each monitor had.
+        collapsed: The epoch in which features collapsed; 0 for none.
     """
 
     spec: ByolSpec
+    highest: Tensor
+    collapsed: Tensor
 
     def __init__(
         self,
@@ -105,6 +109,9 @@ class ByolLearner(Learner):
         wanted = self.labelled and spec.online_probe is not False
         self.probe = OnlineProbe(width, len(task.names)) if wanted else None
         self._bank: Bank | None = None
+        # They go into checkpoints: a training that goes on knows what was, and has said it once.
+        self.register_buffer("highest", torch.zeros(4))
+        self.register_buffer("collapsed", torch.zeros((), dtype=torch.int64))
 
     @torch.no_grad()
     def _width(self) -> int:
@@ -202,6 +209,8 @@ class ByolLearner(Learner):
     def start_epoch(self, epoch: int) -> dict[str, float]:
         """Return the noise and the momentum that the epoch begins with."""
         self._epoch = epoch
+        if not self.highest.any():  # before the first step
+            self.highest.copy_(self._seen())
         done = (epoch - 1) * self.spec.batches(len(self._source))
         noted = {"momentum": momentum_at(self.spec, done + 1, self._steps)}
         return noted | ({"sigma": self.sigma(epoch)} if self.spec.noise is not None else {})
@@ -214,9 +223,22 @@ class ByolLearner(Learner):
             torch._foreach_lerp_(list(theirs.parameters()), list(ours.parameters()), share)
 
     def end_epoch(self, epoch: int) -> dict[str, float]:
-        """Return how far the features of the bank spread, and the projections."""
-        del epoch
-        return self.bank().monitors
+        """Return how far the bank's features spread, and the projections; say if they collapse."""
+        found = self.bank().monitors
+        highest = dict(zip(found, self.highest.tolist(), strict=True))
+        fallen = [name for name in found if found[name] < floor_of(name, highest[name])]
+        if fallen and not self.collapsed:
+            self.collapsed.fill_(epoch)
+            told = [f"{n} is {found[n]:.3g}, once {highest[n]:.3g}" for n in fallen]
+            self._say(
+                f"warning: the features collapse in epoch {epoch}: {'; '.join(told)}. All images "
+                "become alike: lower method.optimizer.lr, or raise method.momentum"
+            )
+        self.highest.copy_(self.highest.maximum(self._seen()))
+        return {**found, "collapsed": float(bool(fallen))}
+
+    def _seen(self) -> Tensor:
+        return torch.tensor(list(self.bank().monitors.values()), device=self.highest.device)
 
     def refresh(self) -> None:
         """Let the bank be computed anew when it is next asked for."""
@@ -243,13 +265,18 @@ class ByolLearner(Learner):
                 labels.append(batch.targets.label)
         found = torch.cat(features)
         few = found[:MOST]
-        monitors = {}
-        for name, each in (("features", few), ("projections", self.projector(few))):
-            rows = each.cpu()
-            monitors[f"{name}/spread"] = spread(rows)
-            monitors[f"{name}/effective_rank"] = effective_rank(rows)
+        monitors = monitors_of("features", few) | monitors_of("projections", self._projected(few))
         unit = functional.normalize(found, dim=1)
         return Bank(unit, torch.cat(labels) if labels else None, monitors)
+
+    def _projected(self, features: Tensor) -> Tensor:
+        """Return projections by the statistics of these features: running ones lag behind."""
+        into, norm, relu, out = self.projector
+        hidden = functional.batch_norm(
+            into(features), None, None, norm.weight, norm.bias, training=True
+        )
+        projected: Tensor = out(relu(hidden))
+        return projected
 
     def _draw(self, views: tuple[Tensor, Tensor], epoch: int) -> None:
         first, second = (pixels_of(view[:SHOWN].detach(), self.preprocess) for view in views)

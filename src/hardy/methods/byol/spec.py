@@ -78,6 +78,7 @@ class ByolSpec(TrainingSpec):
             "features/effective_rank",
             "projections/spread",
             "projections/effective_rank",
+            "collapsed",
         }
     )
     answer_batch: ClassVar[int] = 32
