@@ -55,6 +55,10 @@ CASES = {
         RESNET,
         {"validate_on": {"split": "test", "samples": 8}, "epochs": 1, "batch": 64},
     ),
+    "byol": (
+        RESNET,
+        {"validate_on": {"split": "test", "samples": 8}, "epochs": 1, "batch": 40},
+    ),
 }
 
 

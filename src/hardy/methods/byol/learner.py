@@ -1,7 +1,8 @@
 """What BYOL trains: a network with two heads, and a target that follows it.
 
 Grill et al. 2020, "Bootstrap your own latent", arXiv:2006.07733. With the network f, the projector
-g, the predictor q, their slower copies f' and g', and two views v, v' of an image, the loss is the mean over samples of
+g, the predictor q, their slower copies f' and g', and two views v, v' of an image, the loss is the
+mean over samples of
 
     [2 - 2 cos(q(g(f(v))), g'(f'(v')))] + [2 - 2 cos(q(g(f(v'))), g'(f'(v)))],
 
