@@ -65,6 +65,10 @@ CASES = {
         },
     ),
     "knn": (RESNET, {"bank_on": {"split": "train"}}),
+    "byol": (
+        RESNET,
+        {"validate_on": {"split": "test", "samples": 8}, "epochs": 1, "batch": 40},
+    ),
 }
 
 

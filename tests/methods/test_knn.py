@@ -12,7 +12,7 @@ from hardy.data.held_out_spec import HeldOut
 from hardy.data.spec import DataSpec
 from hardy.methods.base import Subject, outcome_of
 from hardy.methods.knn.spec import KnnSpec
-from hardy.methods.neighbours import neighbour_probabilities
+from hardy.methods.neighbours import neighbour_shares
 from hardy.models import head
 from hardy.spec.experiment import Experiment
 from tests.contracts.device import another_device
@@ -46,9 +46,9 @@ class TestKnn(MethodContract):
         views = some_views(1)
         with torch.no_grad():
             features = head.features(model.network, views)
-        shares = neighbour_probabilities(features, *bank().values(), 5, 3, 0.07)
+        shares = neighbour_shares(features, *bank().values(), 5, 3, 0.07)
         found = outcome_of(method, Subject(views)).answers["knn"]
-        torch.testing.assert_close(found.exp(), shares[0], atol=1e-5, rtol=0)
+        torch.testing.assert_close(found.exp(), (3 * shares[0] + 1 / 5) / 4)
 
 
 @pytest.mark.parametrize(("k", "temperature"), [(1, 0.07), (20, 0.07), (20, 1.0), (200, 0.02)])
@@ -60,7 +60,7 @@ def test_shares_are_those_of_scikit_learn(k, temperature):
     known = KNeighborsClassifier(
         k, metric="cosine", weights=lambda distances: np.exp((1 - distances) / temperature)
     ).fit(rows, labels)
-    found = neighbour_probabilities(
+    found = neighbour_shares(
         torch.from_numpy(asked).float(),
         torch.from_numpy(rows).float(),
         torch.from_numpy(labels),
@@ -73,9 +73,9 @@ def test_shares_are_those_of_scikit_learn(k, temperature):
 
 def test_a_small_temperature_overflows_nothing_and_a_small_bank_votes_whole():
     rows = torch.eye(3)
-    found = neighbour_probabilities(rows[:1], rows, torch.tensor([0, 1, 1]), 3, 9, 1e-3)
+    found = neighbour_shares(rows[:1], rows, torch.tensor([0, 1, 1]), 3, 9, 1e-3)
     assert found.tolist() == [[1.0, 0.0, 0.0]]
-    even = neighbour_probabilities(rows[:1], rows, torch.tensor([0, 1, 1]), 3, 9, 1e6)
+    even = neighbour_shares(rows[:1], rows, torch.tensor([0, 1, 1]), 3, 9, 1e6)
     torch.testing.assert_close(even, torch.tensor([[1 / 3, 2 / 3, 0.0]]), atol=1e-5, rtol=0)
 
 
@@ -84,19 +84,19 @@ def test_in_half_precision_neighbours_are_told_apart():
     rows = torch.rand(200, 16, generator=drawn) + 3  # all cosines near 1
     rows = functional.normalize(rows, dim=-1)
     labels = torch.arange(200) % 5
-    plain = neighbour_probabilities(rows[:20], rows, labels, 5, 1, 0.07)
+    plain = neighbour_shares(rows[:20], rows, labels, 5, 1, 0.07)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        half = neighbour_probabilities(rows[:20], rows, labels, 5, 1, 0.07)
+        half = neighbour_shares(rows[:20], rows, labels, 5, 1, 0.07)
     assert torch.equal(plain, half)
     assert plain.argmax(-1).tolist() == labels[:20].tolist()
 
 
 def test_neighbours_on_another_device():
     rows, labels = bank().values()
-    expected = neighbour_probabilities(rows[:4], rows, labels, 5, 7, 0.07)
+    expected = neighbour_shares(rows[:4], rows, labels, 5, 7, 0.07)
     with another_device() as device:
         there = (tensor.to(device) for tensor in (rows, labels))
-        found = neighbour_probabilities(rows[:4].to(device), *there, 5, 7, 0.07)
+        found = neighbour_shares(rows[:4].to(device), *there, 5, 7, 0.07)
         torch.testing.assert_close(found.cpu(), expected)
 
 
@@ -106,7 +106,7 @@ def test_every_class_has_a_logarithm_and_no_bank_no_answer():
         method.answer(some_views(2))
     method.load(bank())
     found = method.answer(some_views(2))["knn"]
-    assert found.min() == pytest.approx(np.log(1e-6), rel=1e-3)
+    assert found.min() == pytest.approx(np.log(1 / 5 / 2))
     torch.testing.assert_close(found.exp().sum(-1), torch.ones(2))
 
 

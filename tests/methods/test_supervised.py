@@ -19,9 +19,9 @@ from hardy.methods.supervised.method import (
     SupervisedLearner,
     class_weights,
     partners,
-    tuned,
 )
 from hardy.methods.supervised.spec import SupervisedSpec
+from hardy.methods.tuned import tuned
 from hardy.models.model import Model
 from hardy.models.segmenters.encoder_decoder import UNet
 from hardy.spec.experiment import Experiment

@@ -31,7 +31,11 @@ _WHITE = 255.0
 
 
 def augment(
-    batch: Batch, steps: Sequence[AugmentStep], size: tuple[int, int] | None = None
+    batch: Batch,
+    steps: Sequence[AugmentStep],
+    size: tuple[int, int] | None = None,
+    *,
+    name: str = "augment",
 ) -> Batch:
     """Return an augmented batch; one of epoch 0 comes back as it is.
 
@@ -43,13 +47,14 @@ def augment(
         batch: Images in [0, 255], any dtype.
         steps: What is done.
         size: Height and width of the result; that of the batch by default.
+        name: What is drawn depends on it too: other names give other views of the same batch.
 
     Returns:
         Inputs as float32 in [0, 255].
     """
     if not batch.epoch:
         return batch
-    named = [(f"augment.{place}.{step.kind}", step) for place, step in enumerate(steps)]
+    named = [(f"{name}.{place}.{step.kind}", step) for place, step in enumerate(steps)]
     batch = _moved(batch, [each for each in named if isinstance(each[1], _MOVES)], size)
     levels = batch.inputs.float()
     for name, step in named:

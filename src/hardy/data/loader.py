@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hardy.core.errors import DataError
+from hardy.core.errors import DataError, SpecError
 from hardy.data.ahead import read_ahead
 from hardy.data.augment import augment
 from hardy.data.augment_spec import AugmentStep, check_augment, crop_scale
@@ -46,6 +46,7 @@ class Images:
         pipeline: What to read; of the views, the unchanged image.
         device: Where batches go.
         augment: Augmentation of batches of epoch 1 and later.
+        left: Whether it is left to the method: images come as large as they are kept for it.
         budget: Bytes that may be kept.
         workers: Threads that read ahead; 0 reads each batch when it is asked for.
         skip: Whether broken samples are left out; all are then decoded once beforehand.
@@ -56,7 +57,8 @@ class Images:
         left_out: Broken samples that are not among them.
 
     Raises:
-        SpecError: If the augmentation cuts crops and there is a shift of pixels.
+        SpecError: If the augmentation cuts crops and there is a shift of pixels, or is left to the
+            method and there is noise after the normalisation, which comes last.
         DataError: If all samples are broken.
     """
 
@@ -66,18 +68,23 @@ class Images:
         device: torch.device,
         *,
         augment: Sequence[AugmentStep] = (),
+        left: bool = False,
         budget: int,
         workers: int,
         skip: bool = False,
         hear: Callable[[int], None] = lambda _: None,
     ) -> None:
         check_augment(augment, pipeline.shift)
+        if left and augment and pipeline.late is not None:
+            message = f"data.shift {pipeline.late.label} comes after augmentation, which is done "
+            message += "to each view alone"
+            raise SpecError(message, hint="Leave data.shift out, or method.augment.")
         self.seed = pipeline.seed
         self.left_out: tuple[BadSample, ...] = ()
         self._pipeline, self._device, self._workers = pipeline, device, workers
         # What is pinned goes to a GPU while the processor goes on.
         self._pins = device.type == "cuda"
-        self._augment = tuple(augment)
+        self._augment = () if left else tuple(augment)
         self._samples = [pipeline.dataset.samples[index] for index in pipeline.indices]
         self._labels = torch.tensor([sample.label for sample in self._samples])
         self._captions: dict[int, str] = {}

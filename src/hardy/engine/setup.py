@@ -12,6 +12,7 @@ from hardy.core.errors import SpecError
 from hardy.data.dataset import Dataset
 from hardy.data.item import Prepared
 from hardy.data.pipeline import SamplePipeline
+from hardy.data.shift_spec import ShiftSpec
 from hardy.data.spec import DataSpec
 from hardy.data.view_spec import ViewSpec
 from hardy.data.views.kept import ViewStore
@@ -85,7 +86,12 @@ class Setup:
         return other.data(experiment.data, experiment.seed) if other else experiment.data
 
     def pipeline(
-        self, role: Role, places: Sequence[int] | None = None, *, views: ViewSpec | None = None
+        self,
+        role: Role,
+        places: Sequence[int] | None = None,
+        *,
+        views: ViewSpec | None = None,
+        shift: ShiftSpec | None = None,
     ) -> SamplePipeline:
         """Return what prepares samples.
 
@@ -93,12 +99,13 @@ class Setup:
             role: Which.
             places: Places in their manifest; None for all.
             views: Augmentation in place of the method's.
+            shift: In place of the experiment's; the image before it is then part of the truth.
         """
         experiment, asked = self.experiment, views or views_of(self.experiment.method)
         return SamplePipeline(
             self.data[role],
             self.model.preprocess,
-            shift=self.seen(role).shift,
+            shift=shift or self.seen(role).shift,
             views=asked,
             seed=experiment.seed,
             indices=places,
@@ -106,7 +113,7 @@ class Setup:
             device=str(self.fabric.device),
             further=() if views else self.method.view_sets,
             point=SourcePoint(self.model) if asked and asked.at_point else None,
-            target=self.task.target,
+            target="image" if shift else self.task.target,
             store=self._store(),
         )
 

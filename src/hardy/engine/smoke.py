@@ -10,8 +10,8 @@ from hardy.spec.experiment import Experiment
 def smoke(resolved: Resolved) -> Resolved:
     """Return the same units on one sample each, with a picture of each kind at most.
 
-    What yields their weights is cut down likewise. Nothing is registered: one sample proves
-    no model.
+    A method that cannot learn from one has the fewest that it can. What yields their weights is
+    cut down likewise. Nothing is registered: one sample proves no model.
     """
     return replace(
         resolved,
@@ -28,7 +28,8 @@ def _unit(unit: Unit) -> Unit:
 
 def _one_sample(experiment: Experiment) -> Experiment:
     whole = experiment.data.subset
-    subset = Subset(count=1, seed=whole.seed if whole else 0)
+    few = experiment.method.fewest
+    subset = Subset(count=few, seed=whole.seed if whole else 0)
     pictures = experiment.explain
     gradcam = pictures.gradcam
     if gradcam is not None:

@@ -1,13 +1,16 @@
 """What a method may ask of the engine while it learns, on one device or as one of several ranks."""
 
 import json
+import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
 from lightning_fabric import Fabric
+from PIL import Image
 from safetensors.torch import load, save
 from torch import Tensor
 
@@ -20,6 +23,7 @@ from hardy.data.dataset import Dataset
 from hardy.data.item import BadSample, Targets
 from hardy.data.loader import Images, all_broken, broken
 from hardy.data.pipeline import loader
+from hardy.data.shift_spec import ShiftSpec
 from hardy.data.view_spec import Identity
 from hardy.engine.checkpoint import Checkpoint
 from hardy.engine.device import all_threads, spread
@@ -81,17 +85,29 @@ class Work:
         """Return a role's samples."""
         return self._setup.data[role]
 
-    def source(self, role: Role, augment: Sequence[AugmentStep] = ()) -> Source:
+    def source(
+        self,
+        role: Role,
+        augment: Sequence[AugmentStep] = (),
+        *,
+        left: bool = False,
+        shift: ShiftSpec | None = None,
+    ) -> Source:
         """Return a role's images in batches."""
+        stated = self._setup.experiment.data.shift
+        if shift is not None and stated is not None:
+            message = f"method.shift is put on one view, and data.shift {stated.label} on all"
+            raise SpecError(message, hint="Leave data.shift out.")
         if self._setup.skips:
             what = {"fit": "training", "validate": "validation"}.get(role, role)
             self._reporter.unit(
                 f"{self._name}: reads {what} samples", len(self._setup.data[role].samples)
             )
         found = Images(
-            self._setup.pipeline(role, views=Identity()),
+            self._setup.pipeline(role, views=Identity(), shift=shift),
             self.device,
             augment=augment,
+            left=left,
             budget=self._image_memory,
             workers=max(1, self._workers),
             skip=self._setup.skips,
@@ -165,6 +181,13 @@ class Work:
     def log(self, values: Mapping[str, float]) -> None:
         """Log metrics of the run."""
         self._run.metrics(values)
+
+    def picture(self, path: str, picture: Image.Image) -> None:
+        """Keep a picture."""
+        with tempfile.TemporaryDirectory(prefix="hardy-") as scratch:
+            file = Path(scratch) / Path(path).name
+            picture.save(file)
+            self._run.artifact(file, path)
 
     def say(self, news: str) -> None:
         """Tell the user."""

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from hardy.core.spec import one_of
 from hardy.methods.base_spec import MethodBase
+from hardy.methods.byol.spec import ByolSpec
 from hardy.methods.contrastive.spec import ContrastiveSpec
 from hardy.methods.ensemble.spec import EnsembleSpec
 from hardy.methods.evaluate.spec import EvaluateSpec, SourceSpec
@@ -27,6 +28,7 @@ METHODS: tuple[type[MethodBase], ...] = (
     SupervisedSpec,
     LinearProbeSpec,
     KnnSpec,
+    ByolSpec,
 )
 
 if TYPE_CHECKING:

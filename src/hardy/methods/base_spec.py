@@ -65,6 +65,9 @@ class MethodBase(Spec):
     registrable: ClassVar[bool] = True
     """Whether one network and this method are all that a registered version needs."""
 
+    fewest: ClassVar[int] = 1
+    """Samples below which it cannot learn, as where a batch norm must see more than one."""
+
     answer_batch: ClassVar[int] = 1
     """Images of 224 pixels that a GPU answers in one pass; above 1 only for a method that adapts
     nothing, and then a part of the fingerprint, since digits depend on it."""

@@ -10,11 +10,13 @@ from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 import torch
+from PIL import Image
 from torch import Tensor
 
 from hardy.data.augment_spec import AugmentStep
 from hardy.data.dataset import Dataset
 from hardy.data.item import Batch, Targets
+from hardy.data.shift_spec import ShiftSpec
 from hardy.methods.base import Subject
 from hardy.methods.base_spec import Role
 from hardy.methods.learner import Learner
@@ -69,15 +71,26 @@ class Work(Protocol):
     def data(self, role: Role) -> Dataset:
         """Return a role's samples."""
 
-    def source(self, role: Role, augment: Sequence[AugmentStep] = ()) -> Source:
+    def source(
+        self,
+        role: Role,
+        augment: Sequence[AugmentStep] = (),
+        *,
+        left: bool = False,
+        shift: ShiftSpec | None = None,
+    ) -> Source:
         """Return a role's images in batches, as large as the network's input, and shifted.
 
         Args:
             role: Which.
             augment: What is done to batches of epoch 1 and later, on the device.
+            left: Whether the method does that itself: batches come as large as it needs.
+            shift: What is put on the samples, anew in each epoch; `Targets.image` is then the
+                image before.
 
         Raises:
-            SpecError: If the augmentation cuts crops and there is a shift of pixels.
+            SpecError: If the augmentation cuts crops and there is a shift of pixels, if it is left
+                and there is noise after the normalisation, or if there are two shifts.
             DataError: If a sample is broken and the spec does not say `on_bad_sample: skip`.
         """
 
@@ -128,6 +141,14 @@ class Work(Protocol):
 
     def log(self, values: Mapping[str, float]) -> None:
         """Log metrics of the run."""
+
+    def picture(self, path: str, picture: Image.Image) -> None:
+        """Keep a picture as an artifact of the run.
+
+        Args:
+            path: In the run, such as `views/epoch-0001.png`.
+            picture: Is kept as its ending says.
+        """
 
     def say(self, news: str) -> None:
         """Tell the user, such as before a long computation."""

@@ -1,10 +1,14 @@
-"""Which parameters of a network a method adapts."""
+"""Which parameters of a network a method adapts or trains."""
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from fnmatch import fnmatchcase
 
 from torch import nn
 
+from hardy.core.catalog import did_you_mean
 from hardy.core.errors import SpecError
+from hardy.models import head
 
 # Every layer of torch and timm that normalises by statistics has one of these in its type's name.
 _NORMS = ("BatchNorm", "LayerNorm", "GroupNorm", "InstanceNorm", "RmsNorm", "RMSNorm")
@@ -37,3 +41,38 @@ def tuned_parameters(network: nn.Module, tune: str | tuple[str, ...]) -> list[nn
         some = ", ".join(list(named)[:3])
         raise SpecError(message, hint=f"Names look like {some}.")
     return [p for name, p in named.items() if any(fnmatchcase(name, glob) for glob in tune)]
+
+
+@contextmanager
+def tuned(network: nn.Module, tune: str | Sequence[str]) -> Iterator[None]:
+    """Let only some parameters learn while the context lasts.
+
+    Args:
+        network: Theirs.
+        tune: `all`, `head`, or patterns of their names.
+
+    Raises:
+        SpecError: If a pattern fits none.
+    """
+    patterns = _patterns(network, tune)
+    names = [name for name, _ in network.named_parameters()]
+    for pattern in patterns:
+        if not any(fnmatchcase(name, pattern) for name in names):
+            message = f"method.tune: no parameter of the network is called {pattern!r}"
+            steps = dict.fromkeys(name.partition(".")[0] for name in names)
+            hint = did_you_mean(pattern, names) or f"They begin with {', '.join(steps)}."
+            raise SpecError(message, hint=hint)
+    before = {name: p.requires_grad for name, p in network.named_parameters()}
+    for name, parameter in network.named_parameters():
+        parameter.requires_grad_(any(fnmatchcase(name, pattern) for pattern in patterns))
+    try:
+        yield
+    finally:
+        for name, parameter in network.named_parameters():
+            parameter.requires_grad_(before[name])
+
+
+def _patterns(network: nn.Module, tune: str | Sequence[str]) -> Sequence[str]:
+    if tune == "all":
+        return ("*",)
+    return (f"{head.find(network)}.*",) if tune == "head" else tuple(tune)

@@ -146,10 +146,15 @@ def kept(network: nn.Module, indices: Sequence[int] | None) -> tuple[int, ...] |
     return None if own else tuple(indices)
 
 
-def features(network: nn.Module, images: Tensor) -> Tensor:
+def features(network: nn.Module, images: Tensor, name: str | None = None) -> Tensor:
     """Return what the head is given (B, D), pooled, for normalised images (B, 3, H, W).
 
     Of a model of images and texts, they are the image's unit-length features.
+
+    Args:
+        network: Is asked as it is: with or without gradients, in the mode that it is in.
+        images: Its input.
+        name: The head's, as `find` gives it; none: it is looked for.
 
     Raises:
         SpecError: If the head cannot be told.
@@ -157,7 +162,7 @@ def features(network: nn.Module, images: Tensor) -> Tensor:
     encode = getattr(network, "image_features", None)
     if encode is not None:
         return cast("Tensor", encode(images))
-    layer, given = network.get_submodule(find(network)), []
+    layer, given = network.get_submodule(name or find(network)), []
     handle = layer.register_forward_pre_hook(lambda _, inputs: given.append(inputs[0]))
     try:
         network(images)

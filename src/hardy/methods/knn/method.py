@@ -11,14 +11,12 @@ from hardy.methods.base import Answers
 from hardy.methods.fitting import Fits, Work
 from hardy.methods.frozen_features import features_of
 from hardy.methods.knn.spec import KnnSpec
-from hardy.methods.neighbours import neighbour_probabilities
+from hardy.methods.neighbours import neighbour_log_probabilities
 from hardy.models import head
 from hardy.models.model import Model
 from hardy.tasks.base import Task
 
 _FEATURES, _LABELS = "bank.features", "bank.labels"
-# What a class without a vote has, so that its logarithm is a number.
-_LEAST_SHARE = 1e-6
 
 
 class Knn(Fits, Answers):
@@ -51,19 +49,18 @@ class Knn(Fits, Answers):
 
     @torch.no_grad()
     def answer(self, images: Tensor) -> dict[str, Tensor]:
-        """Answer for normalised images (B, 3, H, W): logarithms of the classes' shares (B, C)."""
+        """Answer for normalised images (B, 3, H, W): log-probabilities of the classes (B, C)."""
         if self.bank is None:
             message = "knn has no bank to look for neighbours in"
             raise MethodError(message, hint="Run the experiment: it fills the bank first.")
-        shares = neighbour_probabilities(
+        found = neighbour_log_probabilities(
             head.features(self.model.network, images),
             *self.bank,
             self.classes,
             self.spec.k,
             self.spec.temperature,
         )
-        floored = (shares + _LEAST_SHARE) / (1 + self.classes * _LEAST_SHARE)
-        return {self.spec.kind: floored.log().cpu()}
+        return {self.spec.kind: found.cpu()}
 
 
 def build(spec: KnnSpec, models: Sequence[Model], task: Task) -> Knn:

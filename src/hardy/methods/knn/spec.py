@@ -25,12 +25,12 @@ class KnnSpec(MethodBase):
             "for a bank without the experiment's shift."
         ),
     ]
-    k: Annotated[int, Field(ge=1, le=100_000, description="Neighbours that vote.")] = 20
+    k: Annotated[int, Field(ge=1, le=100_000, description="Neighbours that count.")] = 20
     temperature: Annotated[
         float,
         Field(
             gt=0,
-            description="A vote of cosine s weighs exp(s / temperature): the lower, the less "
+            description="A neighbour of cosine s weighs exp(s / temperature): the lower, the less "
             "count neighbours that are further away.",
         ),
     ] = 0.07
@@ -38,10 +38,6 @@ class KnnSpec(MethodBase):
     def roles(self) -> Mapping[Role, HeldOut | None]:
         """Return the samples of the bank, and the experiment's, which it answers for."""
         return {"fit": self.bank_on, "answer": None}
-
-    def votes(self) -> frozenset[str]:
-        """Return the name of its answer, which is shares of votes."""
-        return frozenset({self.kind})
 
     def shortest(self) -> "KnnSpec":
         """Return the same with a bank of one sample."""

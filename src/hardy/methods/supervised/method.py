@@ -6,13 +6,11 @@ network's probabilities p, the loss is -1/B Σ_i Σ_c w_c q_ic log p_ic, as torc
 λ x_i + (1 - λ) x_j is shown, and the loss is λ L(y_i) + (1 - λ) L(y_j).
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from fnmatch import fnmatchcase
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from hardy.core.catalog import did_you_mean
 from hardy.core.errors import DataError, SpecError
@@ -22,7 +20,7 @@ from hardy.methods.base import Answers
 from hardy.methods.fitting import Fits, Work
 from hardy.methods.learner import Learner, Means
 from hardy.methods.supervised.spec import SupervisedSpec
-from hardy.models import head
+from hardy.methods.tuned import tuned
 from hardy.models.model import Model
 from hardy.models.state import NETWORK, bare
 from hardy.tasks.base import Task
@@ -137,41 +135,6 @@ def partners(batch: Batch, alpha: float) -> tuple[Tensor, Tensor]:
     drawn = batch.uniform("mixup", 2).cpu().double()
     share = torch.from_numpy(beta.ppf(drawn[:, 0].numpy(), alpha, alpha)).float()
     return share.to(batch.inputs.device), drawn[:, 1].argsort().to(batch.inputs.device)
-
-
-@contextmanager
-def tuned(network: nn.Module, tune: str | Sequence[str]) -> Iterator[None]:
-    """Let only some parameters learn while the context lasts.
-
-    Args:
-        network: Theirs.
-        tune: `all`, `head`, or patterns of their names.
-
-    Raises:
-        SpecError: If a pattern fits none.
-    """
-    patterns = _patterns(network, tune)
-    names = [name for name, _ in network.named_parameters()]
-    for pattern in patterns:
-        if not any(fnmatchcase(name, pattern) for name in names):
-            message = f"method.tune: no parameter of the network is called {pattern!r}"
-            steps = dict.fromkeys(name.partition(".")[0] for name in names)
-            hint = did_you_mean(pattern, names) or f"They begin with {', '.join(steps)}."
-            raise SpecError(message, hint=hint)
-    before = {name: p.requires_grad for name, p in network.named_parameters()}
-    for name, parameter in network.named_parameters():
-        parameter.requires_grad_(any(fnmatchcase(name, pattern) for pattern in patterns))
-    try:
-        yield
-    finally:
-        for name, parameter in network.named_parameters():
-            parameter.requires_grad_(before[name])
-
-
-def _patterns(network: nn.Module, tune: str | Sequence[str]) -> Sequence[str]:
-    if tune == "all":
-        return ("*",)
-    return (f"{head.find(network)}.*",) if tune == "head" else tuple(tune)
 
 
 def class_weights(

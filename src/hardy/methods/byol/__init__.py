@@ -1,0 +1,1 @@
+"""BYOL: a network learns to foretell what its slower copy says of another view."""
