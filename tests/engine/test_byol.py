@@ -125,7 +125,7 @@ def test_a_backbone_loads_strictly_into_its_library_and_so_does_the_target(whole
     reference = WeightsRef.of("experiment:byol/a", take="target")
     tensors = read(Located(folder / FITTED, "run"), reference)
     assert load(network, tensors).missing == ()
-    assert not torch.equal(tensors["conv1.weight"], run.files[WEIGHTS]["conv1.weight"])
+    assert not torch.equal(tensors["conv1.0.weight"], run.files[WEIGHTS]["conv1.0.weight"])
 
 
 def test_answers_come_from_the_files(whole):
