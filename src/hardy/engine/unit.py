@@ -17,6 +17,8 @@ from hardy.core.errors import ArtifactAbsent, HardyError, WeightsError
 from hardy.data.dataset import Dataset
 from hardy.data.leaks import check_apart
 from hardy.data.open import open_dataset, open_division
+from hardy.engine.analyses import analyse
+from hardy.engine.analyses import check as check_analyses
 from hardy.engine.answer import answer
 from hardy.engine.checkpoint import Checkpoint
 from hardy.engine.device import threads_as_before
@@ -205,10 +207,11 @@ def _carry_out(
     setup = replace(setup, watch=watch, turns=turns)
     _note_inputs(setup, run, reporter)
     check_source(setup)
+    check_analyses(setup)
     fitted = fit(setup, checkpoint, run, reporter)
     with Journal(run.run_id, planned.fingerprint) as journal:
         frame = answer(setup, fitted, journal, reporter, experiment.name)
-    _judge(setup, frame, run)
+    _judge(setup, frame, run, reporter)
     if setup.left_out:
         reporter.say(f"{experiment.name}: warning: {setup.left_out.line()}")
 
@@ -249,7 +252,7 @@ def _note_inputs(setup: Setup, run: Run, reporter: Reporter) -> None:
             run.text(json.dumps(asdict(model.loaded), indent=1), f"weights/loaded/{path}.json")
 
 
-def _judge(setup: Setup, frame: pd.DataFrame, run: Run) -> None:
+def _judge(setup: Setup, frame: pd.DataFrame, run: Run, reporter: Reporter) -> None:
     """Write the records, what is measured of them, and what is drawn."""
     method = setup.experiment.method
     metrics = summarise(setup.task, frame, method.kind, method.baseline, method.votes())
@@ -265,7 +268,21 @@ def _judge(setup: Setup, frame: pd.DataFrame, run: Run) -> None:
         run.artifact(records, RECORDS)
         for path, content in draw(setup, frame):
             keep(run, Path(folder), path, content)
+        metrics |= _analysed(setup, frame, run, reporter, Path(folder))
     run.metrics(judged(run, setup.experiment, setup.task, metrics, frame))
+
+
+def _analysed(
+    setup: Setup, frame: pd.DataFrame, run: Run, reporter: Reporter, folder: Path
+) -> dict[str, float]:
+    """Write the tables and pictures of a unit's analyses; return their numbers."""
+    name, numbers = setup.experiment.name, {}
+    for path, found in analyse(setup, frame, lambda line: reporter.say(f"{name}: note: {line}")):
+        if isinstance(found, float):
+            numbers[path] = found
+        else:
+            keep(run, folder, path, found)
+    return numbers
 
 
 def keep(run: Run, folder: Path, path: str, content: Content) -> None:
