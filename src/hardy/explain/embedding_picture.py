@@ -84,7 +84,7 @@ def page(
             marker={
                 "size": 3,
                 "color": group.colour,
-                "symbol": "x" if group.shifted else "circle",
+                "symbol": "cross" if group.shifted else "circle",  # as fonts have them
             },
         )
         for group in _groups(table, classes)

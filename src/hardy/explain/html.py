@@ -25,7 +25,7 @@ def document(title: str, intro: str, figures: Sequence[tuple[str, "go.Figure"]])
     Args:
         title: The page's.
         intro: A line below it.
-        figures: In order; titles are links to them where there are several.
+        figures: In order; titles are links to them.
     """
     # Not before: it would take its time at each start.
     from plotly.io import to_html
@@ -50,7 +50,7 @@ def document(title: str, intro: str, figures: Sequence[tuple[str, "go.Figure"]])
             f"<title>{html.escape(title)}</title>\n<style>{_STYLE}</style>",
             f"<script>{get_plotlyjs()}</script>\n</head>\n<body>",
             f"<h1>{html.escape(title)}</h1>\n<p>{html.escape(intro)}</p>",
-            *([f"<nav>{' '.join(links)}</nav>"] if len(links) > 1 else []),
+            f"<nav>{' '.join(links)}</nav>",
             *sections,
             "</body>\n</html>\n",
         ]
