@@ -24,7 +24,6 @@ from hardy.explain import embedding, prediction_grid, similarity
 from hardy.explain.layers import find_layers
 from hardy.explain.pairs import Pairs
 from hardy.explain.prediction_grid import Said
-from hardy.explain.spec import ExplainSpec
 from hardy.methods.base import Answers
 from hardy.models import head
 from hardy.tasks.base import Content, Explained
@@ -77,11 +76,6 @@ def analyse(setup: Setup, frame: pd.DataFrame, say: Say) -> Iterator[Found]:
                 say(_left_out("prediction_grid", "answers are no classes"))
             else:
                 yield from prediction_grid.draw(grid, pairs, lambda items: _said(setup, items))
-
-
-def asks(spec: ExplainSpec) -> bool:
-    """Whether there is anything to analyse."""
-    return any((spec.similarity, spec.embedding, spec.prediction_grid))
 
 
 def _left_out(name: str, reason: str) -> str:

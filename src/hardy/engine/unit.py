@@ -17,7 +17,7 @@ from hardy.core.errors import ArtifactAbsent, HardyError, WeightsError
 from hardy.data.dataset import Dataset
 from hardy.data.leaks import check_apart
 from hardy.data.open import open_dataset, open_division
-from hardy.engine.analyses import analyse
+from hardy.engine.analysed import analysed, catch_up, lacks
 from hardy.engine.analyses import check as check_analyses
 from hardy.engine.answer import answer
 from hardy.engine.checkpoint import Checkpoint
@@ -27,7 +27,7 @@ from hardy.engine.fit import fit
 from hardy.engine.journal import Journal
 from hardy.engine.journal import discard as discard_journal
 from hardy.engine.left_out import ARTIFACT
-from hardy.engine.pictures import draw
+from hardy.engine.pictures import draw, keep
 from hardy.engine.progress import Reporter
 from hardy.engine.setup import Setup, set_up
 from hardy.engine.signals import Stopped
@@ -58,7 +58,6 @@ from hardy.results.stored import RECORDS, SPEC, StoredUnit
 from hardy.results.verdicts import judged
 from hardy.spec import dump
 from hardy.spec.experiment import Experiment
-from hardy.tasks.base import Content
 from hardy.tasks.summary import summarise
 
 _WAIT_SECONDS = 3.0
@@ -101,6 +100,8 @@ def run_unit(
         reporter.say(
             f"{name}: reuses run {past.run_id}{of} (same fingerprint {planned.fingerprint})"
         )
+        if lacks(planned.unit.experiment, past):
+            unit = catch_up(unit, planned, lambda: _datasets(planned), tracker, reporter)
         return _done(unit, reporter)
     run = tracker.start(
         name,
@@ -268,31 +269,8 @@ def _judge(setup: Setup, frame: pd.DataFrame, run: Run, reporter: Reporter) -> N
         run.artifact(records, RECORDS)
         for path, content in draw(setup, frame):
             keep(run, Path(folder), path, content)
-        metrics |= _analysed(setup, frame, run, reporter, Path(folder))
+    metrics |= analysed(setup, frame, run, reporter)
     run.metrics(judged(run, setup.experiment, setup.task, metrics, frame))
-
-
-def _analysed(
-    setup: Setup, frame: pd.DataFrame, run: Run, reporter: Reporter, folder: Path
-) -> dict[str, float]:
-    """Write the tables and pictures of a unit's analyses; return their numbers."""
-    name, numbers = setup.experiment.name, {}
-    for path, found in analyse(setup, frame, lambda line: reporter.say(f"{name}: note: {line}")):
-        if isinstance(found, float):
-            numbers[path] = found
-        else:
-            keep(run, folder, path, found)
-    return numbers
-
-
-def keep(run: Run, folder: Path, path: str, content: Content) -> None:
-    """Log a picture or a text under its artifact path, by way of a folder."""
-    if isinstance(content, str):
-        run.text(content, path)
-        return
-    file = folder / path.replace("/", "_")
-    content.save(file)
-    run.artifact(file, path)
 
 
 def with_weights(planned: PlannedUnit, made: Mapping[str, str], tracker: Tracker) -> PlannedUnit:
