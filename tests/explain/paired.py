@@ -39,8 +39,10 @@ def pixels(count=40, seed=0) -> tuple[torch.Tensor, torch.Tensor]:
     return torch.from_numpy(clean), torch.from_numpy(clean + noise)
 
 
-def pairs(network: nn.Module, count=40, *, labels=True, classes=("a", "b", "c")) -> Pairs:
-    whole, (clean, shifted) = model(network), pixels(count)
+def pairs(
+    network: nn.Module, count=40, *, labels=True, classes=("a", "b", "c"), device="cpu"
+) -> Pairs:
+    whole, (clean, shifted) = model(network).to(device), pixels(count)
 
     def read(noisy, places):
         for place in places:
@@ -49,7 +51,7 @@ def pairs(network: nn.Module, count=40, *, labels=True, classes=("a", "b", "c"))
             yield Prepared(place, f"s{place}", Targets(label), one, [[]], 0.0)
 
     def images(items):
-        return whole.preprocess.normalise(torch.cat([item.pixels for item in items]))
+        return whole.preprocess.normalise(torch.cat([item.pixels for item in items]).to(device))
 
     order = np.random.default_rng(1).permutation(count).tolist()
     named = classes if labels else ()

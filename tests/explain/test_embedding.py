@@ -9,6 +9,7 @@ import torch
 
 from hardy.explain.embedding import draw, embed, features, own_twin, trustworthiness
 from hardy.explain.spec import EmbeddingSpec
+from tests.contracts.device import another_device
 from tests.explain.paired import pairs, transformer
 from tests.results.search.test_page import Addresses
 
@@ -107,3 +108,10 @@ def test_many_classes_are_told_apart_by_clean_and_shifted_alone():
     page = found["embedding/embedding.html"]
     assert '"name":"shifted"' in page
     assert "l, shifted" not in page
+
+
+def test_features_are_the_same_on_another_device():
+    expected = features(EmbeddingSpec(normalise=True), pairs(transformer()))
+    with another_device() as device:
+        found = features(EmbeddingSpec(normalise=True), pairs(transformer(), device=device))
+    np.testing.assert_allclose(found.shifted, expected.shifted, atol=1e-5)

@@ -13,6 +13,7 @@ from hardy.explain import similarity as module
 from hardy.explain.layers import find_layers
 from hardy.explain.similarity import cosine, draw, linear_cka, similarity
 from hardy.explain.spec import SimilaritySpec
+from tests.contracts.device import another_device
 from tests.explain.paired import MEAN, SIDE, STD, model, pairs, pixels, transformer
 
 
@@ -149,6 +150,19 @@ def test_a_cnn_has_its_stages_and_means_are_over_places():
     ]
 
 
+def test_torchvision_s_transformers_have_theirs():
+    from torchvision.models import VisionTransformer
+
+    network = VisionTransformer(SIDE, 8, 2, 2, 12, 24, num_classes=3)
+    found = find_layers(model(network), None, "p4")
+    assert [(each.name, each.how) for each in found] == [
+        ("conv_proj", "all"),
+        ("encoder.layers.encoder_layer_0", "all"),
+        ("encoder.layers.encoder_layer_1", "cls"),
+        ("encoder.ln", "cls"),
+    ]
+
+
 def test_a_plain_network_has_its_parts():
     torch.manual_seed(0)
     network = nn.Sequential(nn.Flatten(), nn.Linear(3 * SIDE * SIDE, 5), nn.Linear(5, 3))
@@ -159,3 +173,21 @@ def test_hooks_are_gone_afterwards():
     network = transformer()
     similarity(SimilaritySpec(), pairs(network))
     assert not any(module._forward_hooks for module in network.modules())
+
+
+@torch.no_grad()
+def test_a_layer_is_seen_before_the_next_one_writes_over_it():
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(inplace=True), nn.Flatten())
+    table = similarity(SimilaritySpec(layers=("0",)), pairs(network)).set_index("layer")
+    x, y = (network[0](normalised(each)).flatten(1).numpy() for each in pixels())
+    assert table.loc["0", "cosine"] == pytest.approx(cosines(x, y).mean(), abs=1e-6)
+
+
+@pytest.mark.parametrize("tokens", ["mean", "p4"])
+def test_numbers_are_the_same_on_another_device(tokens):
+    spec = SimilaritySpec(tokens=tokens)
+    expected = similarity(spec, pairs(transformer()))
+    with another_device() as device:
+        found = similarity(spec, pairs(transformer(), device=device))
+    pd.testing.assert_frame_equal(found, expected, atol=1e-5)

@@ -24,10 +24,12 @@ from hardy.methods.fitting import Fits
 from hardy.models.state import MANIFEST, manifest_of, read_fitted
 from hardy.plan.tracker import PastRun, Run, Status, Tracker
 from hardy.plan.units import PlannedUnit
-from hardy.results.stored import StoredUnit
+from hardy.results.stored import SPEC, StoredUnit
+from hardy.spec import dump
 from hardy.spec.experiment import Experiment
 
 _TAG = "hardy.analysed."
+_NAMES = ("similarity", "embedding", "prediction_grid")
 
 
 def lacks(experiment: Experiment, past: PastRun) -> bool:
@@ -75,10 +77,18 @@ def catch_up(
         return unit
     try:
         run.metrics(_written(experiment, found, run))
+        run.text(dump(_with_analyses(unit, tracker, experiment)), SPEC)
     finally:
         run.end(Status.FINISHED)
     reporter.say(f"{experiment.name}: run {unit.run_id} now has the analyses that it lacked")
     return StoredUnit(tracker, tracker.get(unit.run_id), planned, reused=True)
+
+
+def _with_analyses(unit: StoredUnit, tracker: Tracker, experiment: Experiment) -> Experiment:
+    """Return the spec that a run keeps, with the analyses that it has now: it is to be repeated."""
+    kept = StoredUnit(tracker, unit.run).experiment
+    asked = {name: s for name in _NAMES if (s := getattr(experiment.explain, name)) is not None}
+    return kept.model_copy(update={"explain": kept.explain.model_copy(update=asked)})
 
 
 def _load(setup: Setup, run_id: str, tracker: Tracker) -> None:
@@ -110,6 +120,5 @@ def _written(experiment: Experiment, found: Iterable[Found], run: Run) -> dict[s
 
 def _marks(experiment: Experiment) -> dict[str, str]:
     """Return tags that say which analyses a run has, each by what its spec states."""
-    asked = experiment.explain
-    named = {name: getattr(asked, name) for name in ("similarity", "embedding", "prediction_grid")}
+    named = {name: getattr(experiment.explain, name) for name in _NAMES}
     return {f"{_TAG}{name}": digest(s.identity()) for name, s in named.items() if s is not None}

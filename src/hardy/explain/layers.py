@@ -73,9 +73,8 @@ def find_layers(model: Model, wanted: Sequence[str] | None, tokens: Tokens) -> l
     network = bare(model.network)
     names = [name for name, _ in network.named_modules() if name]
     found = _family(names)
-    family = found[1] if found else None
     chosen = _default(names, found) if wanted is None else _stated(names, wanted)
-    hows = dict(_hows(network, names, chosen, tokens, family))
+    hows = dict(_hows(network, names, chosen, tokens, found))
     shape, device = model.preprocess, next(model.parameters()).device
     grey = torch.zeros(2, 3, shape.height, shape.width, device=device)
     with torch.no_grad(), watched(network, chosen) as given:
@@ -107,7 +106,7 @@ def watched(network: nn.Module, names: Iterable[str]) -> Iterator[dict[str, Tens
             while isinstance(output, tuple | list) and output:
                 output = output[0]
             if torch.is_tensor(output) and output.ndim > 1:
-                given[name] = output.detach()
+                given[name] = output.detach().clone()  # the next layer may write over it
 
         return hear
 
@@ -169,7 +168,7 @@ def _hows(
     names: Sequence[str],
     chosen: Sequence[str],
     tokens: Tokens,
-    family: _Family | None,
+    found: tuple[str, _Family] | None,
 ) -> Iterator[tuple[str, How]]:
     """Yield what is taken of each chosen layer.
 
@@ -180,11 +179,11 @@ def _hows(
         yield from ((name, tokens) for name in chosen)
         return
     own = {name.rpartition(".")[2] for name, _ in network.named_parameters()}
-    if family is None or not family.transformer or not own & set(_CLASS_TOKENS):
+    if found is None or not found[1].transformer or not own & set(_CLASS_TOKENS):
         message = f"explain.similarity.tokens is {tokens}, but the network has no class token"
         raise SpecError(message, hint="Set it to all or to mean.")
-    block = re.compile(rf"(.*\.)?{re.escape(family.blocks[:-1])}\d+")
-    last = max(place for place, name in enumerate(names) if block.fullmatch(name))
+    blocks = found[0] + found[1].blocks
+    last = max(place for place, name in enumerate(names) if _matches(name, blocks))
     for name in chosen:
         early = any(part in _EMBEDS for part in name.split("."))
         if tokens == "p4":

@@ -76,7 +76,8 @@ def cosine(one: Tensor, other: Tensor) -> np.ndarray:
     found = []
     for a, b in zip(one, other, strict=True):
         x, y = a.double(), b.double()
-        found.append(x @ y / (x.norm() * y.norm()).clamp_min(torch.finfo(torch.float64).tiny))
+        scale = (x.norm() * y.norm()).clamp_min(torch.finfo(torch.float64).tiny)
+        found.append((x * y).sum() / scale)
     values: np.ndarray = torch.stack(found).numpy()
     return values
 
