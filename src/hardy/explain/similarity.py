@@ -20,7 +20,7 @@ from hardy.models.state import bare
 IDENTITY = "identity"
 _FOLDER = "similarity"
 # Of activations that are held at once; what is beyond it waits for another pass.
-_BYTES = 1 << 30
+_BYTES = 2 << 30
 _COLUMNS = 1 << 14
 
 
