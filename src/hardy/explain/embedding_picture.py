@@ -82,7 +82,7 @@ def page(
             text=group.points["sample"],
             hovertemplate="%{text}<extra>%{fullData.name}</extra>",
             marker={
-                "size": 3,
+                "size": 5 if group.shifted else 3,
                 "color": group.colour,
                 "symbol": "cross" if group.shifted else "circle",  # as fonts have them
             },
