@@ -79,7 +79,7 @@ def learned(setup, run_id="run"):
 def answered(setup, run):
     with Journal(run.run_id, "f" * 32) as journal:
         frame = answer(setup, fitted_folder(run.run_id), journal, Reporter(), "pair")
-    _judge(setup, frame, run)
+    _judge(setup, frame, run, Reporter())
     return frame
 
 

@@ -1,6 +1,7 @@
 """What a person looks at after a unit: drawn from its records, and from the model for a few."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -16,6 +17,7 @@ from hardy.explain.gradcam import heat_map
 from hardy.explain.panels import Heat, gradcam_panel, view_grid
 from hardy.methods.base import Adapts, Answers
 from hardy.methods.base_spec import views_of
+from hardy.plan.tracker import Run
 from hardy.tasks.base import Content
 
 _SOURCE = "source"
@@ -33,6 +35,16 @@ def draw(setup: Setup, frame: pd.DataFrame) -> Iterator[tuple[str, Content]]:
         name, item = f"{_file_name(frame, row)}.png", _prepared(setup, frame, row)
         for folder, picture in _of_sample(setup, item):
             yield f"{folder}/{name}", picture
+
+
+def keep(run: Run, folder: Path, path: str, content: Content) -> None:
+    """Log a picture or a text under its artifact path, by way of a folder."""
+    if isinstance(content, str):
+        run.text(content, path)
+        return
+    file = folder / path.replace("/", "_")
+    content.save(file)
+    run.artifact(file, path)
 
 
 def _of_sample(setup: Setup, item: Prepared) -> Iterator[tuple[str, Image.Image]]:

@@ -12,11 +12,12 @@ from types import MappingProxyType
 
 from hardy.core.errors import HardyError, Interrupted, SpecError
 from hardy.engine.device import make_fabric
+from hardy.engine.pictures import keep
 from hardy.engine.pool import make_pool
 from hardy.engine.progress import Reporter
 from hardy.engine.ranks import check_devices, launched
 from hardy.engine.signals import Stopped, stop_on_signals
-from hardy.engine.unit import UnitJob, ending, keep, run_unit, with_weights
+from hardy.engine.unit import UnitJob, ending, run_unit, with_weights
 from hardy.plan.foresee import check
 from hardy.plan.tracker import EXPERIMENT_TAG, FINGERPRINT_TAG, Run, Tracker
 from hardy.plan.units import Plan, PlannedUnit

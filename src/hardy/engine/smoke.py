@@ -36,7 +36,9 @@ def _one_sample(experiment: Experiment) -> Experiment:
         gradcam = gradcam.model_copy(update={"count": min(gradcam.count, 1)})
     # A band of accuracies means nothing on one sample.
     data = {"subset": subset, "expect_source_accuracy": None}
-    drawn = {"gradcam": gradcam, "view_grids": min(pictures.view_grids, 1)}
+    # Neither does a map, or how samples lie to each other.
+    alone = {"similarity": None, "embedding": None}
+    drawn = {"gradcam": gradcam, "view_grids": min(pictures.view_grids, 1), **alone}
     return experiment.model_copy(
         update={
             "data": experiment.data.model_copy(update=data),

@@ -17,6 +17,8 @@ from hardy.core.errors import ArtifactAbsent, HardyError, WeightsError
 from hardy.data.dataset import Dataset
 from hardy.data.leaks import check_apart
 from hardy.data.open import open_dataset, open_division
+from hardy.engine.analysed import analysed, catch_up, lacks
+from hardy.engine.analyses import check as check_analyses
 from hardy.engine.answer import answer
 from hardy.engine.checkpoint import Checkpoint
 from hardy.engine.device import threads_as_before
@@ -25,7 +27,7 @@ from hardy.engine.fit import fit
 from hardy.engine.journal import Journal
 from hardy.engine.journal import discard as discard_journal
 from hardy.engine.left_out import ARTIFACT
-from hardy.engine.pictures import draw
+from hardy.engine.pictures import draw, keep
 from hardy.engine.progress import Reporter
 from hardy.engine.setup import Setup, set_up
 from hardy.engine.signals import Stopped
@@ -56,7 +58,6 @@ from hardy.results.stored import RECORDS, SPEC, StoredUnit
 from hardy.results.verdicts import judged
 from hardy.spec import dump
 from hardy.spec.experiment import Experiment
-from hardy.tasks.base import Content
 from hardy.tasks.summary import summarise
 
 _WAIT_SECONDS = 3.0
@@ -99,6 +100,8 @@ def run_unit(
         reporter.say(
             f"{name}: reuses run {past.run_id}{of} (same fingerprint {planned.fingerprint})"
         )
+        if lacks(planned.unit.experiment, past):
+            unit = catch_up(unit, planned, lambda: _datasets(planned), tracker, reporter)
         return _done(unit, reporter)
     run = tracker.start(
         name,
@@ -205,10 +208,11 @@ def _carry_out(
     setup = replace(setup, watch=watch, turns=turns)
     _note_inputs(setup, run, reporter)
     check_source(setup)
+    check_analyses(setup)
     fitted = fit(setup, checkpoint, run, reporter)
     with Journal(run.run_id, planned.fingerprint) as journal:
         frame = answer(setup, fitted, journal, reporter, experiment.name)
-    _judge(setup, frame, run)
+    _judge(setup, frame, run, reporter)
     if setup.left_out:
         reporter.say(f"{experiment.name}: warning: {setup.left_out.line()}")
 
@@ -249,7 +253,7 @@ def _note_inputs(setup: Setup, run: Run, reporter: Reporter) -> None:
             run.text(json.dumps(asdict(model.loaded), indent=1), f"weights/loaded/{path}.json")
 
 
-def _judge(setup: Setup, frame: pd.DataFrame, run: Run) -> None:
+def _judge(setup: Setup, frame: pd.DataFrame, run: Run, reporter: Reporter) -> None:
     """Write the records, what is measured of them, and what is drawn."""
     method = setup.experiment.method
     metrics = summarise(setup.task, frame, method.kind, method.baseline, method.votes())
@@ -265,17 +269,8 @@ def _judge(setup: Setup, frame: pd.DataFrame, run: Run) -> None:
         run.artifact(records, RECORDS)
         for path, content in draw(setup, frame):
             keep(run, Path(folder), path, content)
+    metrics |= analysed(setup, frame, run, reporter)
     run.metrics(judged(run, setup.experiment, setup.task, metrics, frame))
-
-
-def keep(run: Run, folder: Path, path: str, content: Content) -> None:
-    """Log a picture or a text under its artifact path, by way of a folder."""
-    if isinstance(content, str):
-        run.text(content, path)
-        return
-    file = folder / path.replace("/", "_")
-    content.save(file)
-    run.artifact(file, path)
 
 
 def with_weights(planned: PlannedUnit, made: Mapping[str, str], tracker: Tracker) -> PlannedUnit:

@@ -20,8 +20,9 @@ N = TypeVar("N", int, float)
 Measure = Callable[[Experiment], ModelCost]
 
 # Measured on runs of this project: charts and tables of four answers; a record; a Grad-CAM panel;
-# a grid of 16 views.
+# a grid of 16 views; plotly's library in a page.
 _RUN_BYTES, _RECORD_BYTES, _PANEL_BYTES, _GRID_BYTES = 650_000, 1_300, 450_000, 900_000
+_PAGE_BYTES = 4_900_000
 
 
 @dataclass(frozen=True)
@@ -168,7 +169,9 @@ def _disk(experiment: Experiment, samples: int) -> int:
     wanted = experiment.explain
     panels = min(samples, wanted.gradcam.count) if wanted.gradcam else 0
     grids = min(samples, wanted.view_grids)
-    return _RUN_BYTES + samples * _RECORD_BYTES + panels * _PANEL_BYTES + grids * _GRID_BYTES
+    pages = wanted.embedding is not None and wanted.embedding.dimensions == 3
+    drawn = panels * _PANEL_BYTES + grids * _GRID_BYTES + pages * _PAGE_BYTES
+    return _RUN_BYTES + samples * _RECORD_BYTES + drawn
 
 
 def _total(costs: Iterable[UnitCost]) -> UnitCost:

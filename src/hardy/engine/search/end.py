@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from hardy.engine.pictures import keep
 from hardy.engine.search.guide import Directions
 from hardy.engine.search.job import address
-from hardy.engine.unit import keep
 from hardy.plan.tracker import Run, Tracker
 from hardy.results.request import UNITS, units_text
 from hardy.results.search.best import best_yaml

@@ -1,11 +1,11 @@
 """A search as one page: figures to point at and to zoom into, without a network."""
 
-import html
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from hardy.explain.html import document
 from hardy.results.search.importances import importances
 from hardy.results.search.marks import wrapped
 from hardy.results.search.pictures import shown_reports
@@ -17,17 +17,6 @@ from hardy.spec.search.spec import SearchSpec
 if TYPE_CHECKING:
     import optuna
     import plotly.graph_objects as go
-
-# Beside having nothing to ask for, the page is not allowed to.
-_POLICY = (
-    "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:"
-)
-_STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; color: #212529; margin: 0 auto; padding: 1rem;
-  max-width: 1400px; }
-h1 { font-size: 1.4rem; } nav a { margin-right: 1rem; }
-section { border-top: 1px solid #dee2e6; overflow-x: auto; }
-"""
 
 
 def page(
@@ -41,38 +30,11 @@ def page(
         directions: For each objective, which way is better.
         trials: All of them, in order.
     """
-    # Not before: it would take its time at each start.
-    from plotly.io import to_html
-    from plotly.offline import get_plotlyjs
-
     with quiet(), warnings.catch_warnings():
         # Optuna warns of figures that have little to show.
         warnings.simplefilter("ignore")
         figures = list(_figures(spec, directions, trials))
-    sections, links = [], []
-    for place, (title, figure) in enumerate(figures):
-        figure.update_layout(title=title, template="plotly_white")
-        drawn = to_html(
-            figure,
-            full_html=False,
-            include_plotlyjs=False,
-            div_id=f"figure-{place}",
-            config={"displaylogo": False, "responsive": True},
-        )
-        sections.append(f'<section id="{place}">{drawn}</section>')
-        links.append(f'<a href="#{place}">{html.escape(title)}</a>')
-    return "\n".join(
-        [
-            '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">',
-            f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">',
-            f"<title>{html.escape(name)}</title>\n<style>{_STYLE}</style>",
-            f"<script>{get_plotlyjs()}</script>\n</head>\n<body>",
-            f"<h1>{html.escape(name)}</h1>\n<p>{counts(trials)}</p>",
-            f"<nav>{' '.join(links)}</nav>",
-            *sections,
-            "</body>\n</html>\n",
-        ]
-    )
+    return document(name, counts(trials), figures)
 
 
 def _figures(
