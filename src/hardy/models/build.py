@@ -40,6 +40,7 @@ def build_model(
     seed: int = 0,
     located: Located | None = None,
     device: torch.device | str = "cpu",
+    of_features: bool = False,
 ) -> Model:
     """Build a model in evaluation mode with its weights and their own transform.
 
@@ -53,6 +54,7 @@ def build_model(
         seed: Seed of random weights, used by `weights: random` alone.
         located: The weights where a plan found them; None looks for them.
         device: Where the model goes.
+        of_features: Whether it gives what its head is given, in place of its outputs.
 
     Raises:
         SpecError: If an image-text model's class names or templates cannot be had.
@@ -71,7 +73,8 @@ def build_model(
     )
     loaded = _load(bare(network), spec, located)
     kept = head.kept(network, model_indices)
-    return ready(Model(network, preprocess, kept, loaded), device)
+    model = Model(network, preprocess, kept, loaded, of_features=of_features)
+    return ready(model, device)
 
 
 def _load(network: nn.Module, spec: ModelSpec, located: Located) -> Loaded | None:
