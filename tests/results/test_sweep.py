@@ -22,6 +22,7 @@ from hardy.results.sweep import (
 from hardy.spec import Resolved, resolve
 from hardy.tasks.build import build_task
 from hardy.tasks.reconstruct.spec import ReconstructSpec
+from hardy.tasks.represent.spec import RepresentSpec
 from hardy.tasks.summary import summarise
 from tests.contracts.records import CLASSIFY, answer_columns, as_frame
 
@@ -166,6 +167,45 @@ def test_seeds_are_pooled_and_their_photographs_drawn_together(spec) -> None:
     ends = np.quantile(means, [0.025, 0.975])
     found = (own["low"].iloc[2], own["high"].iloc[2])
     assert found == pytest.approx(tuple(ends), abs=0.15 * (ends[1] - ends[0]))
+
+
+def test_seeds_with_some_samples_of_their_own_are_drawn_by_photograph(spec) -> None:
+    resolved = spec(f"{AXIS}  seed: [0, 1]\n")
+    units = made(resolved)
+    for unit in units[1::2]:
+        unit.frame = unit.frame.iloc[COUNT // 3 :]
+    own = only(sweeps(resolved, units)).table.iloc[2]
+    first, second = (
+        (u.frame["memo.prediction"] == 0).to_numpy().astype(float)
+        for u in units
+        if u.experiment.data.shift.sigma == 0.4
+    )
+    assert own["level"] == pytest.approx((first.mean() + second.mean()) / 2)
+    rng, means = np.random.default_rng(1), []
+    for _ in range(2000):
+        drawn = rng.integers(COUNT, size=COUNT)
+        both = drawn[drawn >= COUNT // 3] - COUNT // 3
+        means.append((first[drawn].mean() + second[both].mean()) / 2)
+    ends = np.quantile(means, [0.025, 0.975])
+    assert (own["low"], own["high"]) == pytest.approx(tuple(ends), abs=0.15 * (ends[1] - ends[0]))
+
+
+def test_a_metric_of_a_set_is_the_mean_of_the_runs_own(spec) -> None:
+    """Features of two networks together would be a set that nobody has."""
+    resolved = spec(f"{AXIS}  seed: [0, 1]\n")
+    task, units = build_task(RepresentSpec()), []
+    for planned in resolved.units:
+        rng = np.random.default_rng(planned.experiment.seed)
+        features = rng.normal(size=(30, 4)) + 3 * rng.normal(size=4)
+        frame = pd.DataFrame({"sample": [str(n) for n in range(30)], "dataset": "d", "shift": "s"})
+        frame["memo.features"] = features.tolist()
+        run = PastRun("a", "a", finished=True)
+        units.append(StoredUnit(None, run, SimpleNamespace(unit=planned)))
+        units[-1].frame, units[-1].task = frame, task
+    row = only(sweeps(resolved, units)).table.iloc[0]
+    spreads = [task.metrics(unit.frame, "memo")["spread"] for unit in units[:2]]
+    assert row["level"] == pytest.approx(np.mean(spreads))
+    assert row["low"] < row["level"] < row["high"]
 
 
 def test_other_settings_are_lines_and_a_common_baseline_is_one(spec) -> None:

@@ -1,14 +1,17 @@
 """Sweeps: the headline of a matrix's runs against each of its numeric axes, a line a setting.
 
-Runs that differ in seeds alone are one point: their samples are pooled, and its interval draws
-photographs whole. So it tells how sure the samples make a point, not how far trainings scatter.
+Runs that differ in seeds alone are one point, the mean of their headlines, and its interval draws
+photographs with the answers of all of them. So it tells how sure the samples make a point, not how
+far trainings scatter. (Of shares of right answers on the same samples it is what all of them
+together have; features of several networks are no set.)
 """
 
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -16,7 +19,6 @@ import pandas as pd
 
 from hardy.explain.sweep import sweep_picture
 from hardy.measure.bootstrap import resampled
-from hardy.measure.records import BASE
 from hardy.results.pooled import joined
 from hardy.results.stored import StoredUnit, by_experiment
 from hardy.results.table import board_of
@@ -32,9 +34,6 @@ _SEED = "seed"
 
 Runs = Mapping[float, list[StoredUnit]]
 """Those of one line by the axis' value, rising; several of a value differ in their seeds."""
-
-Photographs = tuple[np.ndarray, np.ndarray]
-"""Names of samples (N,), sorted, and the places (N, R) of each one's R answers in a table."""
 
 
 @dataclass(frozen=True)
@@ -205,14 +204,17 @@ def _rows(task: Task, lines: Mapping[str, Runs]) -> list[dict[str, object]]:
 
 def _curve(task: Task, runs: Runs, answer: str, baseline: bool) -> list[dict[str, object]]:
     """Return the rows of one line without its name."""
-    frames = [joined(own) for own in runs.values()]
     values = np.array(list(runs))
-    levels = np.array([task.metrics(frame, answer)[task.headline] for frame in frames])
     weights = trapezoid(values)
-    ends = _area_ends(task, frames, answer, weights) or (math.nan, math.nan)
+    levels = np.array([_level(task, own, answer) for own in runs.values()])
+    every = [unit for own in runs.values() for unit in own]
+    shares = [
+        weight / len(own) for weight, own in zip(weights, runs.values(), strict=True) for _ in own
+    ]
+    ends = _drawn(task, every, answer, shares) or (math.nan, math.nan)
     rows: list[dict[str, object]] = []
-    for value, level, frame, own in zip(values, levels, frames, runs.values(), strict=True):
-        low, high = _ends(task, frame, own, answer)
+    for value, level, own in zip(values, levels, runs.values(), strict=True):
+        low, high = _ends(task, own, answer)
         rows.append(
             {
                 "answer": answer,
@@ -222,7 +224,7 @@ def _curve(task: Task, runs: Runs, answer: str, baseline: bool) -> list[dict[str
                 "low": low,
                 "high": high,
                 "runs": len(own),
-                "samples": len(frame),
+                "samples": sum(len(unit.frame) for unit in own),
                 "auc": float(weights @ levels),
                 "auc_low": ends[0],
                 "auc_high": ends[1],
@@ -237,71 +239,65 @@ def trapezoid(values: np.ndarray) -> np.ndarray:
     return np.asarray((np.append(steps, 0) + np.append(0, steps)) / (2 * steps.sum()))
 
 
-def _ends(
-    task: Task, frame: pd.DataFrame, own: Sequence[StoredUnit], answer: str
-) -> tuple[float, float]:
+def _level(task: Task, own: Sequence[StoredUnit], answer: str) -> float:
+    found = [task.metrics(unit.frame, answer)[task.headline] for unit in own]
+    return float(np.mean(found))
+
+
+def _ends(task: Task, own: Sequence[StoredUnit], answer: str) -> tuple[float, float]:
     """Return the 95 % interval of a point; the run's own where there is one run."""
-    name = task.headline if answer == own[0].main else f"{answer}/{task.headline}"
-    kept = [own[0].metrics.get(f"{name}.{end}") for end in ("low", "high")]
-    if len(own) == 1 and kept[0] is not None and kept[1] is not None:
-        return kept[0], kept[1]
-    if not frame.duplicated(list(BASE)).any():
-        return task.interval(frame, answer)
-    photographs = _by_sample(frame)
-    if photographs is not None:
-        return _drawn(task, [frame], answer, [photographs], np.ones(1))
-    metric = task.metric_at(frame, answer, task.headline)
-    return resampled(metric, len(frame), frame["sample"].to_numpy())
-
-
-def _area_ends(
-    task: Task, frames: Sequence[pd.DataFrame], answer: str, weights: np.ndarray
-) -> tuple[float, float] | None:
-    """Return the 95 % interval of an area, photographs drawn with all their answers.
-
-    None where a point has other samples than another, or more answers for some than for others.
-    """
-    found = [each for frame in frames if (each := _by_sample(frame)) is not None]
-    same = all(np.array_equal(names, found[0][0]) for names, _ in found)
-    if len(found) < len(frames) or not same:
-        return None
-    return _drawn(task, frames, answer, found, weights)
+    if len(own) == 1:
+        name = task.headline if answer == own[0].main else f"{answer}/{task.headline}"
+        low, high = (own[0].metrics.get(f"{name}.{end}") for end in ("low", "high"))
+        kept = low is not None and high is not None
+        return (low, high) if kept else task.interval(own[0].frame, answer)  # type: ignore[return-value]
+    shares = [1 / len(own)] * len(own)
+    return _drawn(task, own, answer, shares) or _drawn_apart(task, own, answer)
 
 
 def _drawn(
-    task: Task,
-    frames: Sequence[pd.DataFrame],
-    answer: str,
-    photographs: Sequence[Photographs],
-    weights: np.ndarray,
-) -> tuple[float, float]:
-    """Return the 95 % interval of a weighted sum of headlines, one a table of the same samples."""
-    count = len(photographs[0][0])
-    places = [at for _, at in photographs]
-    if task.binary:  # the sum of the tables' mean scores is itself a mean over samples
-        scores = [task.score(frame, answer).astype(float) for frame in frames]
-        means = [score[at].mean(1) for score, at in zip(scores, places, strict=True)]
-        own = weights @ np.stack(means)
-        return resampled(lambda drawn: float(own[drawn].mean()), count)
-    metrics = [task.metric_at(frame, answer, task.headline) for frame in frames]
+    task: Task, runs: Sequence[StoredUnit], answer: str, shares: Sequence[float]
+) -> tuple[float, float] | None:
+    """Return the 95 % interval of a weighted sum of runs' headlines, their photographs drawn whole.
+
+    None where a run has other samples than another.
+    """
+    orders = [np.argsort(unit.frame["sample"].to_numpy().astype(str)) for unit in runs]
+    names = [u.frame["sample"].to_numpy()[o] for u, o in zip(runs, orders, strict=True)]
+    if not all(np.array_equal(names[0], other) for other in names):
+        return None
+    if task.binary:  # the headline is the mean of the scores, and so is the sum: soon computed
+        scores = [task.score(unit.frame, answer).astype(float) for unit in runs]
+        own = np.array(shares) @ np.stack([s[o] for s, o in zip(scores, orders, strict=True)])
+        return resampled(lambda drawn: float(own[drawn].mean()), len(own))
+    metrics = [task.metric_at(unit.frame, answer, task.headline) for unit in runs]
 
     def total(drawn: np.ndarray) -> float:
-        levels = [m(at[drawn].ravel()) for m, at in zip(metrics, places, strict=True)]
-        return float(weights @ np.array(levels))
+        levels = [metric(order[drawn]) for metric, order in zip(metrics, orders, strict=True)]
+        return float(np.dot(shares, levels))
 
-    return resampled(total, count)
+    return resampled(total, len(orders[0]))
 
 
-def _by_sample(frame: pd.DataFrame) -> Photographs | None:
-    """Return the samples' names and the places of their answers.
+def _measure(task: Task, frame: pd.DataFrame, answer: str) -> Callable[[np.ndarray], float]:
+    """Return what computes the headline of the samples at some places of a table."""
+    if not task.binary:
+        return task.metric_at(frame, answer, task.headline)
+    scores = task.score(frame, answer).astype(float)
+    return lambda places: float(scores[places].mean())
 
-    None where some have more answers than others.
-    """
-    samples = frame["sample"].to_numpy().astype(str)
-    names, counts = np.unique(samples, return_counts=True)
-    if len(set(counts.tolist())) != 1:
-        return None
-    return names, np.argsort(samples, kind="stable").reshape(len(names), -1)
+
+def _drawn_apart(task: Task, runs: Sequence[StoredUnit], answer: str) -> tuple[float, float]:
+    """Return the 95 % interval of the mean headline of runs, some of whose photographs differ."""
+    metrics = [_measure(task, unit.frame, answer) for unit in runs]
+    starts = np.cumsum([0, *(len(unit.frame) for unit in runs)])
+
+    def mean(places: np.ndarray) -> float:
+        own = [places[(places >= a) & (places < b)] - a for a, b in pairwise(starts)]
+        found = [metric(at) for metric, at in zip(metrics, own, strict=True) if len(at)]
+        return float(np.mean(found))
+
+    return resampled(mean, int(starts[-1]), joined(runs)["sample"].to_numpy())
 
 
 def _about(axis: str, experiment: Experiment) -> str:
