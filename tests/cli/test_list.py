@@ -24,7 +24,7 @@ def listed(capsys: pytest.CaptureFixture[str], *arguments: str) -> list[list[str
         ("datasets", list(DATASETS)),
         ("corruptions", list(CORRUPTIONS)),
         ("metrics", list(METRICS)),
-        ("tasks", ["classify", "segment", "reconstruct"]),
+        ("tasks", ["classify", "segment", "reconstruct", "represent"]),
     ],
 )
 def test_catalogs(capsys: pytest.CaptureFixture[str], what: str, names: list[str]) -> None:

@@ -20,6 +20,7 @@ class DenseSpec(TaskBase):
         "doubt": Metric("mean entropy of a pixel, in nats", None),
     }
     target: ClassVar = "mask"
+    has_loss: ClassVar = False
     kind: Literal["dense"] = "dense"
 
 

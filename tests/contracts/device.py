@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 import torch
+import torch._dynamo  # torch loads it on first use, which fails while it is watched
 from torch import Tensor
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode

@@ -20,6 +20,12 @@ def put(root, *names, colour="red"):
         Image.new("RGB", (8, 8), colour).save(path)
 
 
+def texts(root, *names):
+    root.mkdir()
+    for name in names:
+        (root / name).write_text("no image")
+
+
 def test_classes_are_the_sorted_folders_and_samples_are_sorted(root):
     put(root, "dog/b.png", "dog/a.JPEG", "cat/z.webp", "ant/1.gif")
     (root / "README.txt").write_text("left aside")
@@ -62,7 +68,7 @@ def test_numbers_are_sorted_as_numbers(root):
     [
         (lambda root: None, "no such folder"),
         (lambda root: root.mkdir(), "found 0 files and no class folders"),
-        (lambda root: put(root, "a.png", "b.png"), "found 2 files and no class folders"),
+        (lambda root: texts(root, "a.txt", "b.jpg.md"), "found 2 files and no class folders"),
         (lambda root: put(root, "a/x.png", "b/c/y.png"), "no image in this class folder, but c"),
         (lambda root: (root / "a").mkdir(parents=True), "no image in this class folder, but noth"),
     ],
@@ -72,6 +78,21 @@ def test_another_layout_says_what_was_found_and_expected(root, make, says):
     with pytest.raises(DataError, match=says) as caught:
         open_dataset(root / "data")
     assert caught.value.hint
+
+
+def test_images_alone_have_no_classes(root):
+    put(root, "b.png", "a.png", ".hidden.png")
+    (root / "notes.txt").write_text("left aside")
+    found = open_dataset(root)
+    assert (found.classes, found.model_indices) == ((), None)
+    assert [sample.id for sample in found.samples] == ["a.png", "b.png"]
+    assert found.read(found.samples[0]).mode == "RGB"
+    (root / "a.png").unlink()
+    assert open_dataset(root).digest != found.digest
+    (root / "cat").mkdir()
+    assert open_dataset(root).classes == ()
+    put(root, "cat/x.png")  # with a class folder, what lies beside it is left aside
+    assert open_dataset(root).classes == ("cat",)
 
 
 def test_the_digest_follows_content_names_and_labels_but_not_the_place(root):

@@ -75,8 +75,10 @@ CASES = {
 PLANES = ("segment", "reconstruct")
 """Tasks whose answers are planes, by the method `source`."""
 
+VIT = {"kind": "hardy", "name": "vit", "patch": 8, "dim": 16, "depth": 2, "heads": 2, "mlp": 16}
+
 # Three blocks of 32 and one that is smaller, or one by one.
-FEW = {"source": 70, "evaluate": 70, "knn": 70, "segment": 70, "reconstruct": 70}
+FEW = dict.fromkeys(("source", "evaluate", "knn", "segment", "reconstruct", "represent"), 70)
 
 
 def experiment(kind: str) -> Experiment:
@@ -86,6 +88,10 @@ def experiment(kind: str) -> Experiment:
         shifted = {**SHAPES, "shift": {"kind": "gaussian_noise", "severity": 3}}
         device = {"compute": {"device": "cpu"}}
         return Experiment.model_validate({"name": kind, "data": shifted, **parts, **device})
+    if kind == "represent":
+        parts = {"task": {"kind": kind}, "model": VIT, "method": {"kind": "source"}}
+        device = {"compute": {"device": "cpu"}}
+        return Experiment.model_validate({"name": kind, "data": SHAPES, **parts, **device})
     model, method = CASES[kind]
     data = {**SHAPES, "split": "train"} if "validate_on" in method else SHAPES
     given = {"name": kind, "data": data, "model": model, "method": {"kind": kind, **method}}
@@ -129,7 +135,7 @@ def made(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HARDY_HOME", str(tmp_path_factory.mktemp("home")))
         here, jobs = {}, []
-        for kind in (*CASES, *PLANES):
+        for kind in (*CASES, *PLANES, "represent"):
             spec = experiment(kind)
             fitted = fit(built(spec), Checkpoint(kind, "f" * 32), KeptRun(kind), Reporter())
             setup = built(spec)
@@ -139,7 +145,7 @@ def made(tmp_path_factory):
             parts = (setup.experiment, setup.located, setup.data["answer"], fitted)
             by_block = blocks(places, setup.block)
             jobs.append([AnswerJob(*parts, tuple(chain(*by_block[k::2]))) for k in range(2)])
-        there = {kind: {} for kind in (*CASES, *PLANES)}
+        there = {kind: {} for kind in (*CASES, *PLANES, "represent")}
 
         def hear(_, sent):
             kind, place, row = sent
@@ -155,7 +161,7 @@ def test_every_method_has_a_case():
     assert set(CASES) == {method.model_fields["kind"].default for method in METHODS}
 
 
-@pytest.mark.parametrize("kind", [*CASES, *PLANES])
+@pytest.mark.parametrize("kind", [*CASES, *PLANES, "represent"])
 def test_records_are_the_same_in_one_process_and_in_two(made, kind):
     here, there = made
     assert set(here[kind]) == set(range(FEW.get(kind, 6)))

@@ -195,12 +195,15 @@ def test_a_task_is_in_the_fingerprint_only_if_it_is_not_the_plain_one(monkeypatc
     [
         ("classify", "masks", "label", "segment"),
         ("segment", "labels", "mask", "classify"),
+        ("classify", "images", "label", "reconstruct or represent"),
+        ("segment", "images", "mask", "reconstruct or represent"),
     ],
 )
 def test_a_plan_says_that_a_dataset_lacks_the_truth(tmp_path, task, layout, wanted, instead):
     root = tmp_path / "set"
-    for folder in {"masks": ("images", "masks"), "labels": ("cat", "dog")}[layout]:
-        (root / folder).mkdir(parents=True)
+    folders = {"masks": ("images", "masks"), "labels": ("cat", "dog"), "images": ("",)}
+    for folder in folders[layout]:
+        (root / folder).mkdir(parents=True, exist_ok=True)
         Image.new("L", (4, 4)).save(root / folder / "a.png")
     (root / "labels.txt").write_text("ground\nsky\n")
     model = {"kind": "segmenter" if task == "segment" else "hardy"}

@@ -18,8 +18,6 @@ NAMES = ("grass", "sky", "tree")
 
 
 class TestDense(TaskContract):
-    has_loss = False
-
     def task(self):
         return Dense(DenseSpec(), NAMES, void=255)
 

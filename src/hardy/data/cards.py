@@ -326,7 +326,7 @@ DATASETS: Catalog[DatasetCard] = Catalog(
         (
             "folder",
             DatasetCard(
-                title="your own images: one folder a class, or images, masks and labels.txt",
+                title="your own images: folders of classes, images alone, or with masks and labels",
                 classes=None,
                 module="hardy.data.folder",
                 source="set data.root to a folder that holds CLASS/*.jpg",

@@ -45,19 +45,30 @@ def class_folders(root: Path) -> list[Path]:
     return sorted(folders, key=lambda f: (int(f.name) if numbers else 0, f.name))
 
 
+def is_flat(root: Path) -> bool:
+    """Tell whether a folder holds images, and no folder in it does: images without classes."""
+    need_folder(root)
+    folders = (entry for entry in visible(root) if entry.is_dir())
+    return bool(_images(root)) and not any(map(_images, folders))
+
+
 def images(folder: Path) -> list[Path]:
     """Return the images directly in a class folder.
 
     Raises:
         DataError: If there is none.
     """
-    entries = visible(folder)
-    found = [entry for entry in entries if entry.suffix.lower() in SUFFIXES and entry.is_file()]
+    found = _images(folder)
     if not found:
-        others = ", ".join(sorted(entry.name for entry in entries)[:3]) or "nothing"
+        others = ", ".join(sorted(entry.name for entry in visible(folder))[:3]) or "nothing"
         message = f"{folder}: found no image in this class folder, but {others}"
         raise DataError(message, hint=_EXPECTED)
     return found
+
+
+def _images(folder: Path) -> list[Path]:
+    files = (entry for entry in visible(folder) if entry.suffix.lower() in SUFFIXES)
+    return [entry for entry in files if entry.is_file()]
 
 
 def visible(folder: Path) -> list[Path]:

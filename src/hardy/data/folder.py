@@ -3,7 +3,8 @@
 Folders that are all named by WordNet ids are ImageNet's classes, and a model's 1,000 outputs are
 restricted to them; any other names are the model's own classes, in sorted order. Numbers are sorted
 as numbers: sorted as text, ImageNetV2's folders 0, 1, 10, 100 give near-zero accuracy.
-A root that holds the folders `images` and `masks` is read as images with masks.
+A root that holds the folders `images` and `masks` is read as images with masks, one that holds
+images and no folder with images as images alone.
 """
 
 import re
@@ -11,7 +12,7 @@ from pathlib import Path
 
 from hardy.core.errors import DataError
 from hardy.data.dataset import Dataset, read_file
-from hardy.data.files import class_folders, images, labelled
+from hardy.data.files import class_folders, images, is_flat, labelled
 from hardy.data.imagenet import imagenet_classes, synset_index
 from hardy.data.masks import has_masks, open_masks
 from hardy.data.spec import DataSpec
@@ -22,6 +23,8 @@ _WORDNET_ID = re.compile(r"n\d{8}")
 def open_dataset(root: Path, spec: DataSpec | None = None) -> Dataset:
     """Open a folder of class folders. Files beside the class folders are left aside.
 
+    Images alone have no classes, and answers cannot be held against any.
+
     A sample's `content` is the SHA-256 of its file if all files together have at most 64 MiB,
     else its size in bytes: an edit that keeps the size of every file then goes unnoticed.
 
@@ -30,6 +33,10 @@ def open_dataset(root: Path, spec: DataSpec | None = None) -> Dataset:
     """
     if has_masks(root):
         return open_masks("folder", root, root)
+    if is_flat(root):
+        return Dataset(
+            "folder", (), None, labelled(root, [(0, f) for f in images(root)]), read_file
+        )
     folders = class_folders(root)
     files = [(label, file) for label, folder in enumerate(folders) for file in images(folder)]
     classes, indices = _classes(root, [folder.name for folder in folders])

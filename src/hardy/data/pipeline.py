@@ -89,7 +89,7 @@ class SamplePipeline:
         device: str = "cpu",
         further: Sequence[ViewSet] = (),
         point: Callable[[Image.Image], Point] | None = None,
-        target: Literal["label", "mask", "image"] = "label",
+        target: Literal["label", "mask", "image", "none"] = "label",
         store: ViewStore | None = None,
     ) -> None:
         self.dataset = dataset

@@ -24,6 +24,7 @@ from hardy.plan.units import Plan, PlannedUnit
 from hardy.results.report import parent_report
 from hardy.results.request import REQUEST, UNITS, request_text, spec_tag, units_text
 from hardy.results.stored import StoredUnit
+from hardy.results.sweep import sweep_markdown, sweep_metrics, sweep_report, sweeps
 from hardy.results.table import markdown, parent_metrics
 from hardy.results.verdicts import all_verdicts, announce, note_verdicts
 from hardy.spec import Resolved
@@ -202,9 +203,11 @@ def _parent_tags(plan: Plan) -> dict[str, str]:
 
 
 def _summarise(parent: Run, resolved: Resolved, units: Sequence[StoredUnit]) -> None:
-    """Write to the parent what its units came to: leaderboard, report, means."""
-    note_verdicts(parent, all_verdicts(resolved, units), before=markdown(units))
+    """Write to the parent what its units came to: leaderboard, report, sweeps, means."""
+    swept = sweeps(resolved, units)
+    note = "\n\n".join(filter(None, (markdown(units).rstrip(), sweep_markdown(swept))))
+    note_verdicts(parent, all_verdicts(resolved, units), before=note)
     with tempfile.TemporaryDirectory() as folder:
-        for path, content in parent_report(resolved, units):
+        for path, content in (*parent_report(resolved, units), *sweep_report(swept)):
             keep(parent, Path(folder), path, content)
-    parent.metrics(parent_metrics(resolved, units))
+    parent.metrics(parent_metrics(resolved, units) | sweep_metrics(swept))

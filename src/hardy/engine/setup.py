@@ -238,6 +238,7 @@ def model_on(
         seed=seed,
         located=located,
         device=device,
+        of_features=task.spec.of_features,
     )
     if new_head and task.target == "label" and _outputs(spec, model) != task.outputs:
         head.make(model.network, task.outputs, seed)
@@ -249,6 +250,8 @@ def model_on(
 
 def _check_outputs(spec: ModelSpec, model: Model, task: Task, dataset: Dataset) -> None:
     outputs, kept = _outputs(spec, model), model.model_indices
+    if not task.outputs:
+        return
     if message := misfit(spec.name, outputs, dataset.name, task.outputs, kept):
         classes = task.target == "label"
         raise SpecError(message, hint=way_out() if classes else "Choose weights of this task.")

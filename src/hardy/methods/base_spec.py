@@ -45,6 +45,9 @@ class MethodBase(Spec):
     tasks: ClassVar[tuple[str, ...]] = ("classify",)
     """Kinds of the tasks that it answers; empty for all."""
 
+    needs_loss: ClassVar[bool] = False
+    """Whether it trains by the task's own loss."""
+
     yields_weights: ClassVar[bool] = False
     """Whether a run leaves `weights/weights.safetensors` for other experiments to begin with."""
 

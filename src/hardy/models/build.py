@@ -40,6 +40,7 @@ def build_model(
     seed: int = 0,
     located: Located | None = None,
     device: torch.device | str = "cpu",
+    of_features: bool = False,
 ) -> Model:
     """Build a model in evaluation mode with its weights and their own transform.
 
@@ -53,6 +54,7 @@ def build_model(
         seed: Seed of random weights, used by `weights: random` alone.
         located: The weights where a plan found them; None looks for them.
         device: Where the model goes.
+        of_features: Whether it gives what its head is given, in place of its outputs.
 
     Raises:
         SpecError: If an image-text model's class names or templates cannot be had.
@@ -71,7 +73,8 @@ def build_model(
     )
     loaded = _load(bare(network), spec, located)
     kept = head.kept(network, model_indices)
-    return ready(Model(network, preprocess, kept, loaded), device)
+    model = Model(network, preprocess, kept, loaded, of_features=of_features)
+    return ready(model, device)
 
 
 def _load(network: nn.Module, spec: ModelSpec, located: Located) -> Loaded | None:
@@ -145,11 +148,39 @@ def _with(record: Preprocess, stated: InputSpec | None) -> Preprocess:
 
 
 def _own(spec: HardyModel, texts: Texts, outputs: int | None, download: bool) -> Built:
+    if spec.name == "vit":
+        return _vit(spec)
     from hardy.models.resnet26 import ResNet26
 
     half = (0.5, 0.5, 0.5)
     # Images of 32 px, which CIFAR-10's are, pass unchanged through this geometry.
     return ResNet26(spec.classes), Preprocess(32, 32, "bilinear", half, half)
+
+
+def _vit(spec: HardyModel) -> Built:
+    """Build timm's transformer of stated sizes; its tensors are called as timm calls them."""
+    from timm.models.vision_transformer import VisionTransformer
+
+    sizes, (height, width) = spec.vit, spec.sides
+    means = sizes["pool"] == "mean"
+    network = VisionTransformer(
+        img_size=(height, width),
+        patch_size=sizes["patch"],
+        num_classes=spec.classes,
+        global_pool="avg" if means else "token",
+        pool_include_prefix=means,
+        embed_dim=sizes["dim"],
+        depth=sizes["depth"],
+        num_heads=sizes["heads"],
+        mlp_ratio=sizes["mlp"] / sizes["dim"],
+        pos_drop_rate=sizes["dropout"],
+        proj_drop_rate=sizes["dropout"],
+        attn_drop_rate=sizes["dropout"],
+    )
+    # The statistics of CIFAR-10, with which ViT-BYOL prepared its images.
+    mean, std = (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)
+    size = height if height == width else (height, width)
+    return network, Preprocess(size, None, "bilinear", mean, std, fit="squeeze")
 
 
 def _segmenter(spec: SegmenterModel, texts: Texts, outputs: int | None, download: bool) -> Built:

@@ -1,9 +1,13 @@
-"""A network as methods see it: normalised images in, logits over the dataset's classes out."""
+"""A network as methods see it: normalised images in, logits over the dataset's classes out.
+
+For a task whose answers are features, what the network's head is given comes out in their place.
+"""
 
 import torch
 from torch import Tensor, nn
 
 from hardy.data.preprocess import Preprocess
+from hardy.models import head
 from hardy.models.weights import Loaded
 
 
@@ -16,6 +20,7 @@ class Model(nn.Module):
         model_indices: For each class of the dataset, its index among the K outputs; None for all.
             Logits are restricted *before* the softmax, as the ImageNet-A and -R protocols say.
         loaded: What came of loading its weights; None where they lie in no file.
+        of_features: Whether it gives what the head is given (B, D), in place of logits.
     """
 
     def __init__(
@@ -24,15 +29,24 @@ class Model(nn.Module):
         preprocess: Preprocess,
         model_indices: tuple[int, ...] | None = None,
         loaded: Loaded | None = None,
+        *,
+        of_features: bool = False,
     ) -> None:
         super().__init__()
         self.network = network
         self.preprocess = preprocess
         self.loaded = loaded
+        self.of_features = of_features
         self.model_indices = list(model_indices) if model_indices is not None else None
 
     def forward(self, images: Tensor) -> Tensor:
-        """Map normalised images (B, 3, H, W) to logits (B, C) over the dataset's classes."""
+        """Map normalised images (B, 3, H, W) to logits (B, C) over the dataset's classes.
+
+        Raises:
+            SpecError: If features are wanted, and the network has no head that can be told.
+        """
+        if self.of_features:
+            return head.features(self.network, images)
         logits: Tensor = self.network(images)
         return logits if self.model_indices is None else logits[:, self.model_indices]
 
@@ -45,9 +59,11 @@ class Model(nn.Module):
     def outputs(self) -> int:
         """Return K, the number of the network's own outputs or channels, by one forward pass.
 
+        Of a model that gives features, it is their dimension.
+
         Asked of the network, with a grey image: libraries keep the number under different names.
         """
         shape, device = self.preprocess, next(self.parameters()).device
         grey = torch.zeros(1, 3, shape.height, shape.width, device=device)
-        logits: Tensor = self.network(grey)
+        logits: Tensor = self(grey) if self.of_features else self.network(grey)
         return logits.shape[1]

@@ -1,8 +1,17 @@
 """What a spec may say about a model: its architecture and where its weights come from."""
 
-from typing import Annotated, Any, ClassVar, Literal, get_args
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Annotated, Any, ClassVar, Literal, Self, get_args
 
-from pydantic import AfterValidator, Field, field_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    SerializerFunctionWrapHandler,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from hardy.core.spec import Spec
 from hardy.models.files import content_identity
@@ -149,17 +158,121 @@ class TorchvisionModel(ModelBase):
         return 224 if self.name in _TRANSFORMERS and not tuned else None
 
 
+def _squeezed(stated: Any) -> Any:  # noqa: ANN401 - not validated yet
+    """Return a size alone as one that is squeezed to, as the networks of hardy's own are."""
+    alone = isinstance(stated, dict) and stated.get("size") and not stated.get("fit")
+    return {**stated, "fit": "squeeze"} if alone and not stated.get("resize") else stated
+
+
+# The ViT for CIFAR-10 that ViT-BYOL trained from scratch.
+_VIT: Mapping[str, Any] = MappingProxyType(
+    {
+        "patch": 4,
+        "dim": 512,
+        "depth": 6,
+        "heads": 8,
+        "mlp": 512,
+        "dropout": 0.1,
+        "pool": "cls",
+    }
+)
+
+
 class HardyModel(ModelBase):
     """A network of hardy's own, for checkpoints that no library's architecture fits."""
 
     kind: Literal["hardy"] = "hardy"
     name: Annotated[
-        Literal["resnet26-gn8"],
-        Field(description="MEMO's pre-activation ResNet-26 for 32 px, in groups of 8."),
+        Literal["resnet26-gn8", "vit"],
+        Field(
+            description="`resnet26-gn8`: MEMO's pre-activation ResNet-26 for 32 px, in groups of "
+            "8; `vit`: timm's vision transformer of any size, ViT-BYOL's for 32 px unless stated."
+        ),
     ] = "resnet26-gn8"
     weights: OwnWeights = WeightsRef.of("random")
     input: Input = None
     classes: Annotated[int, Field(ge=2, le=100_000, description="Number of outputs.")] = 10
+    patch: Annotated[
+        int | None,
+        Field(
+            ge=1,
+            le=64,
+            description="`vit`: side of a patch, in pixels (4); the input's is a multiple of it.",
+        ),
+    ] = None
+    dim: Annotated[
+        int | None,
+        Field(ge=1, le=4096, description="`vit`: width of a token (512), a multiple of `heads`."),
+    ] = None
+    depth: Annotated[int | None, Field(ge=1, le=64, description="`vit`: blocks (6).")] = None
+    heads: Annotated[
+        int | None, Field(ge=1, le=64, description="`vit`: heads of attention in a block (8).")
+    ] = None
+    mlp: Annotated[
+        int | None,
+        Field(ge=1, le=16384, description="`vit`: width of a block's hidden layer (512)."),
+    ] = None
+    dropout: Annotated[
+        float | None,
+        Field(
+            ge=0,
+            lt=1,
+            description="`vit`: share that is dropped in training of the embedded tokens, of the "
+            "attention and of each layer's outputs (0.1).",
+        ),
+    ] = None
+    pool: Annotated[
+        Literal["cls", "mean"] | None,
+        Field(
+            description="`vit`: what the head is given: the class token, or the mean of all "
+            "tokens, which is normalised then (cls)."
+        ),
+    ] = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _whole(cls, stated: Any) -> Any:  # noqa: ANN401 - not validated yet
+        """Write out a transformer's sizes, so that stated defaults are the same network."""
+        if not isinstance(stated, dict) or stated.get("name") != "vit":
+            return stated
+        given = {key: value for key, value in stated.items() if value is not None}
+        return {**_VIT, **given, "input": _squeezed(stated.get("input"))}
+
+    @model_validator(mode="after")
+    def _sizes_fit(self) -> Self:
+        if self.name != "vit":
+            if foreign := [name for name in _VIT if getattr(self, name) is not None]:
+                message = f"{foreign[0]} is for `name: vit`; {self.name} has sizes of its own"
+                raise ValueError(message)
+            return self
+        values = self.vit
+        dim, heads, patch = values["dim"], values["heads"], values["patch"]
+        sides = self.sides
+        if dim % heads:
+            message = f"dim is {dim}, which {heads} heads cannot share evenly"
+            raise ValueError(message)
+        if any(side % patch for side in sides):
+            message = f"patch is {patch}, and the input of {sides[0]} x {sides[1]} px is no "
+            raise ValueError(message + "multiple of it")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _without_foreign(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out what is for another network."""
+        found: dict[str, Any] = handler(self)
+        foreign = () if self.name == "vit" else _VIT
+        return {name: value for name, value in found.items() if name not in foreign}
+
+    @property
+    def vit(self) -> dict[str, Any]:
+        """The sizes of a transformer by the names of their fields."""
+        return {name: getattr(self, name) for name in _VIT}
+
+    @property
+    def sides(self) -> tuple[int, int]:
+        """Height and width of the input in pixels; a transformer is made for these alone."""
+        size = (self.input and self.input.size) or 32
+        return (size, size) if isinstance(size, int) else (size[0], size[1])
 
     @property
     def stated_outputs(self) -> int | None:
@@ -191,10 +304,8 @@ class SegmenterModel(ModelBase):
 
     @field_validator("input", mode="before")
     @classmethod
-    def _squeezed(cls, stated: Any) -> Any:  # noqa: ANN401 - not validated yet
-        """A size alone is squeezed to, as hardy's own is."""
-        alone = isinstance(stated, dict) and stated.get("size") and not stated.get("fit")
-        return {**stated, "fit": "squeeze"} if alone and not stated.get("resize") else stated
+    def _is_squeezed(cls, stated: Any) -> Any:  # noqa: ANN401 - not validated yet
+        return _squeezed(stated)
 
 
 def _one_place(template: str) -> str:

@@ -59,7 +59,7 @@ def check_truth(task: TaskBase, dataset: Dataset) -> None:
     Raises:
         SpecError: If it has another one, or none.
     """
-    there = {"label": dataset.classes, "mask": dataset.read_mask, "image": True}
+    there = {"label": dataset.classes, "mask": dataset.read_mask, "image": True, "none": True}
     if there[task.target]:
         return
     message = f"task {task.kind} needs a {task.target} a sample, and {dataset.name} has none"
@@ -68,7 +68,11 @@ def check_truth(task: TaskBase, dataset: Dataset) -> None:
     if has and others:
         hint = f"Its samples have a {has[0]}: set task: {' or '.join(others)}."
         raise SpecError(message, hint=f"{hint} Or choose another dataset.")
-    raise SpecError(message, hint="Choose another dataset, or another task.")
+    free = kinds(each for each in TASKS if each.target in ("image", "none"))
+    hint = (
+        f"Its samples are images alone: set task: {' or '.join(free)}. Or choose another dataset."
+    )
+    raise SpecError(message, hint=hint)
 
 
 def located_of(model: ModelSpec, stores: Stores, *, absent_ok: bool = False) -> Located:

@@ -48,10 +48,11 @@ def load_predictor(folder: Path, *, device: str = "auto") -> "Predictor":
         WeightsError: If the weights are not the ones that the card names, or do not fit.
     """
     card = read_card(folder / CARD)
+    task = card.build_task()
     network, _ = build_network(
         card.model,
         texts=card.class_texts or (),
-        outputs=card.build_task().outputs,
+        outputs=task.outputs,
         download=False,
     )
     inner, tensors = bare(network), _tensors(folder / WEIGHTS, card.weights_sha256)
@@ -61,7 +62,8 @@ def load_predictor(folder: Path, *, device: str = "auto") -> "Predictor":
     inner.load_state_dict(tensors)
     fitted = _tensors(folder / FITTED, card.fitted_sha256) if card.fitted_sha256 else {}
     where = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
-    model = ready(Model(network, card.preprocess, card.model_indices), where)
+    model = Model(network, card.preprocess, card.model_indices, of_features=task.spec.of_features)
+    ready(model, where)
     return Predictor(card, model, torch.device(where), fitted)
 
 

@@ -65,6 +65,16 @@ def _task_is_answered(experiment: Experiment) -> Iterator[str]:
             )
 
 
+def _the_task_can_be_trained_for(experiment: Experiment) -> Iterator[str]:
+    if experiment.method.needs_loss and not experiment.task.has_loss:
+        kind = experiment.task.kind
+        others = ", ".join(kinds(task for task in TASKS if task.has_loss))
+        yield (
+            f"method {experiment.method.kind} trains by the task's loss, and the task {kind} has "
+            f"none; train for one of {others}, and answer with its weights, experiment:NAME, here"
+        )
+
+
 def _heads_are_of_classifiers(experiment: Experiment) -> Iterator[str]:
     method = experiment.method
     if method.makes_head and method.yields_weights and experiment.model.compares_texts:
@@ -202,6 +212,7 @@ _RULES: tuple[Callable[[Experiment], Iterator[str]], ...] = (
     _samples_are_apart,
     _devices_can_do_it,
     _task_is_answered,
+    _the_task_can_be_trained_for,
     _heads_are_of_classifiers,
     _layers_are_known,
     _what_is_monitored_is_measured,

@@ -9,9 +9,15 @@ from hardy.core.spec import one_of
 from hardy.tasks.base_spec import TaskBase
 from hardy.tasks.classify.spec import ClassifySpec
 from hardy.tasks.reconstruct.spec import ReconstructSpec
+from hardy.tasks.represent.spec import RepresentSpec
 from hardy.tasks.segment.spec import SegmentSpec
 
-TASKS: tuple[type[TaskBase], ...] = (ClassifySpec, SegmentSpec, ReconstructSpec)
+TASKS: tuple[type[TaskBase], ...] = (
+    ClassifySpec,
+    SegmentSpec,
+    ReconstructSpec,
+    RepresentSpec,
+)
 
 PLAIN_TASK: TaskBase = ClassifySpec()
 """The task of an experiment that names none; it is outside the fingerprint."""

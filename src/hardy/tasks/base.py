@@ -88,8 +88,8 @@ class Task(ABC):
         return self.spec.kind
 
     @property
-    def target(self) -> Literal["label", "mask", "image"]:
-        """The part of a sample's truth that answers are held against."""
+    def target(self) -> Literal["label", "mask", "image", "none"]:
+        """The part of a sample's truth that answers are held against; see `TaskBase.target`."""
         return self.spec.target
 
     @property
@@ -100,7 +100,7 @@ class Task(ABC):
     @property
     @abstractmethod
     def outputs(self) -> int:
-        """Outputs, or channels, that a network for this task gives."""
+        """Outputs, or channels, that a network for this task gives; 0 where any number will do."""
 
     @abstractmethod
     def answer(self, outputs: Tensor) -> Tensor:

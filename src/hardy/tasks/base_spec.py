@@ -33,11 +33,18 @@ class TaskBase(Spec):
     metrics: ClassVar[Mapping[str, Metric]]
     """Metrics of an answer by name, the headline first: the one that tables show."""
 
-    target: ClassVar[Literal["label", "mask", "image"]]
-    """The part of a sample's truth that answers are held against."""
+    target: ClassVar[Literal["label", "mask", "image", "none"]]
+    """The part of a sample's truth that answers are held against; `none` where there is no truth,
+    and answers are held against each other."""
 
     dense: ClassVar[bool] = False
     """Whether an answer is a plane over the whole image, which only some kinds of models give."""
+
+    of_features: ClassVar[bool] = False
+    """Whether answers are made of what a network's head is given, in place of its outputs."""
+
+    has_loss: ClassVar[bool] = True
+    """Whether networks can be trained for it by a loss of its own (`Task.loss`)."""
 
     loss_options: ClassVar[frozenset[str]] = frozenset()
     """What a training may say about the task's loss: `smoothing`, `class_weights`."""

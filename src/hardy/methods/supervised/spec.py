@@ -17,6 +17,7 @@ class SupervisedSpec(TrainingSpec):
 
     baseline: ClassVar[str | None] = None
     tasks: ClassVar[tuple[str, ...]] = ()
+    needs_loss: ClassVar[bool] = True
     makes_head: ClassVar[bool] = True
     leaves_more: ClassVar[bool] = False
     measures: ClassVar[frozenset[str] | None] = frozenset({"loss", "train/loss"})

@@ -1,0 +1,1 @@
+"""What the network's head is given of an image, without any truth."""
