@@ -160,8 +160,12 @@ class TorchvisionModel(ModelBase):
 
 def _squeezed(stated: Any) -> Any:  # noqa: ANN401 - not validated yet
     """Return a size alone as one that is squeezed to, as the networks of hardy's own are."""
-    alone = isinstance(stated, dict) and stated.get("size") and not stated.get("fit")
-    return {**stated, "fit": "squeeze"} if alone and not stated.get("resize") else stated
+    if not isinstance(stated, dict):
+        return stated
+    # What a validator has touched is Python's and no longer a file's: a list is no tuple there.
+    found = {key: tuple(v) if isinstance(v, list) else v for key, v in stated.items()}
+    alone = found.get("size") and not (found.get("fit") or found.get("resize"))
+    return {**found, "fit": "squeeze"} if alone else found
 
 
 # The ViT for CIFAR-10 that ViT-BYOL trained from scratch.
