@@ -19,6 +19,7 @@ from hardy.engine.progress import Reporter
 from hardy.measure.records import COST, TIMING, WALL
 from hardy.methods import METHODS
 from hardy.methods.base_spec import MethodBase
+from hardy.methods.byol.spec import ByolSpec
 from hardy.methods.evaluate.spec import EvaluateSpec, SourceSpec
 from hardy.methods.knn.spec import KnnSpec
 from hardy.methods.linear_probe.spec import LinearProbeSpec
@@ -218,4 +219,5 @@ def test_what_is_answered_one_by_one_has_blocks_of_one():
         SupervisedSpec,
         LinearProbeSpec,
         KnnSpec,
+        ByolSpec,
     }

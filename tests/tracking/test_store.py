@@ -95,6 +95,7 @@ def test_home_that_cannot_hold_a_store_is_an_error(
 
 def test_public_address_holds_no_password() -> None:
     assert public("postgresql://ann:secret@host/runs") == "postgresql://host/runs"
+    assert public("postgresql://ann:s/cr@t@host/runs") == "postgresql://host/runs"
     assert public("sqlite:////home/a@b/mlflow.db") == "sqlite:////home/a@b/mlflow.db"
 
 

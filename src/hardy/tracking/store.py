@@ -180,7 +180,7 @@ def translated(uri: str) -> Iterator[None]:
 
 def public(uri: str) -> str:
     """Return an address without the user and password that it may hold."""
-    return re.sub(r"^([\w+.-]+://).*@", r"\1", uri)
+    return re.sub(r"^([\w+.-]+://)(?!/).*@", r"\1", uri)
 
 
 def _hint(uri: str, text: str) -> str:
