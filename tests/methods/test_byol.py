@@ -12,7 +12,7 @@ from torch.nn import functional
 from hardy.core.errors import SpecError
 from hardy.data.item import Batch, Targets
 from hardy.methods.byol.learner import ByolLearner, distance, head_of, momentum_at
-from hardy.methods.byol.monitors import effective_rank, floor_of, spread
+from hardy.methods.byol.monitors import floor_of, monitors_of
 from hardy.methods.byol.probe import OnlineProbe
 from hardy.methods.byol.spec import ByolSpec, Heads, ViewNoise
 from hardy.methods.byol.views import sigma_of, views_of_batch
@@ -332,20 +332,20 @@ def test_a_bank_smaller_than_k_votes_as_a_whole():
 def test_the_monitors_follow_their_formulas(shape):
     features = np.random.default_rng(1).normal(size=shape) + 0.5
     unit = features / np.linalg.norm(features, axis=1, keepdims=True)
-    given = torch.tensor(features)
-    assert spread(given) == pytest.approx(unit.std(0).mean() * shape[1] ** 0.5)
+    found = monitors_of("of", torch.tensor(features))
+    assert found["of/spread"] == pytest.approx(unit.std(0).mean() * shape[1] ** 0.5)
     values = np.linalg.svd(unit, compute_uv=False)
     shares = values / values.sum()
-    assert effective_rank(given) == pytest.approx(np.exp(-(shares * np.log(shares)).sum()))
+    assert found["of/effective_rank"] == pytest.approx(np.exp(-(shares * np.log(shares)).sum()))
 
 
 def test_the_monitors_know_both_ends():
     even = torch.randn(4000, 32, generator=torch.Generator().manual_seed(0))
-    assert spread(even) == pytest.approx(1, abs=0.02)
-    assert effective_rank(even) > 31
-    same = torch.ones(50, 32)
-    assert spread(same) == pytest.approx(0, abs=1e-6)
-    assert effective_rank(same) == pytest.approx(1, abs=1e-3)
+    found = monitors_of("of", even)
+    assert found["of/spread"] == pytest.approx(1, abs=0.02)
+    assert found["of/effective_rank"] > 31
+    same = monitors_of("of", torch.ones(50, 32))
+    assert same == {"of/spread": pytest.approx(0, abs=1e-6), "of/effective_rank": pytest.approx(1)}
     assert floor_of("features/spread", 0.8) == pytest.approx(0.2)
     assert floor_of("features/spread", 0.3) == pytest.approx(0.1)
     assert floor_of("features/spread", 0.05) == pytest.approx(0.025)

@@ -17,7 +17,7 @@ class RepresentSpec(TaskBase):
             (0, 1),
         ),
         "effective_rank": Metric(
-            "exponential of the entropy of the centred features' singular values, as shares of "
+            "exponential of the entropy of the unit-length features' singular values, as shares of "
             "their sum: how many dimensions the features use, from 1",
             True,
             (1, None),

@@ -1,8 +1,4 @@
-"""Representation as a task: an answer is a feature vector, and answers are held against each other.
-
-Whether features collapse: Hua et al. 2021, "On Feature Decorrelation in Self-Supervised Learning";
-Roy and Vetterli 2007, "The effective rank: a measure of effective dimensionality".
-"""
+"""Representation as a task: an answer is a feature vector; answers are held against each other."""
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar
@@ -13,47 +9,16 @@ from torch import Tensor
 
 from hardy.core.errors import MethodError
 from hardy.data.item import Targets
+from hardy.measure.collapse import directions, effective_rank, spread
 from hardy.measure.records import column
 from hardy.tasks.base import Content, Task
 from hardy.tasks.report import as_csv
 from hardy.tasks.represent.spec import RepresentSpec
 
-_NOTHING = 1e-12
-"""Length below which a vector has no direction."""
-
 
 def build(spec: RepresentSpec, names: tuple[str, ...], void: int | None) -> "Represent":
     """Build the task; it has no classes."""
     return Represent(spec, names, void)
-
-
-def directions(features: np.ndarray) -> np.ndarray:
-    """Return features (N, D) at unit length; what has no direction stays 0."""
-    lengths = np.linalg.norm(features, axis=1, keepdims=True)
-    return np.asarray(features / np.maximum(lengths, _NOTHING))
-
-
-def spread(units: np.ndarray, weights: np.ndarray | None = None) -> float:
-    """Return the mean over dimensions of the standard deviation of features, times √D.
-
-    Args:
-        units: Features (N, D), of unit length.
-        weights: How often each counts (N,); none: once.
-    """
-    shares = np.full(len(units), 1 / len(units)) if weights is None else weights / weights.sum()
-    apart = units - units.mean(0)  # so that the squares below cancel little
-    variances = shares @ apart**2 - (shares @ apart) ** 2
-    return float(np.sqrt(variances.clip(0)).mean() * np.sqrt(units.shape[1]))
-
-
-def effective_rank(features: np.ndarray) -> float:
-    """Return exp(H(p)), p the singular values of centred features (N, D) as shares of their sum."""
-    values = np.linalg.svd(features - features.mean(0), compute_uv=False)
-    if values.sum() < _NOTHING:
-        return 1.0
-    shares = values / values.sum()
-    shares = shares[shares > 0]
-    return float(np.exp(-(shares * np.log(shares)).sum()))
 
 
 class Represent(Task):
@@ -102,7 +67,7 @@ class Represent(Task):
         """Return spread and effective_rank."""
         features = features_of(frame, name)
         units = directions(features)
-        return {"spread": spread(units), "effective_rank": effective_rank(features)}
+        return {"spread": spread(units), "effective_rank": effective_rank(units)}
 
     def metric_at(
         self, frame: pd.DataFrame, name: str, metric: str
@@ -113,9 +78,9 @@ class Represent(Task):
         gets it back, or no interval of few samples would hold it.
         """
         features = features_of(frame, name)
-        if metric != "spread":
-            return lambda places: effective_rank(features[places])
         units = directions(features)
+        if metric != "spread":
+            return lambda places: effective_rank(units[places])
         count = len(units)
 
         def at(places: np.ndarray) -> float:
