@@ -20,7 +20,7 @@ CUTS = {
     "samples: 900": "samples: 30",
     "count: 900": "count: 30",
     "seed: [0, 1, 2]": "seed: [0, 1]",
-    "[0, 0.1, 0.2, 0.3, 0.4]": "[0, 0.2, 0.4]",
+    "[0, 0.1, 0.2, 0.4]": "[0, 0.2, 0.4]",
 }
 SUITE = """\
 name: suites/byol-shapes
