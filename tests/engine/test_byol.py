@@ -178,6 +178,8 @@ def test_crops_are_cut_from_images_that_are_kept_larger():
     ("data", "changes", "message"),
     [
         ({}, {"batch": 23}, "has one alone"),
+        ({}, {"batch": 23, "max_batches": 2}, "has one alone"),
+        ({}, {"batch": 64, "drop_last": True}, "drop_last leaves nothing"),
         ({}, {"batch": 1}, "compares samples of a batch"),
         ({}, {"tune": ["layer9.*"]}, "no parameter of the network"),
         ({"shift": {"kind": "fog"}}, {"shift": {"kind": "fog"}}, "on one view, and data.shift"),
@@ -197,6 +199,26 @@ def test_what_cannot_be_trained_is_refused(data, changes, message):
 def test_a_last_batch_of_one_can_be_left_out():
     run, _, _ = fitted(experiment(batch=23, drop_last=True, epochs=1), "dropped")
     assert run.steps[1]["train/loss"] > 0
+
+
+def test_batches_before_one_that_would_be_alone_are_enough():
+    run, _, _ = fitted(experiment(batch=23, max_batches=1, epochs=1), "capped")
+    assert run.steps[1]["train/loss"] > 0
+
+
+def test_the_bank_is_the_same_after_a_stop_behind_the_last_epoch(monkeypatch):
+    given = experiment(epochs=1, online_probe=False)
+    given = given.model_copy(update={"precision": "bf16-mixed"})
+    expected, _, _ = fitted(given, "straight")
+
+    def stopped(*_):
+        raise Killed
+
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr("hardy.engine.train.log_curves", stopped)
+        fitted(given, "halves")
+    found, _, _ = fitted(given, "halves")
+    assert same(found.files[FITTED], expected.files[FITTED])
 
 
 def test_a_smoke_test_has_samples_enough():

@@ -53,7 +53,7 @@ class Neighbours(Spec):
         float, Field(gt=0, le=100, description="The lower, the more the nearest count.")
     ] = 0.07
     bank: Annotated[
-        int, Field(ge=1, le=1_000_000, description="Most training samples to look among.")
+        int, Field(ge=2, le=1_000_000, description="Most training samples to look among.")
     ] = 5000
 
 
@@ -191,6 +191,6 @@ class ByolSpec(TrainingSpec):
 
     def lasts(self, samples: int) -> tuple[int, int]:
         """Return the epochs and the steps of a training on so many samples."""
-        each = self.batches(samples)
+        each = max(1, self.batches(samples))  # a training without a batch is refused later on
         steps = self.steps or self.epochs * each
         return -(-steps // each), steps
