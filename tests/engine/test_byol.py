@@ -8,8 +8,10 @@ import torch
 
 from hardy.core.errors import MethodError, SpecError
 from hardy.data.open import open_dataset
+from hardy.engine.answer import rows, table
 from hardy.engine.checkpoint import Checkpoint
 from hardy.engine.fit import fit, fitted_folder, load_fitted
+from hardy.engine.pictures import draw
 from hardy.engine.progress import Reporter
 from hardy.engine.setup import set_up
 from hardy.engine.smoke import smoke
@@ -201,6 +203,15 @@ def test_a_last_batch_of_one_can_be_left_out():
     assert run.steps[1]["train/loss"] > 0
 
 
+def test_no_picture_shows_what_the_head_says(whole):
+    """It has learned nothing."""
+    _, setup, _, folder = whole
+    load_fitted(setup.method, folder)
+    frame = table(setup.task, [row for _, row in rows(setup, range(8), workers=0)])
+    assert setup.experiment.explain.gradcam is not None
+    assert not [path for path, _ in draw(setup, frame) if path.startswith("gradcam")]
+
+
 def test_batches_before_one_that_would_be_alone_are_enough():
     run, _, _ = fitted(experiment(batch=23, max_batches=1, epochs=1), "capped")
     assert run.steps[1]["train/loss"] > 0
@@ -214,9 +225,10 @@ def test_the_bank_is_the_same_after_a_stop_behind_the_last_epoch(monkeypatch):
     def stopped(*_):
         raise Killed
 
-    with monkeypatch.context() as patch, pytest.raises(Killed):
+    with monkeypatch.context() as patch:
         patch.setattr("hardy.engine.train.log_curves", stopped)
-        fitted(given, "halves")
+        with pytest.raises(Killed):
+            fitted(given, "halves")
     found, _, _ = fitted(given, "halves")
     assert same(found.files[FITTED], expected.files[FITTED])
 

@@ -83,6 +83,7 @@ class ByolSpec(TrainingSpec):
     )
     answer_batch: ClassVar[int] = 32
     fewest: ClassVar[int] = 2
+    asks_head: ClassVar[bool] = False  # which learns nothing
 
     kind: Literal["byol"] = "byol"
     epochs: Annotated[int, Field(ge=1, le=10_000, description="Times each sample is seen.")] = 100
