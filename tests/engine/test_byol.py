@@ -212,6 +212,17 @@ def test_no_picture_shows_what_the_head_says(whole):
     assert not [path for path, _ in draw(setup, frame) if path.startswith("gradcam")]
 
 
+@pytest.mark.parametrize("monitor", ["probe_accuracy", "validation/probe_accuracy"])
+def test_the_best_epoch_by_the_probe_is_that_of_the_highest_accuracy(monitor, monkeypatch):
+    kept = []
+    monkeypatch.setattr("hardy.engine.train.log_curves", lambda *given: kept.append(given[-1]))
+    monkeypatch.setattr(
+        ByolLearner, "measure", lambda made, _: ({"loss": 1.0, "probe_accuracy": made._epoch}, None)
+    )
+    fitted(experiment(keep="best", monitor=monitor), monitor.replace("/", "-"))
+    assert kept == [2]
+
+
 def test_batches_before_one_that_would_be_alone_are_enough():
     run, _, _ = fitted(experiment(batch=23, max_batches=1, epochs=1), "capped")
     assert run.steps[1]["train/loss"] > 0

@@ -69,7 +69,7 @@ class ByolSpec(TrainingSpec):
     tasks: ClassVar[tuple[str, ...]] = ("classify", "represent")
     makes_head: ClassVar[bool] = True
     separable: ClassVar[bool] = False
-    measures: ClassVar[frozenset[str] | None] = frozenset(
+    measures: ClassVar[frozenset[str]] = frozenset(
         {
             "loss",
             "train/loss",
@@ -81,6 +81,7 @@ class ByolSpec(TrainingSpec):
             "collapsed",
         }
     )
+    rising: ClassVar[frozenset[str]] = measures - {"loss", "train/loss", "collapsed"}
     answer_batch: ClassVar[int] = 32
     fewest: ClassVar[int] = 2
     asks_head: ClassVar[bool] = False  # which learns nothing
