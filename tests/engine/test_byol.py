@@ -22,6 +22,7 @@ from hardy.models.state import FITTED, WEIGHTS
 from hardy.models.weights import Located, load, read
 from hardy.spec import Resolved, Unit
 from hardy.spec.experiment import Experiment
+from hardy.tasks.represent.spec import RepresentSpec
 from tests.engine.runs import KeptRun, untimed
 from tests.engine.toys import PRINT, trained
 from tests.methods.byols import Pixels, cnn, learner, shapes, vit
@@ -196,6 +197,12 @@ def test_what_cannot_be_trained_is_refused(data, changes, message):
     with pytest.raises(SpecError, match=message) as refused:
         fitted(experiment(data, **changes), "refused")
     assert refused.value.hint
+
+
+def test_a_probe_without_labels_is_refused():
+    given = experiment(online_probe=True).model_copy(update={"task": RepresentSpec()})
+    with pytest.raises(SpecError, match="no sample has a label"):
+        fitted(given, "unlabelled")
 
 
 def test_a_last_batch_of_one_can_be_left_out():

@@ -437,6 +437,7 @@ def test_samples_without_labels_are_judged_by_no_class():
         ({"noise": None, "validate_sigma": 0.2}, "noise is null"),
         ({"predictor": {"size": 7}}, "predictor.size is 7"),
         ({"accumulate": 2}, "compares all samples of a batch"),
+        ({"online_probe": False, "monitor": "probe_accuracy"}, "online_probe is false"),
         ({"neighbours": {"bank": 1}}, "greater than or equal to 2"),
     ],
 )

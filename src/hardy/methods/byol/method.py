@@ -41,7 +41,8 @@ class Byol(Fits, Answers):
         """Train; return the network, its target, the heads and the labelled features.
 
         Raises:
-            SpecError: If a pattern of `tune` fits no parameter, or a batch has one sample.
+            SpecError: If a pattern of `tune` fits no parameter, a batch has one sample, or a probe
+                is asked for where there are no labels.
         """
         spec = self.spec
         source = work.source("fit", spec.augment, left=True, shift=spec.shift)
@@ -51,6 +52,9 @@ class Byol(Fits, Answers):
         by_labels = learner.labelled and spec.monitor in (None, "accuracy", "probe_accuracy")
         if by_labels and (spec.keep == "best" or spec.early_stop):
             work.say("epochs are compared by accuracy on the validation samples: by labels")
+        if spec.online_probe and learner.probe is None:
+            message = "method.online_probe is true, and no sample has a label"
+            raise SpecError(message, hint="Leave it out, or choose a task and data with classes.")
         learner.to(work.device)
         with tuned(bare(self.model.network), spec.tune):
             work.train(learner, source, work.source("validate", shift=spec.shift))

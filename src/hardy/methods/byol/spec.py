@@ -183,6 +183,8 @@ class ByolSpec(TrainingSpec):
         elif self.predictor is not None and self.predictor.size != self.projector.size:
             message = f"predictor.size is {self.predictor.size}, but it foretells projections of "
             message += f"projector.size {self.projector.size}"
+        elif self.online_probe is False and (self.monitor or "").endswith("probe_accuracy"):
+            message = f"monitor is {self.monitor}, but online_probe is false"
         if message:
             raise ValueError(message)
         return self
