@@ -49,6 +49,9 @@ def test_a_run_has_its_analyses_and_one_that_lacks_them_gets_the_same(
     (plain,) = runs(isolated_home, "analysed")
     assert kept(isolated_home, plain) == set()
     wanted = flags(*ENTRIES)
+    (environment,) = isolated_home.rglob(f"{plain.info.run_id}/artifacts/environment.json")
+    elsewhere = environment.read_text().replace('"hardy', '"of-another-machine')
+    environment.write_text(elsewhere)
 
     told = inside("run", str(spec), *wanted)
     assert f"reuses run {plain.info.run_id}" in told.stderr
@@ -61,6 +64,8 @@ def test_a_run_has_its_analyses_and_one_that_lacks_them_gets_the_same(
         *("prediction-grid/predictions.csv", "prediction-grid/predictions.png"),
     }
     assert plain.data.metrics.items() <= later.data.metrics.items()
+    assert environment.read_text() == elsewhere  # where its other numbers are from
+    environment.write_text(elsewhere.replace('"of-another-machine', '"hardy'))
 
     told = inside("run", str(spec), *wanted)
     assert "now has the analyses" not in told.stderr.replace("\n", " ")

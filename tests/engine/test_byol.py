@@ -8,8 +8,10 @@ import torch
 
 from hardy.core.errors import MethodError, SpecError
 from hardy.data.open import open_dataset
+from hardy.engine.answer import rows, table
 from hardy.engine.checkpoint import Checkpoint
 from hardy.engine.fit import fit, fitted_folder, load_fitted
+from hardy.engine.pictures import draw
 from hardy.engine.progress import Reporter
 from hardy.engine.setup import set_up
 from hardy.engine.smoke import smoke
@@ -20,6 +22,7 @@ from hardy.models.state import FITTED, WEIGHTS
 from hardy.models.weights import Located, load, read
 from hardy.spec import Resolved, Unit
 from hardy.spec.experiment import Experiment
+from hardy.tasks.represent.spec import RepresentSpec
 from tests.engine.runs import KeptRun, untimed
 from tests.engine.toys import PRINT, trained
 from tests.methods.byols import Pixels, cnn, learner, shapes, vit
@@ -178,6 +181,8 @@ def test_crops_are_cut_from_images_that_are_kept_larger():
     ("data", "changes", "message"),
     [
         ({}, {"batch": 23}, "has one alone"),
+        ({}, {"batch": 23, "max_batches": 2}, "has one alone"),
+        ({}, {"batch": 64, "drop_last": True}, "drop_last leaves nothing"),
         ({}, {"batch": 1}, "compares samples of a batch"),
         ({}, {"tune": ["layer9.*"]}, "no parameter of the network"),
         ({"shift": {"kind": "fog"}}, {"shift": {"kind": "fog"}}, "on one view, and data.shift"),
@@ -194,9 +199,56 @@ def test_what_cannot_be_trained_is_refused(data, changes, message):
     assert refused.value.hint
 
 
+def test_a_probe_without_labels_is_refused():
+    given = experiment(online_probe=True).model_copy(update={"task": RepresentSpec()})
+    with pytest.raises(SpecError, match="no sample has a label"):
+        fitted(given, "unlabelled")
+
+
 def test_a_last_batch_of_one_can_be_left_out():
     run, _, _ = fitted(experiment(batch=23, drop_last=True, epochs=1), "dropped")
     assert run.steps[1]["train/loss"] > 0
+
+
+def test_no_picture_shows_what_the_head_says(whole):
+    """It has learned nothing."""
+    _, setup, _, folder = whole
+    load_fitted(setup.method, folder)
+    frame = table(setup.task, [row for _, row in rows(setup, range(8), workers=0)])
+    assert setup.experiment.explain.gradcam is not None
+    assert not [path for path, _ in draw(setup, frame) if path.startswith("gradcam")]
+
+
+@pytest.mark.parametrize("monitor", ["probe_accuracy", "validation/probe_accuracy"])
+def test_the_best_epoch_by_the_probe_is_that_of_the_highest_accuracy(monitor, monkeypatch):
+    kept = []
+    monkeypatch.setattr("hardy.engine.train.log_curves", lambda *given: kept.append(given[-1]))
+    monkeypatch.setattr(
+        ByolLearner, "measure", lambda made, _: ({"loss": 1.0, "probe_accuracy": made._epoch}, None)
+    )
+    fitted(experiment(keep="best", monitor=monitor), monitor.replace("/", "-"))
+    assert kept == [2]
+
+
+def test_batches_before_one_that_would_be_alone_are_enough():
+    run, _, _ = fitted(experiment(batch=23, max_batches=1, epochs=1), "capped")
+    assert run.steps[1]["train/loss"] > 0
+
+
+def test_the_bank_is_the_same_after_a_stop_behind_the_last_epoch(monkeypatch):
+    given = experiment(epochs=1, online_probe=False)
+    given = given.model_copy(update={"precision": "bf16-mixed"})
+    expected, _, _ = fitted(given, "straight")
+
+    def stopped(*_):
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr("hardy.engine.train.log_curves", stopped)
+        with pytest.raises(Killed):
+            fitted(given, "halves")
+    found, _, _ = fitted(given, "halves")
+    assert same(found.files[FITTED], expected.files[FITTED])
 
 
 def test_a_smoke_test_has_samples_enough():

@@ -370,6 +370,16 @@ def test_the_online_probe_takes_adam_s_steps_of_the_cross_entropy():
     torch.testing.assert_close(mine.weight[:, 10], theirs.bias.detach(), rtol=1e-3, atol=1e-5)
 
 
+def test_the_online_probe_learns_in_float32_whatever_the_precision():
+    plain, half = (OnlineProbe(10, 4).train() for _ in range(2))
+    features, labels = torch.randn(16, 10), torch.randint(0, 4, (16,))
+    plain.learn(features, labels)
+    with torch.autocast("cpu", torch.bfloat16):
+        half.learn(features, labels)
+        assert torch.equal(half.eval()(features), plain.eval()(features))
+    assert torch.equal(half.weight, plain.weight)
+
+
 def test_the_online_probe_has_no_influence():
     both = [learner(online_probe=each) for each in (None, False)]
     for made in both:
@@ -427,6 +437,8 @@ def test_samples_without_labels_are_judged_by_no_class():
         ({"noise": None, "validate_sigma": 0.2}, "noise is null"),
         ({"predictor": {"size": 7}}, "predictor.size is 7"),
         ({"accumulate": 2}, "compares all samples of a batch"),
+        ({"online_probe": False, "monitor": "probe_accuracy"}, "online_probe is false"),
+        ({"neighbours": {"bank": 1}}, "greater than or equal to 2"),
     ],
 )
 def test_what_does_not_go_together_is_refused(changes, message):

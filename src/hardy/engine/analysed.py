@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from hardy.core.errors import HardyError, SpecError
+from hardy.core.errors import ArtifactAbsent, HardyError, SpecError
 from hardy.core.hashing import digest
 from hardy.data.dataset import Dataset
 from hardy.engine.analyses import Found, analyse, check
@@ -29,6 +29,7 @@ from hardy.spec import dump
 from hardy.spec.experiment import Experiment
 
 _TAG = "hardy.analysed."
+_ENVIRONMENT = "environment.json"
 _NAMES = ("similarity", "embedding", "prediction_grid")
 
 
@@ -69,6 +70,7 @@ def catch_up(
             _load(setup, unit.run_id, tracker)
             # All of it before the run is opened: it has finished, and stays so.
             found = list(_found(setup, unit.frame, reporter))
+        environment = _text(tracker, unit.run_id, _ENVIRONMENT)
         run = tracker.start(unit.run.name, tags={}, resume=unit.run_id)
     except SpecError:
         raise
@@ -76,6 +78,8 @@ def catch_up(
         reporter.say(f"{experiment.name}: note: its run {unit.run_id} lacks analyses: {error}")
         return unit
     try:
+        if environment is not None:  # its numbers are from there; to begin writes the present one
+            run.text(environment, _ENVIRONMENT)
         run.metrics(_written(experiment, found, run))
         run.text(dump(_with_analyses(unit, tracker, experiment)), SPEC)
     finally:
@@ -89,6 +93,14 @@ def _with_analyses(unit: StoredUnit, tracker: Tracker, experiment: Experiment) -
     kept = StoredUnit(tracker, unit.run).experiment
     asked = {name: s for name in _NAMES if (s := getattr(experiment.explain, name)) is not None}
     return kept.model_copy(update={"explain": kept.explain.model_copy(update=asked)})
+
+
+def _text(tracker: Tracker, run_id: str, path: str) -> str | None:
+    """Return a text artifact of a run; None where there is none."""
+    try:
+        return tracker.artifact(run_id, path).read_text(encoding="utf-8")
+    except ArtifactAbsent:
+        return None
 
 
 def _load(setup: Setup, run_id: str, tracker: Tracker) -> None:

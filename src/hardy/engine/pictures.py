@@ -64,7 +64,8 @@ def _of_sample(setup: Setup, item: Prepared) -> Iterator[tuple[str, Image.Image]
             drawn[label] = found.truth, Heat(heat, found.name, found.confidence, found.right)
 
     adapted = _adapted(setup)
-    explain("before" if adapted else plain, plain)
+    if spec.asks_head:
+        explain("before" if adapted else plain, plain)
     for name, method in adapted.items():
         with setup.fabric.autocast():
             answers[name] = method.predict(subject).answers[name]

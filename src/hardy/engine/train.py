@@ -355,8 +355,9 @@ class _Loop:
         if name not in known:
             message = f"method.monitor is {name}, which an epoch of {self.spec.kind} does not have"
             raise SpecError(message, hint=f"It has {', '.join(known)}.")
-        metric = self.training.task.spec.metrics.get(name.removeprefix("validation/"))
-        higher = metric is not None and bool(metric.higher_is_better)
+        plain = name.removeprefix("validation/")
+        metric = self.training.task.spec.metrics.get(plain)
+        higher = plain in self.spec.rising if metric is None else bool(metric.higher_is_better)
         if self.spec.direction is not None:
             higher = self.spec.direction == "max"
         return _ordered(known[name] if higher else -known[name])

@@ -68,6 +68,10 @@ class MethodBase(Spec):
     registrable: ClassVar[bool] = True
     """Whether one network and this method are all that a registered version needs."""
 
+    asks_head: ClassVar[bool] = True
+    """Whether classes are named by its network's head: else no picture shows what that says, and
+    no version, which asks it, serves them."""
+
     fewest: ClassVar[int] = 1
     """Samples below which it cannot learn, as where a batch norm must see more than one."""
 

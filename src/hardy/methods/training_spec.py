@@ -19,6 +19,9 @@ class TrainingSpec(MethodBase):
     trains_on_all_cores: ClassVar[bool] = True
     """Whether operations on images up to 64 pixels are divided among cores, too."""
 
+    rising: ClassVar[frozenset[str]] = frozenset()
+    """Measures of its own, no metrics of a task, of which a high one is better."""
+
     epochs: Annotated[int, Field(ge=1, le=10_000, description="Times each sample is seen.")]
     steps: Annotated[
         int | None,
@@ -128,7 +131,7 @@ class TrainingSpec(MethodBase):
         Literal["max", "min"] | None,
         Field(
             description="Whether a high or a low `monitor` is better; none: as the task says of "
-            "its metrics, and low for any other measure."
+            "its metrics and the method of its own, and low for any other measure."
         ),
     ] = None
     early_stop: Annotated[

@@ -201,10 +201,12 @@ def _held_out_and_registered(experiment: Experiment) -> Iterator[str]:
             "answers are given under data.shift, so that the samples to answer for cannot be "
             "`clean`; state answer_on without it, or leave data.shift out"
         )
-    if not experiment.method.registrable and experiment.register_as is not None:
+    method = experiment.method
+    served = method.registrable and (method.asks_head or experiment.task.target != "label")
+    if not served and experiment.register_as is not None:
         yield (
             "register names a policy, but a version holds one network's weights, and "
-            f"{experiment.method.kind} answers by more; register what it is made of"
+            f"{method.kind} answers by more; register what it is made of"
         )
 
 

@@ -12,6 +12,7 @@ without a gradient into f' and g', whose parameters θ' follow by θ' ← m θ' 
 import copy
 import math
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Self
 
 import torch
@@ -70,6 +71,7 @@ class ByolLearner(Learner):
         source: Samples to learn from, of which some are the bank.
         say: Told when features collapse.
         picture: Takes pictures by their paths.
+        autocast: Gives the precision of answers, in which the bank is computed too.
 
     Attributes:
         target: The network's slower copy, under the same names.
@@ -91,10 +93,12 @@ class ByolLearner(Learner):
         *,
         say: Callable[[str], None] = lambda _: None,
         picture: Callable[[str, Image.Image], None] = lambda *_: None,
+        autocast: Callable[[], AbstractContextManager[object]] = nullcontext,
     ) -> None:
         super().__init__(model.network, spec)
         self.task, self.preprocess = task, model.preprocess
         self._source, self._say, self._picture = source, say, picture
+        self._autocast = autocast
         self._head = head.find(bare(model.network))
         self._epochs, self._steps = spec.lasts(len(source))
         self._epoch = 0
@@ -250,7 +254,8 @@ class ByolLearner(Learner):
         if self._bank is None:
             mode = self.training
             self.eval()
-            self._bank = self._filled()
+            with self._autocast():
+                self._bank = self._filled()
             self.train(mode)
         return self._bank
 

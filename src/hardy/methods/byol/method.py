@@ -41,16 +41,20 @@ class Byol(Fits, Answers):
         """Train; return the network, its target, the heads and the labelled features.
 
         Raises:
-            SpecError: If a pattern of `tune` fits no parameter, or a batch has one sample.
+            SpecError: If a pattern of `tune` fits no parameter, a batch has one sample, or a probe
+                is asked for where there are no labels.
         """
         spec = self.spec
         source = work.source("fit", spec.augment, left=True, shift=spec.shift)
         self._check_batches(len(source))
-        told = {"say": work.say, "picture": work.picture}
+        told = {"say": work.say, "picture": work.picture, "autocast": work.autocast}
         learner = ByolLearner(self.model, spec, self.task, source, **told)  # type: ignore[arg-type]
         by_labels = learner.labelled and spec.monitor in (None, "accuracy", "probe_accuracy")
         if by_labels and (spec.keep == "best" or spec.early_stop):
             work.say("epochs are compared by accuracy on the validation samples: by labels")
+        if spec.online_probe and learner.probe is None:
+            message = "method.online_probe is true, and no sample has a label"
+            raise SpecError(message, hint="Leave it out, or choose a task and data with classes.")
         learner.to(work.device)
         with tuned(bare(self.model.network), spec.tune):
             work.train(learner, source, work.source("validate", shift=spec.shift))
@@ -59,6 +63,8 @@ class Byol(Fits, Answers):
         found = {f"{NETWORK}{name}": tensor for name, tensor in learner.weights().items()}
         for part, module in parts.items():
             found |= copied({f"{part}.{name}": t for name, t in module.state_dict().items()})
+        # Anew: a run that goes on after its last epoch has none from its validation.
+        learner.refresh()
         bank = learner.bank()
         if bank.labels is not None:
             found |= copied({_FEATURES: bank.features, _LABELS: bank.labels})
@@ -70,11 +76,11 @@ class Byol(Fits, Answers):
         Raises:
             SpecError: If there is one.
         """
-        batch, whole = self.spec.batch, self.spec.drop_last
+        batch, batches = self.spec.batch, self.spec.batches(samples)
         if samples < self.spec.fewest or batch == 1:
             message = f"byol compares samples of a batch: {samples} in batches of {batch} leave one"
             raise SpecError(message, hint="Take more samples, or a larger method.batch.")
-        if not whole and samples % batch == 1 and self.spec.max_batches is None:
+        if samples % batch == 1 and batches * batch > samples:
             message = f"the last batch of {samples} samples in batches of {batch} has one alone, "
             message += "of which the heads' batch norms can say nothing"
             raise SpecError(message, hint="Set method.drop_last to true, or change method.batch.")

@@ -11,7 +11,8 @@ class OnlineProbe(nn.Module):
     """Logistic regression on batch-normalised unit-length features, by Adam's steps.
 
     Its weights are buffers and its gradient is written out, so that the training's loss, gradients,
-    their norm and the optimizer's rate are the same with it and without.
+    their norm and the optimizer's rate are the same with it and without. It computes in float32,
+    whatever the training's precision.
 
     Args:
         width: D, of the features.
@@ -32,15 +33,17 @@ class OnlineProbe(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Return logits (B, C) of features (B, D) of any length."""
-        return self._inputs(features) @ self.weight.T
+        with torch.autocast(features.device.type, enabled=False):
+            return self._inputs(features) @ self.weight.T
 
     @torch.no_grad()
     def learn(self, features: Tensor, labels: Tensor) -> None:
         """Take a step on a batch; the cross-entropy's gradient is (p - y)ᵀ x / B."""
-        inputs = self._inputs(features)
-        wrong = (inputs @ self.weight.T).softmax(1)
-        wrong -= functional.one_hot(labels, len(self.weight))
-        gradient = wrong.T @ inputs / len(inputs)
+        with torch.autocast(features.device.type, enabled=False):
+            inputs = self._inputs(features)
+            wrong = (inputs @ self.weight.T).softmax(1)
+            wrong -= functional.one_hot(labels, len(self.weight))
+            gradient = wrong.T @ inputs / len(inputs)
         self.steps += 1
         self.first.lerp_(gradient, 1 - _BETAS[0])
         self.second.lerp_(gradient.square(), 1 - _BETAS[1])

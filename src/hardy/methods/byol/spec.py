@@ -53,7 +53,7 @@ class Neighbours(Spec):
         float, Field(gt=0, le=100, description="The lower, the more the nearest count.")
     ] = 0.07
     bank: Annotated[
-        int, Field(ge=1, le=1_000_000, description="Most training samples to look among.")
+        int, Field(ge=2, le=1_000_000, description="Most training samples to look among.")
     ] = 5000
 
 
@@ -69,7 +69,7 @@ class ByolSpec(TrainingSpec):
     tasks: ClassVar[tuple[str, ...]] = ("classify", "represent")
     makes_head: ClassVar[bool] = True
     separable: ClassVar[bool] = False
-    measures: ClassVar[frozenset[str] | None] = frozenset(
+    measures: ClassVar[frozenset[str]] = frozenset(
         {
             "loss",
             "train/loss",
@@ -81,8 +81,10 @@ class ByolSpec(TrainingSpec):
             "collapsed",
         }
     )
+    rising: ClassVar[frozenset[str]] = measures - {"loss", "train/loss", "collapsed"}
     answer_batch: ClassVar[int] = 32
     fewest: ClassVar[int] = 2
+    asks_head: ClassVar[bool] = False  # which learns nothing
 
     kind: Literal["byol"] = "byol"
     epochs: Annotated[int, Field(ge=1, le=10_000, description="Times each sample is seen.")] = 100
@@ -181,6 +183,8 @@ class ByolSpec(TrainingSpec):
         elif self.predictor is not None and self.predictor.size != self.projector.size:
             message = f"predictor.size is {self.predictor.size}, but it foretells projections of "
             message += f"projector.size {self.projector.size}"
+        elif self.online_probe is False and (self.monitor or "").endswith("probe_accuracy"):
+            message = f"monitor is {self.monitor}, but online_probe is false"
         if message:
             raise ValueError(message)
         return self
@@ -191,6 +195,6 @@ class ByolSpec(TrainingSpec):
 
     def lasts(self, samples: int) -> tuple[int, int]:
         """Return the epochs and the steps of a training on so many samples."""
-        each = self.batches(samples)
+        each = max(1, self.batches(samples))  # a training without a batch is refused later on
         steps = self.steps or self.epochs * each
         return -(-steps // each), steps

@@ -14,6 +14,7 @@ class KnnSpec(MethodBase):
 
     baseline: ClassVar[str | None] = None
     makes_head: ClassVar[bool] = True  # the network's own may be of other classes: nothing asks it
+    asks_head: ClassVar[bool] = False
     registrable: ClassVar[bool] = False  # a version would need the bank
     answer_batch: ClassVar[int] = 32
 
