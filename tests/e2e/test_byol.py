@@ -29,7 +29,7 @@ suite: [byol/shapes-noise-sweep, byol/shapes-supervised-sweep]
 
 
 @pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def project(tmp_path: Path) -> Path:
     """The experiments, each of them small."""
     folder = tmp_path / "project"
     (folder / "registry").mkdir(parents=True)
@@ -47,11 +47,11 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     suite = folder / "experiments" / "suites" / "byol-shapes.yaml"
     suite.parent.mkdir()
     suite.write_text(SUITE)
-    monkeypatch.chdir(folder)
     return folder
 
 
-def test_a_chain_of_trainings_ends_in_one_picture(project, store, inside, isolated_home):
+def test_a_chain_of_trainings_ends_in_one_picture(project, store, inside, monkeypatch):
+    monkeypatch.chdir(project)
     told = inside("run", "suites/byol-shapes", "--jobs", "2")
     client = MlflowClient(f"sqlite:///{store}")
     experiment = client.get_experiment_by_name("hardy")
