@@ -28,7 +28,7 @@ def way_out() -> str:
     makers = [
         method.model_fields["kind"].default
         for method in METHODS
-        if method.makes_head and method.yields_weights
+        if method.makes_head and method.yields_weights and method.asks_head
     ]
     tuned = (
         f"Fine-tune it on these classes first (method {' or '.join(makers)}), and begin here with "
