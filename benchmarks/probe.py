@@ -8,13 +8,12 @@ measured and scaled to as many. Images of both lie decoded in memory.
 
 import argparse
 import os
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from itertools import count
 from tempfile import TemporaryDirectory
 from time import perf_counter
 
 import torch
-from timm.models import VisionTransformer
 
 from benchmarks.timing import ratio_of
 from hardy.core.cache import default_cache
@@ -67,11 +66,12 @@ class Anew:
             yield batch._replace(inputs=self._features(batch), epoch=epoch)
 
 
-def built(images: int, network: VisionTransformer, size: int) -> Setup:
-    """Set the experiment up, with a network in place of its own."""
-    parts = {"dataset": "shapes", "split": "train", "shapes": {"count": images, "size": size}}
+def built(images: int, sizes: Mapping[str, int]) -> Setup:
+    """Set the experiment up, with a small transformer of these sizes."""
+    parts = {"dataset": "shapes", "split": "train", "shapes": {"count": images, "size": 32}}
     method = {"kind": "linear_probe", "epochs": EPOCHS, "validate_on": {"split": "test"}}
-    model = {"kind": "hardy", "weights": "random"}
+    wide = {"mlp": 4 * sizes["dim"], "dropout": 0.0}
+    model = {"kind": "hardy", "name": "vit", "weights": "random", **sizes, **wide}
     given = {"name": "probe", "data": parts, "model": model, "method": method}
     spec = Experiment.model_validate({**given, "compute": {"device": "cpu", "threads": 1}})
     roles = spec.method.roles().items()
@@ -79,9 +79,7 @@ def built(images: int, network: VisionTransformer, size: int) -> Setup:
         role: open_dataset(other.data(spec.data, 0) if other else spec.data)
         for role, other in roles
     }
-    setup = set_up(spec, {"model.weights": Located(None, "benchmark")}, data)
-    setup.model.network = network.eval()
-    return setup
+    return set_up(spec, {"model.weights": Located(None, "benchmark")}, data)
 
 
 def work_of(setup: Setup) -> Work:
@@ -119,23 +117,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--count", type=int, default=3000, help="shapes, test samples included")
     parser.add_argument("--rounds", type=int, default=3)
-    for name, value in {"dim": 192, "depth": 12, "heads": 3, "patch": 8}.items():
+    sizes = {"dim": 192, "depth": 12, "heads": 3, "patch": 8}
+    for name, value in sizes.items():
         parser.add_argument(f"--{name}", type=int, default=value)
     asked = parser.parse_args()
-    torch.manual_seed(0)
-    network = VisionTransformer(
-        img_size=32,
-        patch_size=asked.patch,
-        embed_dim=asked.dim,
-        depth=asked.depth,
-        num_heads=asked.heads,
-        num_classes=10,
-    )
+    sizes = {name: getattr(asked, name) for name in sizes}
     with TemporaryDirectory() as home:
         os.environ["HARDY_HOME"] = home
         pairs: dict[str, list[tuple[float, float]]] = {"first": [], "kept": []}
         for _ in range(asked.rounds):
-            setup = built(asked.count, network, 32)
+            setup = built(asked.count, sizes)
             default_cache().empty()
             plain, first = anew(setup), by_fit(setup)
             pairs["first"].append((plain, first))
