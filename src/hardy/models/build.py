@@ -19,10 +19,10 @@ from hardy.models.spec import (
     HardyModel,
     ModelSpec,
     OpenClipModel,
-    SegmenterModel,
     TimmModel,
     TorchvisionModel,
 )
+from hardy.models.segmenters.spec import SegmenterBase
 from hardy.models.state import bare
 from hardy.models.weights import STORED, Loaded, Located, load, locate, read
 
@@ -183,7 +183,7 @@ def _vit(spec: HardyModel) -> Built:
     return network, Preprocess(size, None, "bilinear", mean, std, fit="squeeze")
 
 
-def _segmenter(spec: SegmenterModel, texts: Texts, outputs: int | None, download: bool) -> Built:
+def _segmenter(spec: SegmenterBase, texts: Texts, outputs: int | None, download: bool) -> Built:
     from hardy.models.segmenters.encoder_decoder import UNet
 
     if outputs is None:
