@@ -209,7 +209,7 @@ class SmpModel(SegmenterBase):
 
     @property
     def pretrained_encoder(self) -> str | None:
-        """timm's name, where the encoder's own weights are wanted."""
+        """Timm's name, where the encoder's own weights are wanted."""
         return self.encoder.removeprefix("tu-") if _of_encoder(self.weights) else None
 
 
