@@ -105,3 +105,11 @@ def test_a_dataset_without_the_truth_is_refused_with_the_task_that_it_has():
     with pytest.raises(SpecError, match="task segment needs a mask a sample") as told:
         set_up(experiment("segment"), located, {"answer": replace(dataset, read_mask=None)})
     assert "set task: classify" in told.value.hint
+
+
+def test_a_vqvae_is_told_whether_its_outputs_are_an_image():
+    sizes = {"name": "vqvae", "hidden": 8, "residual": 4, "layers": 1, "codes": 9, "code_dim": 2}
+    model = {"kind": "segmenter", **sizes, "input": {"size": 32}}
+    found = {k: built(experiment(k, model=model)).models[0].network.state_dict() for k in KINDS}
+    assert "head.weight" in found["segment"].keys() - found["reconstruct"].keys()
+    assert "decoder.up.1.weight" in found["reconstruct"].keys() - found["segment"].keys()
