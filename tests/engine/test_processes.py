@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from hardy.data.open import open_dataset
+from hardy.engine import answer as answering
 from hardy.engine.answer import AnswerJob, answer, blocks, rows, timed
 from hardy.engine.checkpoint import Checkpoint
 from hardy.engine.executor import Inline, Processes
@@ -241,3 +242,22 @@ def test_a_method_gives_the_answers_that_its_schema_names(made, kind):
     row = made[0][kind][0]
     found = [key.removesuffix(".prediction") for key in row if key.endswith(".prediction")]
     assert sorted(found) == sorted(experiment(kind).method.answer_names())
+
+
+@pytest.mark.parametrize(
+    ("kind", "samples", "stated", "jobs"),
+    [
+        ("evaluate", 200, None, 1),
+        ("evaluate", 9_000, None, 2),
+        ("evaluate", 200, 2, 2),
+        ("memo", 200, None, 2),
+    ],
+)
+def test_few_quick_answers_are_given_here(kind, samples, stated, jobs, monkeypatch):
+    """Processes take seconds to load libraries; a thousand small images take one."""
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    spec = experiment(kind)
+    compute = spec.compute.model_copy(update={"processes": stated})
+    setup = built(spec.model_copy(update={"compute": compute}))
+    found, _ = answering._jobs(setup, None, range(samples))
+    assert len(found) == jobs
