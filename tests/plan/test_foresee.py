@@ -16,8 +16,10 @@ from hardy.data.dataset import Dataset, Sample
 from hardy.engine.progress import Reporter
 from hardy.engine.runner import run_plan
 from hardy.methods.evaluate.spec import SourceSpec
+from hardy.models.build import build_network
 from hardy.models.reference import WeightsRef
 from hardy.models.resnet26 import ResNet26
+from hardy.models.segmenters.spec import VqVae
 from hardy.models.spec import HardyModel, OpenClipModel, TimmModel, TorchvisionModel
 from hardy.models.weights import Located
 from hardy.plan import machine
@@ -140,6 +142,26 @@ def test_two_heads_in_a_file_tell_nothing(tmp_path):
     heads = {"fc.weight": torch.zeros(3, 4), "head.weight": torch.zeros(5, 4)}
     save_file(heads, tmp_path / "w.safetensors")
     assert outputs_in(tmp_path / "w.safetensors") is None
+
+
+def test_a_transposed_convolution_is_no_head_that_tells_outputs(tmp_path):
+    spec = VqVae(name="vqvae", hidden=8, residual=4, layers=1)
+    network = build_network(spec, outputs=3)[0]
+    save_file(network.state_dict(), tmp_path / "w.safetensors")
+    assert network.head.weight.shape == (4, 3, 4, 4)
+    assert outputs_in(tmp_path / "w.safetensors") is None
+
+
+def test_a_shared_head_is_for_three_classes_alone():
+    def told(head, classes):
+        names = tuple(f"class {n}" for n in range(classes))
+        dataset = Dataset("own", (), None, (Sample("a", 0, Path("a"), "c"),), None, lambda _: None)
+        dataset = replace(dataset, mask_classes=names)
+        model = {"kind": "segmenter", "name": "vqvae", "head": head}
+        return faults(planned(model, dataset, task={"kind": "segment"}, method={"kind": "evaluate"}))
+
+    assert "set model.head to own" in told("shared", 4)[0]
+    assert told("shared", 3) == told("own", 4) == ()
 
 
 def test_weights_of_another_experiment_have_its_classes():
