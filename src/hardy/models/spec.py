@@ -87,6 +87,9 @@ class ModelBase(Spec):
     dense: ClassVar[bool] = False
     """Whether it answers for each pixel of its input; else it gives one answer an image."""
 
+    aux: ClassVar[frozenset[str]] = frozenset()
+    """Terms that the network itself may add to a loss, by the names of its `aux_losses`."""
+
     layered: ClassVar[bool] = False
     """Whether its library tells which layer a parameter belongs to."""
 
