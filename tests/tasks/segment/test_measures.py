@@ -7,9 +7,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from PIL import Image
 
 from hardy.core.errors import DataError
-from hardy.data.item import Targets
+from hardy.data.item import OwnMask, Targets
+from hardy.data.preprocess import Preprocess
 from hardy.measure.records import read_parquet, write_parquet
 from hardy.tasks.build import build_task
 from hardy.tasks.segment import pixels
@@ -358,3 +360,90 @@ def test_a_training_counts_its_own_dice(some):
     assert found["dice"] == pytest.approx(
         given.metrics(records(masks, logs, task=given), "source")["dice"]
     )
+
+
+@pytest.mark.parametrize("fit", ["squeeze", "pad"])
+def test_answers_are_scored_at_the_images_own_size(fit):
+    geometry = Preprocess((12, 16), None, "bilinear", (0.5,) * 3, (0.5,) * 3, fit)
+    task = build_task(SegmentSpec(resolution="image"), NAMES, VOID)
+    rng = np.random.default_rng(4)
+    own = [torch.as_tensor(rng.choice([0, 1, 2, 3], shape)) for shape in ((30, 20), (9, 50))]
+    answers = task.answer(torch.as_tensor(2 * rng.normal(size=(2, K, 12, 16))))
+    targets = Targets(
+        mask=torch.zeros(2, 12, 16).long(), own=tuple(OwnMask(m, geometry) for m in own)
+    )
+    found = task.columns("own", answers, targets)
+    assert task.truth(targets)["pixels"] == [
+        [int((m == label).sum()) for label in (0, 2, 3)] for m in own
+    ]
+    for n, mask in enumerate(own):
+        height, width = mask.shape
+        right, nll, doubt = np.zeros(K), [], []
+        for y, x in np.ndindex(height, width):
+            logs = interpolated(
+                answers[n].double().numpy(), geometry, x + 0.5, y + 0.5, width, height
+            )
+            p = np.exp(logs) / np.exp(logs).sum()
+            if mask[y, x] == VOID:
+                continue
+            truth = [0, 2, 3].index(int(mask[y, x]))
+            right[truth] += p.argmax() == truth
+            nll.append(-np.log(p[truth]))
+            doubt.append(-(p * np.log(p)).sum())
+        assert found["intersection"][n] == right.tolist()
+        assert found["nll"][n] == pytest.approx(np.mean(nll), rel=1e-5)
+        assert found["entropy"][n] == pytest.approx(np.mean(doubt), rel=1e-5)
+
+
+def interpolated(planes, geometry, x, y, width, height):
+    """Return what lies at a place of an image: between the centres of four of the input's pixels.
+
+    What is padded is no part of it.
+    """
+    placed = geometry.mask(Image.new("L", (width, height), 0), fill=1)
+    rows, columns = np.nonzero(np.asarray(placed) == 0)
+    u, v = {
+        "squeeze": (x * 16 / width, y * 12 / height),
+        "pad": geometry_of_pad(x, y, width, height),
+    }[geometry.fit]
+    u = min(max(u - 0.5, columns.min()), columns.max())
+    v = min(max(v - 0.5, rows.min()), rows.max())
+    i, j = int(u), int(v)
+    i1, j1 = min(i + 1, columns.max()), min(j + 1, rows.max())
+    a, b = u - i, v - j
+    upper = (1 - a) * planes[:, j, i] + a * planes[:, j, i1]
+    lower = (1 - a) * planes[:, j1, i] + a * planes[:, j1, i1]
+    return (1 - b) * upper + b * lower
+
+
+def geometry_of_pad(x, y, width, height):
+    resized = {(20, 30): (8, 12), (50, 9): (16, 3)}[width, height]
+    left, top = {(20, 30): (4, 0), (50, 9): (0, 4)}[width, height]
+    return x * resized[0] / width + left, y * resized[1] / height + top
+
+
+def test_a_perfect_answer_at_the_networks_size_is_not_one_at_the_images():
+    geometry = Preprocess(8, None, "bilinear", (0.5,) * 3, (0.5,) * 3, "squeeze")
+    task = build_task(SegmentSpec(resolution="image"), ("a", "b"))
+    own = torch.zeros(32, 32).long()
+    own[:, 10:] = 1  # no edge of the network's pixels lies there
+    mask = torch.as_tensor(
+        np.asarray(geometry.mask(Image.fromarray(own.numpy().astype(np.uint8)), fill=255)).astype(
+            int
+        )
+    )[None]
+    answers = task.answer(50.0 * torch.nn.functional.one_hot(mask, 2).permute(0, 3, 1, 2))
+    there = Targets(mask=mask, own=(OwnMask(own, geometry),))
+    at_network = records(mask, answers, task=task)
+    columns = {
+        **task.truth(there),
+        **{f"source.{f}": v for f, v in task.columns("source", answers, there).items()},
+    }
+    at_image = pd.DataFrame({"sample": ["0"], **columns})
+    assert task.metrics(at_network, "source")["miou"] == 1
+    assert 0.8 < task.metrics(at_image, "source")["miou"] < 1
+    assert task.metrics(at_image, "source")["inner_miou"] == 1
+    told = pd.read_csv(
+        io.StringIO(dict(task.report(at_image, "source", None))["report/metrics.csv"])
+    )
+    assert set(told["scored_at"]) == {"each image's own size"}

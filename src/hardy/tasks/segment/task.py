@@ -179,8 +179,7 @@ class Segment(Task):
 
     def truth(self, targets: Targets) -> dict[str, list[Any]]:
         """Return how many pixels are of each class: of all, and without those near another."""
-        masks = [mask.numpy() for mask in self._scored(targets)]
-        classes = len(self.labels)
+        masks, classes = self._scored(targets), len(self.labels)
         return {
             TRUTH: [pixels.tally(mask, classes) for mask in masks],
             INNER_TRUTH: [pixels.tally(pixels.inner(mask), classes) for mask in masks],
@@ -188,16 +187,13 @@ class Segment(Task):
 
     def columns(self, name: str, answers: Tensor, targets: Targets) -> dict[str, list[Any]]:
         """Return the columns of B answers (B, C, h, w) by field; see `counts.Counts`."""
-        channels = self._scored(targets)
         self._check_size(f"answer {name!r}", answers, self._channels(targets), len(self.labels))
-        rows = [
-            self._columns_of(name, answer.numpy(), truth.numpy(), said.numpy())
-            for answer, truth, said in zip(answers, channels, answers.max(1).indices, strict=True)
-        ]
+        judged = zip(self._at_scored_size(answers, targets), self._scored(targets), strict=True)
+        rows = [self._columns_of(name, *answer, truth) for answer, truth in judged]
         return {field: [row[place] for row in rows] for place, field in enumerate(FIELDS)}
 
     def _columns_of(
-        self, name: str, answer: np.ndarray, truth: np.ndarray, said: np.ndarray
+        self, name: str, answer: np.ndarray, said: np.ndarray, truth: np.ndarray
     ) -> tuple[Any, ...]:
         """Return one answer's columns, in the order of `FIELDS`.
 
@@ -221,8 +217,26 @@ class Segment(Task):
             pixels.confusion(truth, said, classes),
         )
 
-    def _scored(self, targets: Targets) -> Tensor:
-        return self._channels(targets)
+    def _scored(self, targets: Targets) -> list[np.ndarray]:
+        """Return the true channels (h, w) of each sample where answers are scored."""
+        if not targets.own:
+            return [each.numpy() for each in self._channels(targets)]
+        return [self._channels_of(each.mask).numpy() for each in targets.own]
+
+    def _at_scored_size(
+        self, answers: Tensor, targets: Targets
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Yield each answer (C, h, w) and the channels that it says (h, w), at that size."""
+        if not targets.own:
+            for answer, said in zip(answers, answers.max(1).indices, strict=True):
+                yield answer.numpy(), said.numpy()
+            return
+        for answer, own in zip(answers, targets.own, strict=True):
+            height, width = own.mask.shape
+            planes = own.preprocess.back_smooth(answer.numpy(), width, height)
+            if self.spec.probabilities != "sigmoid":  # between two distributions they sum to less
+                planes = torch.from_numpy(planes).log_softmax(0).numpy()
+            yield planes, planes.argmax(0)
 
     def score(self, frame: pd.DataFrame, name: str) -> np.ndarray:
         """Return the mean IoU of each image (N,), over the classes of its truth or answer."""
@@ -340,7 +354,10 @@ class Segment(Task):
         if targets.mask is None:
             message = "the samples have no mask, which the task segment needs"
             raise DataError(message, hint="Choose a dataset with masks, or another task.")
-        channels = self._channel_of.to(targets.mask.device)[targets.mask]
+        return self._channels_of(targets.mask)
+
+    def _channels_of(self, mask: Tensor) -> Tensor:
+        channels = self._channel_of.to(mask.device)[mask]
         if bool((channels == _UNKNOWN).any()):
             message = f"a mask holds a label that is none of the {len(self.names)} of the dataset"
             raise DataError(message, hint="Check the dataset's labels against its masks.")
