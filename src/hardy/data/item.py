@@ -10,6 +10,20 @@ if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
 
+    from hardy.data.preprocess import Preprocess
+
+
+class OwnMask(NamedTuple):
+    """A mask at its image's own size, and how the image came to the network's.
+
+    Attributes:
+        mask: Classes of pixels (h, w), int64.
+        preprocess: The geometry of the network's input.
+    """
+
+    mask: "Tensor"
+    preprocess: "Preprocess"
+
 
 class Targets(NamedTuple):
     """The truth of B samples; a part that the dataset lacks, or that no one asked for, is None.
@@ -20,12 +34,14 @@ class Targets(NamedTuple):
             the dataset's `void` counts for nothing.
         image: The image before any shift (B, 3, h, w), in [0, 255].
         caption: What the samples show, in words; empty where the dataset has no captions.
+        own: The masks at the images' own sizes; empty unless answers are scored there.
     """
 
     label: "Tensor | None" = None
     mask: "Tensor | None" = None
     image: "Tensor | None" = None
     caption: tuple[str, ...] = ()
+    own: tuple[OwnMask, ...] = ()
 
 
 class Batch(NamedTuple):

@@ -115,6 +115,7 @@ class Setup:
             point=SourcePoint(self.model) if asked and asked.at_point else None,
             target="image" if shift else self.task.target,
             store=self._store(),
+            own_size=self.task.spec.own_size,
         )
 
     @property
