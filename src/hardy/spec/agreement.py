@@ -186,9 +186,9 @@ def _views_fit_an_answer_for_each_pixel(experiment: Experiment) -> Iterator[str]
         views = views_of(method)
         if experiment.task.dense and views is not None and views.moving:
             yield (
-                f"the task {experiment.task.kind} wants an answer for each pixel, and the views of "
-                f"{method.kind} move pixels ({', '.join(views.moving)}), so that answers cannot be "
-                "joined; set method.views to {kind: photometric}, which undoes its flips"
+                f"method.views of {method.kind} move pixels ({', '.join(views.moving)}), and the "
+                f"task {experiment.task.kind} joins answers pixel by pixel; set views to {{kind: "
+                "photometric}, whose flips are undone"
             )
         if experiment.task.dense and method.pooled:
             yield (
