@@ -13,6 +13,7 @@ from torch import Tensor
 from hardy.core.errors import DataError, MethodError
 from hardy.data.item import Targets
 from hardy.measure.records import as_frame, read_parquet, write_parquet
+from hardy.methods.memo.spec import MemoSpec
 from hardy.tasks.base import Task
 from hardy.tasks.summary import bounds, summarise
 from tests.contracts.device import another_device
@@ -86,6 +87,15 @@ class TaskContract(ABC):
             found = task.answer(outputs.to(device))
         assert type(found) is Tensor
         torch.testing.assert_close(found, task.answer(outputs))
+
+    def test_its_logits_are_of_what_it_answers(self) -> None:
+        """Where answers are log-probabilities; of other tasks nobody asks for them."""
+        task, outputs = self.task(), self.outputs(self.targets(3), 0.5).requires_grad_()
+        answer, logits = task.answer(outputs), task.logits(outputs)
+        if task.kind not in MemoSpec.tasks:
+            return
+        torch.testing.assert_close(logits.log_softmax(1).detach(), answer)
+        assert logits.requires_grad
 
     def test_the_loss_is_a_number_a_sample_and_falls_with_skill(self) -> None:
         task, targets = self.task(), self.targets(4)

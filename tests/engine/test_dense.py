@@ -14,6 +14,7 @@ from hardy.engine.pictures import draw
 from hardy.engine.setup import set_up
 from hardy.engine.source_check import check_source
 from hardy.measure.records import TIMING
+from hardy.methods.build import build_method
 from hardy.models.segmenters.encoder_decoder import UNet
 from hardy.models.weights import Located
 from hardy.spec.experiment import Experiment
@@ -70,6 +71,40 @@ def test_pictures_are_panels_without_grad_cam(kind, made):
     assert len(panels) == setup.experiment.explain.gradcam.count
     assert all(found[path].width > 4 * 288 for path in panels)
     assert not [path for path in found if path.startswith("gradcam/")]
+
+
+VIEWS = {"kind": "photometric", "count": 4}
+
+
+@pytest.mark.parametrize("kind", ["view_ensemble", "memo"])
+def test_what_mirrored_views_say_is_mirrored_back_on_the_way(kind):
+    """By a network that knows no sides, mirrored views change no answer but by rounding."""
+    answers = {}
+    for flip in (True, False):
+        setup = built(
+            experiment("segment", method={"kind": kind, "views": {**VIEWS, "flip": flip}})
+        )
+        setup.model.network = Sideless(setup.model.network)
+        subject = setup.subject(setup.pipeline("answer", [2])[0])
+        assert any(subject.mirrored) is flip
+        answers[flip] = build_method(setup.experiment.method, setup.models, setup.task).predict(
+            subject
+        )
+    for name in ("source", "view_ensemble", "majority_vote"):
+        found, expected = (each.answers[name] for each in answers.values())
+        torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
+    assert answers[True].details["selected_views"] == answers[False].details["selected_views"]
+
+
+class Sideless(torch.nn.Module):
+    """A network whose answers for an image and its mirror image mirror each other."""
+
+    def __init__(self, network):
+        super().__init__()
+        self.network = network
+
+    def forward(self, images):
+        return self.network(images) + self.network(images.flip(-1)).flip(-1)
 
 
 def test_the_majoritys_weights_reach_what_the_metric_says_of_it(tmp_path):

@@ -1,6 +1,6 @@
 """Samples as they are handed on: prepared one by one, or in batches; and what is known of them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -23,6 +23,10 @@ class OwnMask(NamedTuple):
 
     mask: "Tensor"
     preprocess: "Preprocess"
+
+
+MIRROR = "mirror"
+"""The name of the operation after which a view shows left on the right, and nothing else moved."""
 
 
 class Targets(NamedTuple):
@@ -132,6 +136,11 @@ class Prepared:
     canvas: "np.ndarray | None" = None
     others: "tuple[Tensor, ...]" = ()
     stages: Mapping[str, float] = field(default_factory=dict)
+
+
+def mirrored(names: Sequence[Sequence[str]]) -> tuple[bool, ...]:
+    """Return which views are mirrored, by the operations that each went through."""
+    return tuple(MIRROR in each for each in names)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from torch import Tensor
 from hardy.core.cache import default_cache
 from hardy.core.errors import SpecError
 from hardy.data.dataset import Dataset
-from hardy.data.item import Prepared
+from hardy.data.item import Prepared, mirrored
 from hardy.data.pipeline import SamplePipeline
 from hardy.data.shift_spec import ShiftSpec
 from hardy.data.spec import DataSpec
@@ -150,7 +150,8 @@ class Setup:
     def subject(self, item: Prepared) -> Subject:
         """Return a prepared sample as a method sees it: normalised, on the device, no truth."""
         views = self.model.preprocess.normalise(item.pixels.to(self.fabric.device))
-        return Subject(views, item.id, self.experiment.seed, item.canvas, others=item.others)
+        seed = self.experiment.seed
+        return Subject(views, item.id, seed, item.canvas, item.others, mirrored(item.names))
 
 
 def set_up(

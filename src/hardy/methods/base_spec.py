@@ -128,6 +128,11 @@ class MethodBase(Spec):
         return False
 
     @property
+    def pooled(self) -> str:
+        """The field, if stated, that changes what only classifiers have: maps to be pooled."""
+        return ""
+
+    @property
     def class_names(self) -> tuple[str, ...]:
         """Names that it states of classes, which the dataset must have."""
         return ()

@@ -20,6 +20,7 @@ from torch import Tensor
 from hardy.core.catalog import did_you_mean
 from hardy.core.errors import RegistryError, WeightsError
 from hardy.core.hashing import file_sha256
+from hardy.data.item import mirrored
 from hardy.data.preprocess import OUTSIDE
 from hardy.data.views import make_views
 from hardy.explain.point import point_as_shares
@@ -189,12 +190,15 @@ class Predictor:
     def _adapted(self, image: Image.Image, spec: MethodBase, seed: int) -> Tensor:
         method, asked = self._method(spec), views_of(spec)
         pixels, name = self._pixels(image)[None], content_id(image)
+        sides: tuple[bool, ...] = ()
         if asked is not None:
             preprocess = self.card.preprocess
             plain = preprocess.geometry(image)
             point = point_as_shares(self.model, plain) if asked.at_point else None
-            pixels = make_views(image, asked, preprocess, seed, name, plain, point=point).pixels
-        subject = Subject(self._normalised(pixels), name, seed, np.asarray(image))
+            views = make_views(image, asked, preprocess, seed, name, plain, point=point)
+            pixels, sides = views.pixels, mirrored(views.names)
+        canvas = np.asarray(image)
+        subject = Subject(self._normalised(pixels), name, seed, canvas, mirrored=sides)
         with torch.enable_grad(), self._autocast():
             return outcome_of(method, subject).answers[self.card.main]
 

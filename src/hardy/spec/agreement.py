@@ -206,6 +206,22 @@ def _views_fit_the_input(experiment: Experiment) -> Iterator[str]:
             )
 
 
+def _views_fit_an_answer_for_each_pixel(experiment: Experiment) -> Iterator[str]:
+    for method, _ in experiment.method.pairs(experiment.model):
+        views = views_of(method)
+        if experiment.task.dense and views is not None and views.moving:
+            yield (
+                f"method.views of {method.kind} move pixels ({', '.join(views.moving)}), and the "
+                f"task {experiment.task.kind} joins answers pixel by pixel; set views to {{kind: "
+                "photometric}, whose flips are undone"
+            )
+        if experiment.task.dense and method.pooled:
+            yield (
+                f"method.{method.pooled} changes the feature map that a classifier pools, and the "
+                f"task {experiment.task.kind} wants an answer for each pixel; leave it out"
+            )
+
+
 def _views_of_the_native_image_are_unshifted(experiment: Experiment) -> Iterator[str]:
     for method, _ in experiment.method.pairs(experiment.model):
         views = views_of(method)
@@ -252,6 +268,7 @@ _RULES: tuple[Callable[[Experiment], Iterator[str]], ...] = (
     _input_size_is_taken,
     _outputs_are_the_classes,
     _views_fit_the_input,
+    _views_fit_an_answer_for_each_pixel,
     _views_of_the_native_image_are_unshifted,
     _held_out_and_registered,
 )

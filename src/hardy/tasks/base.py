@@ -107,6 +107,14 @@ class Task(ABC):
     def answer(self, outputs: Tensor) -> Tensor:
         """Turn a network's outputs (B, K, ...) into answers (B, ...): float32, detached, CPU."""
 
+    def logits(self, outputs: Tensor) -> Tensor:
+        """Return a network's outputs (B, K, ...) as logits (B, C, ...) over classes, with graph.
+
+        Of a task whose answers are probabilities: their log-softmax over axis 1 are the answers. By
+        default the outputs as they are.
+        """
+        return outputs
+
     def loss(
         self,
         outputs: Tensor,
