@@ -1,8 +1,13 @@
 """Analyses of a unit: which samples they see, which answers, what is left out, on any device."""
 
+import io
+from dataclasses import replace
+
 import numpy as np
+import pandas as pd
 import pytest
 import torch
+from PIL import Image
 
 from hardy.core.errors import SpecError
 from hardy.data.open import open_dataset
@@ -12,10 +17,12 @@ from hardy.engine.answer import rows, table
 from hardy.engine.setup import set_up
 from hardy.engine.smoke import smoke
 from hardy.explain.pairs import Pairs
+from hardy.models.model import Model
 from hardy.models.weights import Located
 from hardy.plan.tracker import PastRun
 from hardy.spec import Unit
 from hardy.spec.experiment import Experiment
+from tests.explain.coded import Coded
 from tests.plan.helpers import resolved
 
 NOISE = {"kind": "gaussian_sigma", "sigma": 0.8, "space": "normalised"}
@@ -191,3 +198,81 @@ def test_one_sample_alone_has_no_map():
     entries = dict(analyse(setup, frame, said.append))
     assert "embedding/own_twin" not in entries
     assert said == ["explain.embedding is left out: 2 samples are too few"]
+
+
+SEGMENTER = {"kind": "segmenter", "width": 8, "input": {"size": 32}}
+
+
+def planes(explain, kind="segment", **changes):
+    return experiment(explain, shift=FOG, task={"kind": kind}, model=SEGMENTER, **changes)
+
+
+@pytest.mark.parametrize(
+    ("kind", "captions"),
+    [
+        ("segment", ["input", "truth", "source", "errors of source"]),
+        ("reconstruct", ["clean", "input", "rebuilt by source", "4 x |source - clean|"]),
+    ],
+)
+def test_examples_show_samples_with_their_truth_and_errors(kind, captions, monkeypatch):
+    drawn = []
+    grid = "hardy.engine.examples.plane_grid"
+    monkeypatch.setattr(grid, lambda samples, _: drawn.append(samples) or Image.new("RGB", (1, 1)))
+    entries, _, setup = found(planes({"examples": {"samples": 4, "files": True}}, kind))
+    frame = table(setup.task, [row for _, row in rows(setup, range(20), workers=0)])
+    own = dict(zip(frame["sample"], setup.task.score(frame, "source"), strict=True))
+    (samples,) = drawn
+    shown = pd.read_csv(io.StringIO(entries["examples/examples.csv"]))
+    assert list(samples) == shown["sample"].tolist()
+    assert len(set(samples)) == 4
+    assert list(samples) != frame["sample"].tolist()[:4]
+    np.testing.assert_allclose(shown["score"], [own[name] for name in samples])
+    assert entries["examples/score"] == pytest.approx(shown["score"].mean())
+    assert all(list(planes.tiles) == captions for planes in samples.values())
+    files = [name for name in entries if name.count("/") == 2]
+    assert len(files) == 4 * len(captions)
+    first = next(iter(samples.values()))
+    for path, pixels in zip(files[:4], first.tiles.values(), strict=True):
+        np.testing.assert_array_equal(np.asarray(entries[path]), pixels)
+
+
+def test_the_worst_examples_come_first():
+    entries, _, setup = found(planes({"examples": {"samples": 3, "choose": "worst"}}))
+    frame = table(setup.task, [row for _, row in rows(setup, range(20), workers=0)])
+    shown = pd.read_csv(io.StringIO(entries["examples/examples.csv"]))
+    np.testing.assert_allclose(shown["score"], np.sort(setup.task.score(frame, "source"))[:3])
+
+
+def test_classes_have_no_examples():
+    setup = built(experiment({"examples": {}}))
+    frame = table(setup.task, [row for _, row in rows(setup, range(20), workers=0)])
+    said = []
+    assert dict(analyse(setup, frame, said.append)) == {}
+    assert said == ["explain.examples is left out: answers are no planes"]
+
+
+def test_feature_maps_are_of_the_stages_and_need_no_shift():
+    explain = {"feature_maps": {"samples": 2, "channels": 8}}
+    entries, said, _ = found(experiment(explain, shift=None))
+    assert said == []
+    assert {"feature-maps/00.png", "feature-maps/01.png", "feature-maps/layers.csv"} <= set(entries)
+    assert {name for name in entries if name.startswith("feature_maps/")} == {
+        f"feature_maps/silent/{layer}" for layer in ("layer1", "layer2", "layer3")
+    }
+
+
+def test_a_codebook_is_looked_at_where_there_is_one():
+    explain = {"codebook": {}, "latents": {"method": "pca", "samples": 10}}
+    with pytest.raises(SpecError, match=r"explain.latents: unet-small has no codebook"):
+        check(built(planes(explain)))
+    setup = built(planes(explain))
+    coded = Model(Coded(outputs=7), setup.model.preprocess)
+    setup = replace(setup, models=(coded.eval(),))
+    check(setup)
+    frame = table(setup.task, [row for _, row in rows(setup, range(20), workers=0)])
+    entries = dict(analyse(setup, frame, print))
+    assert entries["codebook/places"] == 20 * 64  # 32 pixels by cells of 4
+    assert 0 < entries["codebook/usage"] <= 1
+    assert len(pd.read_csv(io.StringIO(entries["latents/latents.csv"]))) == 10
+    again = dict(analyse(setup, frame, print))
+    assert numbers(again) == numbers(entries)
