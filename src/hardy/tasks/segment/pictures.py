@@ -68,7 +68,7 @@ def overlay(
     mixed[_outlines(labels)] = WHITE
     legend = [(name, colour) for name, label, colour in named if (labels == label).any()]
     if not set(np.unique(labels).tolist()) <= {label for _, label, _ in named}:
-        legend.append(("not seen", GROUND))
+        legend.append(("no class", GROUND))
     width = max(size[0] + 2 * GAP, _NARROW + 2 * GAP)
     picture, pen = canvas(width, size[1] + 3 * GAP + legend_height(legend, width))
     picture.paste(Image.fromarray(mixed.round().astype(np.uint8)), (GAP, GAP))
