@@ -11,27 +11,31 @@ from hardy.data.item import Prepared, Targets
 from hardy.data.preprocess import Preprocess
 from hardy.explain.pairs import Pairs
 from hardy.models.model import Model
+from hardy.models.segmenters.codebook import Codebook
 
 SIDE, CELL = 16, 4
-CODES = torch.tensor([[0.0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1], [0.9, 0, 0], [5, 5, 5]])
+CODES = torch.tensor(  # (K, D)
+    [[0.0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1], [0.9, 0, 0], [5, 5, 5]]
+)
 COLOURS = np.array([[0, 0, 0], [255, 0, 0], [0, 255, 0], [0, 0, 255]], np.uint8)
 
 
 class Coded(nn.Module):
-    """Protocol of networks with a codebook: `codes`, `latents`, `codebook` (K, D)."""
+    """Has of a network with a codebook what analyses ask of it."""
 
     def __init__(self, outputs=3):
         super().__init__()
-        self.register_buffer("codebook", CODES.clone())
+        self.codebook = Codebook(*CODES.shape)
+        self.codebook.codes.copy_(CODES.T)
         self.blurred = nn.AvgPool2d(CELL)
         self.head = nn.Conv2d(3, outputs, 1)
 
     def codes(self, images):
         means = self.blurred(images).permute(0, 2, 3, 1).unsqueeze(3)
-        return (means - self.codebook).square().sum(-1).argmin(-1)
+        return (means - self.codebook.codes.T).square().sum(-1).argmin(-1)
 
     def latents(self, images):
-        return self.codebook[self.codes(images)].permute(0, 3, 1, 2)
+        return self.codebook.codes.T[self.codes(images)].permute(0, 3, 1, 2)
 
     def forward(self, images):
         large = functional.interpolate(self.latents(images), scale_factor=float(CELL))

@@ -11,7 +11,7 @@ from hardy.core.seeding import generator
 from hardy.data.item import Prepared
 from hardy.engine.pictures import file_name, prepared
 from hardy.engine.setup import Setup
-from hardy.explain.planes import Planes, plane_grid
+from hardy.explain.planes import PlaneRow, plane_grid
 from hardy.explain.spec import ExamplesSpec
 from hardy.methods.base import outcome_of
 from hardy.tasks.base import Content
@@ -26,7 +26,7 @@ def examples(
     """Yield the picture, a table of what it shows, and its mean score; nothing without planes."""
     method, task = setup.experiment.method, setup.task
     scores = task.score(frame, method.kind)
-    drawn: dict[str, Planes] = {}
+    drawn: dict[str, PlaneRow] = {}
     rows = []
     for row in _chosen(setup, scores, spec):
         item = prepared(setup, frame, row)

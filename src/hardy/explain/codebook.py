@@ -8,35 +8,29 @@ import pandas as pd
 import torch
 from matplotlib.figure import Figure
 from PIL import Image
-from torch import Tensor, nn
+from torch import nn
 
 from hardy.explain.drawing import GAP, GREY, INK, canvas, font, tile
 from hardy.explain.figure import BLUE, DPI, ORANGE, headline, render
 from hardy.explain.pairs import Pairs
 from hardy.explain.planes import levels
 from hardy.explain.spec import CodebookSpec
+from hardy.models.segmenters.codebook import Codebook, Coded
 from hardy.models.state import bare
 
 _FOLDER = "codebook"
 _ROWS, _PATCHES, _PATCH, _BETWEEN, _TOP, _TEXT = 12, 6, 56, 4, 84, 150
 
 
-class Coded(Protocol):
-    """What analyses ask of a network that has a codebook."""
+class WithCodebook(Coded, Protocol):
+    """A network with a codebook that lies open."""
 
-    codebook: Tensor
-    """The codes (K, D)."""
-
-    def codes(self, images: Tensor) -> Tensor:
-        """Return which code each place has (B, h, w), int64, of normalised images."""
-
-    def latents(self, images: Tensor) -> Tensor:
-        """Return the codes themselves (B, D, h, w)."""
+    codebook: Codebook
 
 
-def coded(network: nn.Module) -> Coded:
+def coded(network: nn.Module) -> WithCodebook:
     """Return a network as one that has a codebook."""
-    return cast("Coded", bare(network))
+    return cast("WithCodebook", bare(network))
 
 
 def draw(spec: CodebookSpec, pairs: Pairs) -> Iterator[tuple[str, Image.Image | str | float]]:
@@ -45,7 +39,7 @@ def draw(spec: CodebookSpec, pairs: Pairs) -> Iterator[tuple[str, Image.Image | 
     `codebook/usage` is the share of codes that some place of some sample has, `codebook/perplexity`
     exp of the entropy of their shares in nats: as many codes, used alike, would have that entropy.
     """
-    book = coded(pairs.model.network).codebook.detach().double().cpu().numpy()
+    book = coded(pairs.model.network).codebook.codes.T.detach().double().cpu().numpy()
     counts, patches = _looked(spec, pairs, len(book))
     shares = counts / max(1, counts.sum())
     usage, spread = float((counts > 0).mean()), perplexity(counts)

@@ -34,7 +34,7 @@ def levels(pixels: "Tensor") -> np.ndarray:
     return found
 
 
-class Planes(NamedTuple):
+class PlaneRow(NamedTuple):
     """A sample as pictures side by side.
 
     Attributes:
@@ -50,7 +50,7 @@ class Planes(NamedTuple):
     note: str = ""
 
 
-def plane_panel(planes: Planes, title: str) -> Image.Image:
+def plane_panel(planes: PlaneRow, title: str) -> Image.Image:
     """Draw a sample's tiles side by side, each below its name, and a legend of colours below all.
 
     Args:
@@ -71,7 +71,7 @@ def plane_panel(planes: Planes, title: str) -> Image.Image:
     return picture
 
 
-def plane_grid(samples: Mapping[str, Planes], title: str) -> Image.Image:
+def plane_grid(samples: Mapping[str, PlaneRow], title: str) -> Image.Image:
     """Draw several samples, a row each, with the captions once above and one legend below.
 
     Args:

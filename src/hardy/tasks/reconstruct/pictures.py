@@ -8,12 +8,12 @@ from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
 from hardy.explain.figure import DPI, headline, render
-from hardy.explain.planes import Planes
+from hardy.explain.planes import PlaneRow
 
 
 def reconstruct_planes(
     clean: np.ndarray, image: np.ndarray, found: Mapping[str, np.ndarray]
-) -> Planes:
+) -> PlaneRow:
     """Return the clean image, what the shift made of it, what was rebuilt, and how far it is off.
 
     Args:
@@ -30,7 +30,7 @@ def reconstruct_planes(
     tiles = {"clean": clean, "input": image}
     tiles |= {f"rebuilt by {each}": answer for each, answer in found.items()}
     tiles[f"4 x |{name} - clean|"] = (4 * apart).clip(0, 255).astype(np.uint8)
-    return Planes(tiles, note=note)
+    return PlaneRow(tiles, note=note)
 
 
 def psnr_histogram(ratios: Mapping[str, np.ndarray]) -> Image.Image:

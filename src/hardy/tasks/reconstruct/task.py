@@ -5,12 +5,13 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
+import torch
 from PIL import Image
 from torch import Tensor
 
 from hardy.core.errors import DataError, MethodError
 from hardy.data.item import Prepared, Targets
-from hardy.explain.planes import Planes, levels
+from hardy.explain.planes import PlaneRow, levels
 from hardy.measure.records import column
 from hardy.tasks.base import WINDOW, Content, Task
 from hardy.tasks.packed import packed, unpacked
@@ -65,8 +66,10 @@ class Reconstruct(Task):
         *,
         smoothing: float = 0.0,
         class_weights: Tensor | None = None,
+        terms: Mapping[str, float] | None = None,
+        only: Tensor | None = None,
     ) -> Tensor:
-        """Return the mean squared error of levels in [0, 1], (B,); see `Task.loss`.
+        """Return the mean squared error of levels in [0, 1], (B,), or its terms; see `Task.loss`.
 
         Of the outputs as they are: where they were cut off, they would get no gradient.
         """
@@ -75,7 +78,10 @@ class Reconstruct(Task):
             raise MethodError(message, hint="Leave smoothing and class weights out.")
         image = _image(targets)
         _check_size("the network's outputs", outputs, image)
-        return (outputs.float() - image.float() / 255).square().mean((1, 2, 3))
+        asked = self.asked_terms(terms, "mse", only)
+        errors = outputs.float() - image.float() / 255
+        found = [weight * _mean(_TERMS[name](errors), only) for name, weight in asked.items()]
+        return torch.stack(found).sum(0)
 
     def truth(self, targets: Targets) -> dict[str, list[Any]]:
         """Return no column: the image itself is too large for a record."""
@@ -124,7 +130,7 @@ class Reconstruct(Task):
         if baseline is not None and self.compares(frame, main, baseline):
             yield from operations(self, frame, main, baseline)
 
-    def planes(self, item: Prepared, answers: Mapping[str, Tensor]) -> Planes:
+    def planes(self, item: Prepared, answers: Mapping[str, Tensor]) -> PlaneRow:
         """Return one sample: clean, as it was seen, each answer, and how far the last is off."""
         found = {name: levels(255 * answer) for name, answer in answers.items()}
         clean = levels(_image(item.targets)[0])
@@ -154,6 +160,16 @@ class Reconstruct(Task):
     def files(self, row: Mapping[str, Any], image: Image.Image) -> Mapping[str, bytes]:
         """Return the image."""
         return {"image.png": unpacked(row["image"])}
+
+
+_TERMS: Mapping[str, Callable[[Tensor], Tensor]] = {"mse": torch.square, "l1": torch.abs}
+
+
+def _mean(errors: Tensor, only: Tensor | None) -> Tensor:
+    """Return the mean (B,) of errors (B, 3, h, w) over pixels; 0 where there is none."""
+    if only is None:
+        return errors.mean((1, 2, 3))
+    return (errors.mean(1) * only).sum((1, 2)) / only.sum((1, 2)).clamp(min=1)
 
 
 def _image(targets: Targets) -> Tensor:

@@ -8,7 +8,7 @@ from PIL import Image
 
 from hardy.explain.drawing import GAP, GROUND, RIGHT, WHITE, WRONG, canvas
 from hardy.explain.figure import BLUE, ORANGE, bar_figure, finish_bars, headline, render, short
-from hardy.explain.planes import Colour, Planes, draw_legend, legend_height
+from hardy.explain.planes import Colour, PlaneRow, draw_legend, legend_height
 
 _BARS = 60
 _NARROW, _WIDE, _COVER = 480, 1600, 0.5
@@ -21,7 +21,7 @@ def segment_planes(
     said: Mapping[str, np.ndarray],
     classes: Sequence[str],
     colours: np.ndarray,
-) -> Planes:
+) -> PlaneRow:
     """Return the input, its true mask, each answer's, and where the last one is wrong.
 
     Args:
@@ -42,7 +42,7 @@ def segment_planes(
     marks = [("counts for nothing", GROUND)] * bool(void.any())
     marks += [("right", RIGHT), ("wrong", WRONG)]
     share = float((last[1] == truth)[~void].mean()) if not void.all() else float("nan")
-    return Planes(tiles, legend, marks, f"{100 * share:.1f} % of the pixels right")
+    return PlaneRow(tiles, legend, marks, f"{100 * share:.1f} % of the pixels right")
 
 
 def overlay(
