@@ -1,7 +1,6 @@
 """Analyses of a unit: which samples they see, which answers, what is left out, on any device."""
 
 import io
-from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -16,13 +15,12 @@ from hardy.engine.analyses import analyse, check
 from hardy.engine.answer import rows, table
 from hardy.engine.setup import set_up
 from hardy.engine.smoke import smoke
+from hardy.explain.layers import find_maps
 from hardy.explain.pairs import Pairs
-from hardy.models.model import Model
 from hardy.models.weights import Located
 from hardy.plan.tracker import PastRun
 from hardy.spec import Unit
 from hardy.spec.experiment import Experiment
-from tests.explain.coded import Coded
 from tests.plan.helpers import resolved
 
 NOISE = {"kind": "gaussian_sigma", "sigma": 0.8, "space": "normalised"}
@@ -200,11 +198,18 @@ def test_one_sample_alone_has_no_map():
     assert said == ["explain.embedding is left out: 2 samples are too few"]
 
 
+VQVAE = {
+    "kind": "segmenter",
+    "name": "vqvae",
+    **{"hidden": 16, "residual": 8, "layers": 1, "codes": 16, "code_dim": 4},
+    "input": {"size": 32},
+}
 SEGMENTER = {"kind": "segmenter", "width": 8, "input": {"size": 32}}
 
 
 def planes(explain, kind="segment", **changes):
-    return experiment(explain, shift=FOG, task={"kind": kind}, model=SEGMENTER, **changes)
+    given = {"task": {"kind": kind}, "model": SEGMENTER}
+    return experiment(explain, shift=FOG, **{**given, **changes})
 
 
 @pytest.mark.parametrize(
@@ -261,18 +266,35 @@ def test_feature_maps_are_of_the_stages_and_need_no_shift():
     }
 
 
+@pytest.mark.parametrize(
+    ("model", "first", "last"),
+    [
+        (SEGMENTER, "stem", "up.2"),
+        (VQVAE, "encoder.down.0", "decoder.up.0"),
+        (
+            {"kind": "segmenter", "name": "segnet", "width": 4},
+            "encoder.levels.0",
+            "decoder.levels.3",
+        ),
+        ({"kind": "segmenter", "name": "linknet-seed"}, "encoder.layer1", "decoder1"),
+        ({"kind": "segmenter", "name": "unet"}, "encoder.model.blocks.0", "decoder.blocks.4"),
+    ],
+)
+def test_stages_of_segmenters_are_found(model, first, last):
+    spec = planes({}, model={"weights": "random", "input": {"size": 32}, **model})
+    layers = find_maps(built(spec).model, None)
+    assert (layers[0], layers[-1]) == (first, last)
+
+
 def test_a_codebook_is_looked_at_where_there_is_one():
     explain = {"codebook": {}, "latents": {"method": "pca", "samples": 10}}
     with pytest.raises(SpecError, match=r"explain.latents: unet-small has no codebook"):
         check(built(planes(explain)))
-    setup = built(planes(explain))
-    coded = Model(Coded(outputs=7), setup.model.preprocess)
-    setup = replace(setup, models=(coded.eval(),))
-    check(setup)
-    frame = table(setup.task, [row for _, row in rows(setup, range(20), workers=0)])
-    entries = dict(analyse(setup, frame, print))
-    assert entries["codebook/places"] == 20 * 64  # 32 pixels by cells of 4
+    check(built(planes(explain, model=VQVAE)))
+    entries, _, _ = found(planes(explain, model=VQVAE))
+    assert entries["codebook/places"] == 20 * 8 * 8
     assert 0 < entries["codebook/usage"] <= 1
+    assert len(pd.read_csv(io.StringIO(entries["codebook/codes.csv"]))) == 16
     assert len(pd.read_csv(io.StringIO(entries["latents/latents.csv"]))) == 10
-    again = dict(analyse(setup, frame, print))
-    assert numbers(again) == numbers(entries)
+    again = planes(explain, model=VQVAE, compute={"device": "cpu", "processes": 2})
+    assert numbers(found(again)[0]) == numbers(entries)

@@ -42,6 +42,15 @@ _FAMILIES = (
     _Family((), "blocks.*"),
     _Family((), "features.*"),
     _Family(("stem",), "down.*", ("up.*",)),  # a U of convolutions
+    # Encoders and decoders: with a codebook, of levels, of ResNets, and smp's of timm.
+    _Family(
+        (),
+        "encoder.down.*",
+        ("encoder.last", "encoder.residual.*", "decoder.residual.*", "decoder.up.*"),
+    ),
+    _Family((), "encoder.levels.*", ("decoder.levels.*",)),
+    _Family((), "encoder.layer[0-9]", ("decoder[0-9]", "decoder.blocks.*")),
+    _Family((), "encoder.model.blocks.*", ("decoder.blocks.*",)),
 )
 _PREFIXES = ("", "visual.", "visual.trunk.", "backbone.")
 
