@@ -70,6 +70,7 @@ def commands() -> list[list[str]]:
     return [words for _, *words in lines[1:]]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("store")
 def test_the_readme_is_walked_to_a_mask_over_a_photograph(
     inside, isolated_home, tmp_path, monkeypatch
