@@ -93,6 +93,8 @@ def test_a_plane_is_registered_promoted_predicted_and_served(
     picture = Image.open(f"drawn/photo.{column}.png")
     assert picture.size == (70, 50)
     assert f"drawn/photo.{column}.png" in text
+    assert ("drawn/photo.overlay.png" in text) is (kind == "segment")
+    assert "seen: whole (squeeze to 32 x 32)" in text
     found = np.asarray(picture)
     assert (found == (0 if kind == "segment" else 128)).all()
     assert ("background" in text) is (kind == "segment")

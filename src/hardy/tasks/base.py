@@ -17,12 +17,16 @@ from torch import Tensor
 
 from hardy.core.errors import MethodError
 from hardy.data.item import Prepared, Targets
+from hardy.explain.planes import PlaneRow, plane_panel
 from hardy.measure.bootstrap import resampled
 from hardy.measure.records import column
 from hardy.tasks.base_spec import TaskBase
 
 Content = Image.Image | str
 """What an artifact holds: a picture, or text."""
+
+WINDOW = "window"
+"""Parameter of tasks whose answers are planes: `whole`, or `tiles` of the image as it is."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +79,9 @@ class Task(ABC):
 
     params: ClassVar[Mapping[str, int | float | bool | str]] = {}
     """Parameters that a registered model takes for its answer, with their defaults."""
+
+    choices: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    """The values that some of these may have."""
 
     def __init__(
         self, spec: TaskBase, names: tuple[str, ...] = (), void: int | None = None
@@ -282,9 +289,17 @@ class Task(ABC):
                 no comparison.
         """
 
+    def planes(self, item: Prepared, answers: Mapping[str, Tensor]) -> PlaneRow | None:
+        """Return a sample, its truth and its answers (...) by name as pictures of the same size.
+
+        None where answers are no planes.
+        """
+        return None
+
     def panel(self, item: Prepared, answers: Mapping[str, Tensor]) -> Image.Image | None:
         """Draw one sample, its truth and its answers (...) by name; None where there is nothing."""
-        return None
+        found = self.planes(item, answers)
+        return None if found is None else plane_panel(found, item.id)
 
     def explained(self, answer: Tensor, targets: Targets) -> Explained | None:
         """Return the class whose Grad-CAM explains an answer; None where the task has none."""
@@ -299,7 +314,7 @@ class Task(ABC):
         Args:
             answer: One answer, without the batch.
             undo: Brings a plane (h, w) from the network's geometry to the image's own size.
-            params: Values of `params`.
+            params: Values of `params`; `window` says in words how the image was seen.
 
         Raises:
             RegistryError: If a parameter is out of range.
@@ -313,8 +328,8 @@ class Task(ABC):
         """Return a row that `served` gave as lines for a terminal, each a name and its value."""
         return [f"{name}: {value}" for name, value in row.items()]
 
-    def files(self, row: Mapping[str, Any]) -> Mapping[str, bytes]:
-        """Return what a row that `served` gave holds as pictures, by the ends of their names."""
+    def files(self, row: Mapping[str, Any], image: Image.Image) -> Mapping[str, bytes]:
+        """Return what a row that `served` gave of an image shows, by the ends of files' names."""
         return {}
 
     def answers(self, frame: pd.DataFrame) -> list[str]:

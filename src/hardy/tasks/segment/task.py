@@ -13,12 +13,10 @@ from hardy.core.catalog import did_you_mean
 from hardy.core.errors import DataError, MethodError, SpecError
 from hardy.data.item import Prepared, Targets
 from hardy.data.preprocess import OUTSIDE
-from hardy.explain.drawing import GROUND
-from hardy.explain.planes import label_colours, levels
+from hardy.explain.planes import PlaneRow, label_colours, levels
 from hardy.measure.records import column
 from hardy.tasks.base import Content, Task
 from hardy.tasks.base_spec import PSEUDO
-from hardy.tasks.packed import packed, unpacked
 from hardy.tasks.report import as_csv, operations
 from hardy.tasks.segment import pixels
 from hardy.tasks.segment.confusion import confusion_grid, confusion_table
@@ -34,7 +32,8 @@ from hardy.tasks.segment.counts import (
     measures,
 )
 from hardy.tasks.segment.losses import IGNORED, Planes, weighed
-from hardy.tasks.segment.pictures import iou_bars, segment_panel
+from hardy.tasks.segment.pictures import iou_bars, segment_planes
+from hardy.tasks.segment.serving import CHOICES, PARAMS, RETURNS, files_of, row_of
 from hardy.tasks.segment.spec import SegmentSpec
 
 _UNKNOWN = -2
@@ -71,13 +70,9 @@ class Segment(Task):
         "confusion",
     )
     tabled: ClassVar[tuple[str, ...]] = ("miou", "dice", "pixel_accuracy")
-    returns: ClassVar[Mapping[str, Any]] = {
-        "mask": "string",
-        "width": "long",
-        "height": "long",
-        "shares": [{"name": "string", "label": "long", "share": "double"}],
-        "entropy": "double",
-    }
+    returns: ClassVar[Mapping[str, Any]] = RETURNS
+    params: ClassVar[Mapping[str, int | float | bool | str]] = PARAMS
+    choices: ClassVar[Mapping[str, tuple[str, ...]]] = CHOICES
 
     spec: SegmentSpec
 
@@ -301,12 +296,12 @@ class Segment(Task):
         ]
         return pd.DataFrame(rows, columns=["answer", "metric", "value", "meaning", "scored_at"])
 
-    def panel(self, item: Prepared, answers: Mapping[str, Tensor]) -> Image.Image | None:
-        """Draw one sample: input, truth, each answer, and where it is wrong."""
+    def planes(self, item: Prepared, answers: Mapping[str, Tensor]) -> PlaneRow:
+        """Return one sample: input, truth, each answer, and where the last one is wrong."""
         channels = self._channels(item.targets)[0].numpy()
         said = {name: answer.argmax(0).numpy() for name, answer in answers.items()}
         colours = label_colours()[list(self.labels)]
-        return segment_panel(levels(item.pixels[0]), channels, said, self.classes, colours, item.id)
+        return segment_planes(levels(item.pixels[0]), channels, said, self.classes, colours)
 
     def served(
         self, answer: Tensor, undo: Callable[[np.ndarray], np.ndarray], params: Mapping[str, Any]
@@ -314,40 +309,31 @@ class Segment(Task):
         """Return the mask at the image's own size, and each class's share of what was seen.
 
         `mask` is a PNG in base64; its pixels are labels, as in the masks of the dataset, and have
-        colours beside. `entropy` is the mean of a pixel, in nats.
+        colours beside. With `format: rle` it is empty, and `runs` has each class's pixels: see
+        `hardy.tasks.segment.runs`. `entropy` is the mean of a pixel, in nats.
         """
         labels = np.array(self.labels, np.uint8)
         mask = undo(labels[answer.argmax(0).numpy()])
-        found = np.bincount(mask.flatten(), minlength=_LABELS)[list(self.labels)]
-        shares = found / max(1, int(found.sum()))
-        order = np.argsort(-shares, kind="stable")
-        named = [
-            {"name": self.classes[n], "label": self.labels[n], "share": float(shares[n])}
-            for n in order
-        ]
-        return {
-            "mask": packed(self._coloured(mask)),
-            "width": mask.shape[1],
-            "height": mask.shape[0],
-            "shares": named,
-            "entropy": float(torch.special.entr(answer.double().exp()).sum(0).mean()),
-        }
+        # A mean over windows of log-probabilities is not normalised.
+        logs = torch.log_softmax(answer.double(), 0)
+        entropy = float(torch.special.entr(logs.exp()).sum(0).mean())
+        classes = list(zip(self.classes, self.labels, strict=True))
+        return row_of(mask, classes, self._nothing, entropy=entropy, params=params)
 
     def told(self, row: Mapping[str, Any]) -> list[str]:
-        """Return the largest classes, a line each."""
+        """Return the largest classes, a line each, and how the image was seen."""
         largest = [each for each in row["shares"] if each["share"] > 0][:_TOLD]
-        return [f"{100 * each['share']:6.2f} %  {each['name']}" for each in largest]
+        lines = [f"{100 * each['share']:6.2f} %  {each['name']}" for each in largest]
+        return [*lines, f"seen: {row['window']}"]
 
-    def files(self, row: Mapping[str, Any]) -> Mapping[str, bytes]:
-        """Return the mask."""
-        return {"mask.png": unpacked(row["mask"])}
+    def files(self, row: Mapping[str, Any], image: Image.Image) -> Mapping[str, bytes]:
+        """Return the mask, and its colours over the photograph with a legend."""
+        return files_of(row, image, self._nothing)
 
-    def _coloured(self, mask: np.ndarray) -> Image.Image:
-        colours = label_colours()
-        colours[OUTSIDE if self.void is None else self.void] = GROUND
-        image = Image.fromarray(mask)
-        image.putpalette(colours.tobytes())
-        return image
+    @property
+    def _nothing(self) -> int:
+        """The label of pixels that no class has."""
+        return OUTSIDE if self.void is None else self.void
 
     def _channels(self, targets: Targets) -> Tensor:
         """Return masks (B, h, w) with channels for labels, -1 for what counts for nothing."""
