@@ -8,7 +8,7 @@ from hardy.core.errors import SpecError, WeightsError
 from hardy.data.preprocess import Preprocess
 from hardy.models.build import build_model, build_network
 from hardy.models.segmenters.encoder_decoder import UNet
-from hardy.models.spec import SegmenterModel
+from hardy.models.segmenters.spec import UNetSmall
 from tests.contracts.device import another_device
 
 
@@ -56,7 +56,7 @@ def test_it_answers_alike_on_another_device():
 
 
 def test_the_task_says_how_many_channels():
-    spec = SegmenterModel(width=8)
+    spec = UNetSmall(width=8)
     model = build_model(spec, outputs=7, seed=1)
     assert model.outputs() == 7
     assert model.preprocess == Preprocess(
@@ -79,7 +79,7 @@ def test_the_task_says_how_many_channels():
     ],
 )
 def test_a_size_alone_is_squeezed_to(stated, size, fit):
-    spec = SegmenterModel.model_validate({"input": stated})
+    spec = UNetSmall.model_validate({"input": stated})
     preprocess = build_network(spec, outputs=2)[1]
     assert (preprocess.size, preprocess.fit, preprocess.resize) == (size, fit, None)
 
@@ -90,11 +90,11 @@ def test_weights_of_another_task_fit_but_for_the_head(tmp_path):
     path = tmp_path / "weights.safetensors"
     save_file(trained.state_dict(), path)
     whole = {"kind": "segmenter", "width": 8, "weights": f"file:{path}"}
-    model = build_model(SegmenterModel.model_validate(whole), outputs=3)
+    model = build_model(UNetSmall.model_validate(whole), outputs=3)
     assert torch.equal(model.network.head.weight, trained.head.weight)
     with pytest.raises(WeightsError, match="head"):
-        build_model(SegmenterModel.model_validate(whole), outputs=7)
+        build_model(UNetSmall.model_validate(whole), outputs=7)
     part = {**whole, "weights": {"from": f"file:{path}", "partial": True}}
-    model = build_model(SegmenterModel.model_validate(part), outputs=7)
+    model = build_model(UNetSmall.model_validate(part), outputs=7)
     assert torch.equal(model.network.stem.conv1.weight, trained.stem.conv1.weight)
     assert model.loaded.missing == ("head.weight", "head.bias")

@@ -12,7 +12,8 @@ from hardy.data.open import open_dataset
 from hardy.data.pipeline import SamplePipeline
 from hardy.data.spec import DataSpec
 from hardy.models.build import build_model
-from hardy.models.spec import HardyModel, SegmenterModel, TimmModel
+from hardy.models.segmenters.spec import UNetSmall
+from hardy.models.spec import HardyModel, TimmModel
 from hardy.tasks.build import task_on
 from hardy.tasks.segment.spec import SegmentSpec
 
@@ -65,7 +66,7 @@ def test_camvid_goes_the_way_of_segmentation():
     dataset = open_dataset(spec)
     task = task_on(SegmentSpec(), dataset)
     assert (task.outputs, "void" in task.classes) == (11, False)
-    model = build_model(SegmenterModel(input={"size": (90, 120)}), outputs=task.outputs)
+    model = build_model(UNetSmall(input={"size": (90, 120)}), outputs=task.outputs)
     pipeline = SamplePipeline(dataset, model.preprocess, target="mask")
     for place in (0, 50, 100):
         item = pipeline[place]

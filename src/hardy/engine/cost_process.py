@@ -34,9 +34,9 @@ _REPEATS, _ENOUGH_SECONDS = 5, 1.0
 def probe(experiment: Experiment) -> dict[str, Any]:
     """Return the fields of `hardy.plan.measured.ModelCost`, but for the machine's name."""
     fabric = make_fabric(experiment)
-    network, preprocess = build_network(
-        experiment.model, texts=_TEXTS, outputs=len(_TEXTS), download=False
-    )
+    model, dense = experiment.model, experiment.task.dense
+    outputs = (model.stated_outputs if dense else None) or len(_TEXTS)
+    network, preprocess = build_network(model, texts=_TEXTS, outputs=outputs, download=False)
     ready(Model(network, preprocess), fabric.device)
     network.to(memory_format=torch.channels_last)  # as `set_up` lays it out
     shape = 3, preprocess.height, preprocess.width

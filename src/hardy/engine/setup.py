@@ -235,6 +235,7 @@ def model_on(
         dataset.model_indices if task.target == "label" else None,
         classes=dataset.classes,
         outputs=task.outputs,
+        of_image=task.target == "image",
         seed=seed,
         located=located,
         device=device,

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
@@ -15,11 +16,11 @@ from hardy.models import head
 from hardy.models.input_spec import InputSpec
 from hardy.models.model import Model
 from hardy.models.reference import Library
+from hardy.models.segmenters.spec import Segmenter, SegmenterBase
 from hardy.models.spec import (
     HardyModel,
     ModelSpec,
     OpenClipModel,
-    SegmenterModel,
     TimmModel,
     TorchvisionModel,
 )
@@ -31,12 +32,23 @@ Texts = tuple[str, ...]
 Built = tuple[nn.Module, Preprocess]
 
 
+@dataclass(frozen=True)
+class _Wanted:
+    """What a network is built for, as `build_network` is told."""
+
+    texts: Texts
+    outputs: int | None
+    of_image: bool
+    download: bool
+
+
 def build_model(
     spec: ModelSpec,
     model_indices: tuple[int, ...] | None = None,
     *,
     classes: tuple[str, ...] = (),
     outputs: int | None = None,
+    of_image: bool = False,
     seed: int = 0,
     located: Located | None = None,
     device: torch.device | str = "cpu",
@@ -51,6 +63,7 @@ def build_model(
             one, and takes from the indices what ImageNet calls it.
         classes: The dataset's class names, which an image-text model needs.
         outputs: Channels, of a kind that has as many as its task.
+        of_image: Whether these are an image's own channels, and no classes.
         seed: Seed of random weights, used by `weights: random` alone.
         located: The weights where a plan found them; None looks for them.
         device: Where the model goes.
@@ -69,7 +82,12 @@ def build_model(
         message = f"the weights {spec.weights} of {spec.name} are not at hand"
         raise WeightsError(message, hint="The run that yielded them is gone: run it again.")
     network, preprocess = build_network(
-        spec, texts=texts, outputs=outputs, seed=seed, download=located.path is None
+        spec,
+        texts=texts,
+        outputs=outputs,
+        of_image=of_image,
+        seed=seed,
+        download=located.path is None,
     )
     loaded = _load(bare(network), spec, located)
     kept = head.kept(network, model_indices)
@@ -84,6 +102,8 @@ def _load(network: nn.Module, spec: ModelSpec, located: Located) -> Loaded | Non
     """
     if located.path is None:
         return None
+    if located.in_order and isinstance(spec, SegmenterBase):
+        return _load_encoder(network, spec, located, located.path)
     found = read(located, spec.weights, tuple(network.state_dict()))
     layout = _BUILDERS[spec.kind].layout
     tensors = layout(network, found) if layout is not None else found
@@ -91,6 +111,15 @@ def _load(network: nn.Module, spec: ModelSpec, located: Located) -> Loaded | Non
     if spec.has_head and not (partial or located.in_order):
         head.like(network, tensors)
     return load(network, tensors, partial=partial, file=located.path.name)
+
+
+def _load_encoder(network: nn.Module, spec: SegmenterBase, located: Located, file: Path) -> Loaded:
+    """Put a classifier's weights into the encoder; the rest stays as it is."""
+    from hardy.models.segmenters.build import check_encoder, encoder_order
+
+    tensors = read(located, spec.weights, encoder_order(spec))
+    check_encoder(network, tensors, file.name)
+    return load(network, tensors, partial=True, file=file.name)
 
 
 def ready(model: Model, device: torch.device | str) -> Model:
@@ -120,6 +149,7 @@ def build_network(
     *,
     texts: tuple[str, ...] = (),
     outputs: int | None = None,
+    of_image: bool = False,
     seed: int = 0,
     download: bool = False,
 ) -> tuple[nn.Module, Preprocess]:
@@ -129,12 +159,14 @@ def build_network(
         spec: Architecture; its weights matter only for the transform, and its `input` wins there.
         texts: What an image-text model compares images with; it reads them in `ready`.
         outputs: Channels, of a kind that has as many as its task.
+        of_image: Whether these are an image's own channels, and no classes.
         seed: Seed of the initial weights.
         download: Whether the library may fetch the weights that the spec names.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive(seed, "weights") & (2**63 - 1))
-        network, record = _BUILDERS[spec.kind].network(spec, texts, outputs, download)
+        wanted = _Wanted(texts, outputs, of_image, download)
+        network, record = _BUILDERS[spec.kind].network(spec, wanted)
     return network, _with(record, spec.input)
 
 
@@ -147,9 +179,11 @@ def _with(record: Preprocess, stated: InputSpec | None) -> Preprocess:
     return changed if changed.fit == "shorter_side" else replace(changed, resize=None)
 
 
-def _own(spec: HardyModel, texts: Texts, outputs: int | None, download: bool) -> Built:
+def _own(spec: HardyModel, wanted: _Wanted) -> Built:
     if spec.name == "vit":
-        return _vit(spec)
+        from hardy.models.vit import build_vit
+
+        return build_vit(spec)
     from hardy.models.resnet26 import ResNet26
 
     half = (0.5, 0.5, 0.5)
@@ -157,50 +191,25 @@ def _own(spec: HardyModel, texts: Texts, outputs: int | None, download: bool) ->
     return ResNet26(spec.classes), Preprocess(32, 32, "bilinear", half, half)
 
 
-def _vit(spec: HardyModel) -> Built:
-    """Build timm's transformer of stated sizes; its tensors are called as timm calls them."""
-    from timm.models.vision_transformer import VisionTransformer
+def _segmenter(spec: Segmenter, wanted: _Wanted) -> Built:
+    from hardy.models.segmenters.build import build_segmenter
 
-    sizes, (height, width) = spec.vit, spec.sides
-    means = sizes["pool"] == "mean"
-    network = VisionTransformer(
-        img_size=(height, width),
-        patch_size=sizes["patch"],
-        num_classes=spec.classes,
-        global_pool="avg" if means else "token",
-        pool_include_prefix=means,
-        embed_dim=sizes["dim"],
-        depth=sizes["depth"],
-        num_heads=sizes["heads"],
-        mlp_ratio=sizes["mlp"] / sizes["dim"],
-        pos_drop_rate=sizes["dropout"],
-        proj_drop_rate=sizes["dropout"],
-        attn_drop_rate=sizes["dropout"],
+    return _fetch(
+        lambda: build_segmenter(
+            spec, wanted.outputs, of_image=wanted.of_image, download=wanted.download
+        ),
+        spec,
     )
-    # The statistics of CIFAR-10, with which ViT-BYOL prepared its images.
-    mean, std = (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)
-    size = height if height == width else (height, width)
-    return network, Preprocess(size, None, "bilinear", mean, std, fit="squeeze")
 
 
-def _segmenter(spec: SegmenterModel, texts: Texts, outputs: int | None, download: bool) -> Built:
-    from hardy.models.segmenters.encoder_decoder import UNet
-
-    if outputs is None:
-        message = f"{spec.kind} {spec.name} has as many channels as its task, and none is known"
-        raise SpecError(message, hint="Build it by the task: `build_network(..., outputs=N)`.")
-    half = (0.5, 0.5, 0.5)
-    return UNet(outputs, spec.width), Preprocess(64, None, "bilinear", half, half, fit="squeeze")
-
-
-def _timm(spec: TimmModel, texts: Texts, outputs: int | None, download: bool) -> Built:
+def _timm(spec: TimmModel, wanted: _Wanted) -> Built:
     import timm
     from timm.data import resolve_data_config
 
-    wanted = download and str(spec.weights) == "pretrained"
+    fetched = wanted.download and str(spec.weights) == "pretrained"
     options = {} if spec.drop_path is None else {"drop_path_rate": spec.drop_path}
     try:
-        network = _fetch(lambda: timm.create_model(spec.name, pretrained=wanted, **options), spec)
+        network = _fetch(lambda: timm.create_model(spec.name, pretrained=fetched, **options), spec)
     except TypeError as error:
         if spec.drop_path is None:
             raise
@@ -226,9 +235,7 @@ def _without_drop_path(spec: TimmModel) -> SpecError:
     return SpecError(message, hint="Leave model.drop_path out.")
 
 
-def _torchvision(
-    spec: TorchvisionModel, texts: Texts, outputs: int | None, download: bool
-) -> Built:
+def _torchvision(spec: TorchvisionModel, wanted: _Wanted) -> Built:
     from torchvision import models
 
     choices = models.get_model_weights(spec.name)
@@ -238,8 +245,8 @@ def _torchvision(
         message = f"torchvision has no weights {tag} for {spec.name}"
         raise WeightsError(message, hint=f"It has {', '.join(choices.__members__)}.")
     weights = choices.DEFAULT if tag == "pretrained" else choices[tag]
-    wanted = weights if download and isinstance(source, Library) else None
-    network = _fetch(lambda: models.get_model(spec.name, weights=wanted), spec)
+    fetched = weights if wanted.download and isinstance(source, Library) else None
+    network = _fetch(lambda: models.get_model(spec.name, weights=fetched), spec)
     transform = weights.transforms()
     return network, Preprocess(
         size=transform.crop_size[0],
@@ -250,10 +257,10 @@ def _torchvision(
     )
 
 
-def _open_clip(spec: OpenClipModel, texts: Texts, outputs: int | None, download: bool) -> Built:
+def _open_clip(spec: OpenClipModel, wanted: _Wanted) -> Built:
     from hardy.models.clip.build import build_zero_shot
 
-    return _fetch(lambda: build_zero_shot(spec, texts, download=download), spec)
+    return _fetch(lambda: build_zero_shot(spec, wanted.texts, download=wanted.download), spec)
 
 
 def _fetch(build: Callable[[], T], spec: ModelSpec) -> T:
@@ -290,7 +297,7 @@ class _Builder:
         layout: Returns the tensors of a file that has others beside the network's.
     """
 
-    network: Callable[[Any, Texts, int | None, bool], Built]
+    network: Callable[[Any, _Wanted], Built]
     texts: Callable[[Any, Texts, tuple[int, ...] | None], Texts] | None = None
     layout: Callable[[nn.Module, Mapping[str, Tensor]], Mapping[str, Tensor]] | None = None
 

@@ -2,108 +2,26 @@
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Annotated, Any, ClassVar, Literal, Self, get_args
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import (
     AfterValidator,
     Field,
     SerializerFunctionWrapHandler,
-    field_validator,
     model_serializer,
     model_validator,
 )
 
-from hardy.core.spec import Spec
+from hardy.models.base_spec import STORED, LibraryWeights, ModelBase, OwnWeights, squeezed
 from hardy.models.files import content_identity
 from hardy.models.input_spec import Input
 from hardy.models.names import timm_outputs, timm_size
-from hardy.models.reference import (
-    File,
-    From,
-    Library,
-    OfExperiment,
-    Package,
-    Random,
-    RunFile,
-    Tag,
-    Version,
-    WeightsRef,
-)
+from hardy.models.reference import File, From, Library, Package, Random, Tag, WeightsRef
+from hardy.models.segmenters.spec import Segmenter, SegmenterBase
 
-_STORED = (OfExperiment, RunFile, Version)
 _WHOLE = (Random, Library, Package)
 # Those of torchvision that were trained at 224 px; vit_h_14 was not.
 _TRANSFORMERS = ("vit_b_16", "vit_b_32", "vit_l_16", "vit_l_32")
-_PRETRAINED = Tag("pretrained", "pretrained")
-
-LibraryWeights = Annotated[
-    WeightsRef,
-    From(
-        (
-            Random,
-            _PRETRAINED,
-            Package,
-            File,
-            Tag("[A-Z][A-Z0-9_]*", "a tag of torchvision's"),
-            *_STORED,
-        )
-    ),
-    Field(
-        description="Where weights come from: `random`, `pretrained` (the library's hub), a "
-        "torchvision tag such as IMAGENET1K_V1, `package:NAME` (weights a Python package ships), "
-        "`file:PATH` (safetensors, or a state dict that torch opens with weights_only), "
-        "`experiment:NAME` (the finished run of that experiment, which is run first if there is "
-        "none), `runs:/ID/PATH` (an artifact of a run), or `models:/NAME@ALIAS` and "
-        "`models:/NAME/VERSION` (a registered model).",
-        examples=[
-            "random",
-            "pretrained",
-            "IMAGENET1K_V1",
-            "package:NAME",
-            "file:PATH",
-            "experiment:NAME",
-            "runs:/ID/weights/weights.safetensors",
-            "models:/NAME@champion",
-        ],
-    ),
-]
-
-OwnWeights = Annotated[
-    WeightsRef,
-    From((Random, File, *_STORED)),
-    Field(
-        description="`random`, or where weights lie: `file:PATH`, `experiment:NAME`, "
-        "`runs:/ID/PATH` or `models:/NAME@ALIAS`.",
-    ),
-]
-
-
-class ModelBase(Spec):
-    """Base of the models' schemas."""
-
-    compares_texts: ClassVar[bool] = False
-    """Whether it compares images with texts, so that methods can work on the texts."""
-
-    dense: ClassVar[bool] = False
-    """Whether it answers for each pixel of its input; else it gives one answer an image."""
-
-    layered: ClassVar[bool] = False
-    """Whether its library tells which layer a parameter belongs to."""
-
-    @property
-    def has_head(self) -> bool:
-        """Whether a head of its own gives the outputs: not texts, nor channels for each pixel."""
-        return not (self.compares_texts or self.dense)
-
-    @property
-    def stated_outputs(self) -> int | None:
-        """How many outputs the network has, where the spec alone tells; else None."""
-        return None
-
-    @property
-    def only_size(self) -> int | None:
-        """Side of the only input that the network takes, in pixels, where the spec alone tells."""
-        return None
 
 
 class TimmModel(ModelBase):
@@ -156,16 +74,6 @@ class TorchvisionModel(ModelBase):
         """Of a vision transformer, but for the weights that were tuned on larger images."""
         tuned = "E2E" in str(self.weights)
         return 224 if self.name in _TRANSFORMERS and not tuned else None
-
-
-def _squeezed(stated: Any) -> Any:  # noqa: ANN401 - not validated yet
-    """Return a size alone as one that is squeezed to, as the networks of hardy's own are."""
-    if not isinstance(stated, dict):
-        return stated
-    # What a validator has touched is Python's and no longer a file's: a list is no tuple there.
-    found = {key: tuple(v) if isinstance(v, list) else v for key, v in stated.items()}
-    alone = found.get("size") and not (found.get("fit") or found.get("resize"))
-    return {**found, "fit": "squeeze"} if alone else found
 
 
 # The ViT for CIFAR-10 that ViT-BYOL trained from scratch.
@@ -240,7 +148,7 @@ class HardyModel(ModelBase):
         if not isinstance(stated, dict) or stated.get("name") != "vit":
             return stated
         given = {key: value for key, value in stated.items() if value is not None}
-        return {**_VIT, **given, "input": _squeezed(stated.get("input"))}
+        return {**_VIT, **given, "input": squeezed(stated.get("input"))}
 
     @model_validator(mode="after")
     def _sizes_fit(self) -> Self:
@@ -284,34 +192,6 @@ class HardyModel(ModelBase):
         return self.classes if isinstance(self.weights.source, Random) else None
 
 
-class SegmenterModel(ModelBase):
-    """A network of hardy's own that answers for each pixel, with as many channels as its task."""
-
-    dense: ClassVar[bool] = True
-
-    kind: Literal["segmenter"] = "segmenter"
-    name: Annotated[
-        Literal["unet-small"],
-        Field(description="A U-Net of four levels with GroupNorm; it takes any size."),
-    ] = "unet-small"
-    weights: OwnWeights = WeightsRef.of("random")
-    input: Input = None
-    width: Annotated[
-        int,
-        Field(
-            ge=8,
-            le=256,
-            multiple_of=8,
-            description="Channels of the finest level; each coarser one has twice as many.",
-        ),
-    ] = 16
-
-    @field_validator("input", mode="before")
-    @classmethod
-    def _is_squeezed(cls, stated: Any) -> Any:  # noqa: ANN401 - not validated yet
-        return _squeezed(stated)
-
-
 def _one_place(template: str) -> str:
     if template.count("{}") != 1:
         message = f"a template has one {{}} for the class's name, {template!r} has "
@@ -339,7 +219,7 @@ class OpenClipModel(ModelBase):
     ]
     weights: Annotated[
         WeightsRef,
-        From((Random, File, Tag("[a-z0-9][a-z0-9_]*", "a tag of open_clip's"), *_STORED)),
+        From((Random, File, Tag("[a-z0-9][a-z0-9_]*", "a tag of open_clip's"), *STORED)),
         Field(
             description="`random`, a tag of the architecture's pretrained weights, or where "
             "weights lie: `file:PATH`, `experiment:NAME`, `runs:/ID/PATH` or `models:/NAME@ALIAS`.",
@@ -379,8 +259,14 @@ class OpenClipModel(ModelBase):
 
 
 ModelSpec = Annotated[
-    TimmModel | TorchvisionModel | HardyModel | OpenClipModel | SegmenterModel,
+    TimmModel | TorchvisionModel | HardyModel | OpenClipModel | Segmenter,
     Field(discriminator="kind"),
 ]
 
-MODELS: tuple[type[ModelBase], ...] = get_args(get_args(ModelSpec)[0])
+MODELS: tuple[type[ModelBase], ...] = (
+    TimmModel,
+    TorchvisionModel,
+    HardyModel,
+    OpenClipModel,
+    SegmenterBase,
+)

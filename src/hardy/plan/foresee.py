@@ -82,7 +82,14 @@ def _of_outputs(planned: PlannedUnit, dataset: Dataset) -> Iterator[str]:
     experiment = planned.unit.experiment
     if experiment.task.dense:
         outputs, needed = _outputs(planned, "model", experiment.model), _planes(planned, dataset)
-        if outputs is not None and outputs != needed:
+        stated = experiment.model.stated_outputs
+        if stated not in (None, needed):
+            yield (
+                f"model.head is shared, the layer of {stated} outputs that reconstructs an image, "
+                f"but task {experiment.task.kind} on {dataset.name} needs {needed}: "
+                "set model.head to own"
+            )
+        elif outputs is not None and outputs != needed:
             yield (
                 f"the weights {experiment.model.weights} have {outputs} channels, but task "
                 f"{experiment.task.kind} on {dataset.name} needs {needed}: take others"
@@ -207,7 +214,8 @@ def outputs_in(file: Path) -> int | None:
         return None  # the reader says what is wrong with it
     rows = sorted((int(n), name) for name in shapes if (n := _place(name)))
     names = [f"{head}.weight" for head in _HEADS] + [name for _, name in rows[-1:]]
-    found = {name: shapes[name] for name in names if len(shapes.get(name, ())) in (2, 4)}
+    # A linear layer, or a convolution of 1 by 1.
+    found = {n: s for n in names if len(s := shapes.get(n, ())) in (2, 4) and set(s[2:]) <= {1}}
     return int(next(iter(found.values()))[0]) if len(found) == 1 else None
 
 

@@ -53,6 +53,7 @@ def load_predictor(folder: Path, *, device: str = "auto") -> "Predictor":
         card.model,
         texts=card.class_texts or (),
         outputs=task.outputs,
+        of_image=task.target == "image",
         download=False,
     )
     inner, tensors = bare(network), _tensors(folder / WEIGHTS, card.weights_sha256)

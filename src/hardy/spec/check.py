@@ -71,7 +71,8 @@ def _behind_wrong_kinds(
         if error["type"] == "union_tag_invalid":
             path, union, _ = locate(schema, error["loc"])
             near = suggest(error["ctx"]["tag"], union.get("choices", ()), count=1)
-            mended = _with_kind(mended, path, near[0]) if near else mended
+            wanted = (*path, _discriminator(error))
+            mended = _with_text(mended, wanted, near[0]) if near else mended
     if mended is tree:
         return []
     found: list[Diagnostic] = []
@@ -79,14 +80,19 @@ def _behind_wrong_kinds(
     return found
 
 
-def _with_kind(node: Node, path: KeyPath, kind: str) -> Node:
+def _discriminator(error: ErrorDetails) -> str:
+    """Return the field that tells a union's schemas apart; a function that does is called so."""
+    return str(error.get("ctx", {}).get("discriminator", "kind")).strip("'()")
+
+
+def _with_text(node: Node, path: KeyPath, text: str) -> Node:
+    """Return a tree with another text at a path."""
     if not path:
-        entries = node.value if isinstance(node.value, dict) else {}
-        return replace(node, value={**entries, "kind": replace(entries["kind"], value=kind)})
+        return replace(node, value=text)
     step, below = path[0], node.child(path[0])
     if below is None:
         return node
-    changed = _with_kind(below, path[1:], kind)
+    changed = _with_text(below, path[1:], text)
     if isinstance(node.value, list) and isinstance(step, int):
         return replace(node, value=[*node.value[:step], changed, *node.value[step + 1 :]])
     if isinstance(node.value, dict) and isinstance(step, str):
@@ -204,7 +210,7 @@ def _translate(
 
 
 def _wrong_kind(error: ErrorDetails, path: KeyPath, union: Schema, node: Node) -> Diagnostic:
-    field = str(error.get("ctx", {}).get("discriminator", "kind")).strip("'")
+    field = _discriminator(error)
     names = [str(name) for name in union.get("choices", ())]
     tag = node.child(field)
     if tag is None:

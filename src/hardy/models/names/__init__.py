@@ -36,6 +36,15 @@ def timm_size(name: str) -> int | None:
 
 
 @cache
+def timm_flat() -> frozenset[str]:
+    """Return timm's architectures without features at scales of 4, 8, 16 and 32 px.
+
+    Plain vision transformers and their like: segmenters' decoders cannot stand on them.
+    """
+    return frozenset(_lines("timm_flat.txt"))
+
+
+@cache
 def torchvision_weights() -> dict[str, tuple[str, ...]]:
     """Return torchvision's classifiers with the tags of their weights."""
     rows = (line.split() for line in _lines("torchvision.txt"))

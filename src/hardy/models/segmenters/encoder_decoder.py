@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from hardy.models.segmenters.padded import padded
+
 LEVELS = 4
 GROUPS = 8
 
@@ -36,10 +38,7 @@ class UNet(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Map images (B, 3, H, W) to planes (B, outputs, H, W)."""
         height, width = images.shape[2:]
-        step = 2 ** (LEVELS - 1)
-        # The last row and column are repeated until all levels have whole sides.
-        features = functional.pad(images, (0, -width % step, 0, -height % step), mode="replicate")
-        features = self.stem(features)
+        features = self.stem(padded(images, 2 ** (LEVELS - 1)))
         skipped = []
         for down in self.down:
             skipped.append(features)
