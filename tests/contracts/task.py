@@ -110,7 +110,11 @@ class TaskContract(ABC):
     def test_the_loss_takes_what_the_schema_says(self) -> None:
         task, targets = self.task(), self.targets(2)
         outputs = self.outputs(targets, 0.4)
-        options = {"smoothing": 0.1, "class_weights": torch.linspace(0.5, 2, outputs.shape[1])}
+        options = {
+            "smoothing": 0.1,
+            "class_weights": torch.linspace(0.5, 2, outputs.shape[1]),
+            "only": torch.arange(outputs[:, 0].numel()).view(outputs[:, 0].shape) % 3 == 0,
+        }
         assert task.spec.loss_options <= set(options)
         for name, value in options.items():
             if name in task.spec.loss_options:
@@ -119,6 +123,29 @@ class TaskContract(ABC):
             else:
                 with pytest.raises(MethodError):
                     task.loss(outputs, targets, **{name: value})
+
+    def test_each_term_of_the_loss_is_a_number_a_sample(self) -> None:
+        task, targets = self.task(), self.targets(4)
+        outputs = self.outputs(targets, 0.2).half().requires_grad_()
+        one = Targets(*(part if part is None else part[1:2] for part in targets))
+        sums = torch.zeros(4)
+        for term in sorted(task.spec.loss_terms):
+            found = task.loss(outputs, targets, terms={term: 1.0})
+            assert (found.shape, found.dtype) == ((4,), torch.float32)
+            (gradient,) = torch.autograd.grad(found.sum(), outputs)
+            assert (gradient.flatten(1) != 0).any(1).all()
+            alone = task.loss(outputs[1:2], one, terms={term: 1.0})
+            torch.testing.assert_close(alone, found[1:2])
+            with another_device() as device:
+                there = Targets(*(p if p is None or p == () else p.to(device) for p in targets))
+                away = task.loss(outputs.detach().to(device), there, terms={term: 1.0}).cpu()
+            torch.testing.assert_close(away, found.detach())
+            sums += 0.5 * found.detach()
+        if task.spec.loss_terms:
+            halves = dict.fromkeys(task.spec.loss_terms, 0.5)
+            torch.testing.assert_close(task.loss(outputs, targets, terms=halves).detach(), sums)
+            with pytest.raises(MethodError, match="has no term other"):
+                task.loss(outputs, targets, terms={"other": 1.0})
 
     def test_each_answer_is_judged_by_itself(self) -> None:
         task, targets = self.task(), self.targets(5)

@@ -142,6 +142,16 @@ class MethodBase(Spec):
         """What it states of the task's loss: `TaskBase.loss_options` and the fields that do."""
         return {}
 
+    @property
+    def loss_terms(self) -> tuple[str, ...]:
+        """Names of the terms that it states its loss is made of; none: the task's own."""
+        return ()
+
+    @property
+    def thaws(self) -> bool:
+        """Whether parts of the network begin to learn later than others."""
+        return False
+
     def roles(self) -> Mapping[Role, HeldOut | None]:
         """Return which samples it needs for what; None stands for the experiment's `data`."""
         return {"answer": None}

@@ -18,6 +18,7 @@ from hardy.methods.base_spec import augment_of, views_of
 from hardy.models.spec import MODELS
 from hardy.spec.fit import misfit, way_out
 from hardy.tasks import TASKS
+from hardy.tasks.base_spec import PSEUDO
 
 if TYPE_CHECKING:
     from hardy.spec.experiment import Experiment
@@ -130,9 +131,33 @@ def _the_loss_has_what_is_stated_of_it(experiment: Experiment) -> Iterator[str]:
     for option, field in experiment.method.loss_options.items():
         if option not in experiment.task.loss_options:
             yield (
-                f"method.{field} is for losses of classes, and the task {experiment.task.kind} has "
-                "another; leave it out"
+                f"the loss of the task {experiment.task.kind} has nothing that method.{field} "
+                "could say of it; leave it out"
             )
+
+
+def _the_terms_of_the_loss_are_known(experiment: Experiment) -> Iterator[str]:
+    terms, own = experiment.method.loss_terms, experiment.task.loss_terms
+    known = sorted(own | experiment.model.aux)
+    for term in terms:
+        if term not in known:
+            parts = f"the task {experiment.task.kind} and {experiment.model.name} have "
+            found = did_you_mean(term, known) or f"{parts}{', '.join(known) or 'none'}"
+            yield f"method.loss names {term}, which is no term of it; {found}"
+    if terms and not any(term in own and not term.startswith(PSEUDO) for term in terms):
+        yield (
+            "method.loss has no term that sees the truth; add one of "
+            f"{', '.join(sorted(t for t in own if not t.startswith(PSEUDO)))}"
+        )
+
+
+def _what_thaws_is_on_one_device(experiment: Experiment) -> Iterator[str]:
+    compute = experiment.compute
+    if experiment.method.thaws and (compute.devices or 1) * (compute.nodes or 1) > 1:
+        yield (
+            "method.freeze changes what learns, which several devices settle before they begin; "
+            "use one device, or train twice: with tune, then from those weights"
+        )
 
 
 def _planes_are_asked_for_and_given(experiment: Experiment) -> Iterator[str]:
@@ -238,6 +263,8 @@ _RULES: tuple[Callable[[Experiment], Iterator[str]], ...] = (
     _augmentation_goes_with_the_shift,
     _turned_images_have_their_truth,
     _the_loss_has_what_is_stated_of_it,
+    _the_terms_of_the_loss_are_known,
+    _what_thaws_is_on_one_device,
     _planes_are_asked_for_and_given,
     _texts_need_an_image_text_model,
     _input_size_is_taken,

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 import pandas as pd
+import torch
 from PIL import Image
 from torch import Tensor
 
@@ -113,6 +114,8 @@ class Task(ABC):
         *,
         smoothing: float = 0.0,
         class_weights: Tensor | None = None,
+        terms: Mapping[str, float] | None = None,
+        only: Tensor | None = None,
     ) -> Tensor:
         """Return how wrong a network's outputs (B, K, ...) are, (B,) in float32 with their graph.
 
@@ -123,14 +126,56 @@ class Task(ABC):
             targets: The truth, on the same.
             smoothing: Share of the truth that is spread over all classes, in [0, 1).
             class_weights: What the loss of each class is multiplied by, (K,); none: 1.
+            terms: What it is the sum of: `TaskBase.loss_terms` with their weights; none: the
+                task's own. Those that begin with `PSEUDO` look at no truth.
+            only: The pixels that it is of (B, h, w), bool; none: all.
 
         Raises:
-            MethodError: If there is no loss.
+            MethodError: If there is no loss, or none of what is asked of it.
             DataError: If the truth does not fit the outputs.
         """
-        del outputs, targets, smoothing, class_weights
+        del outputs, targets, smoothing, class_weights, terms, only
         message = f"the task {self.kind} has no loss to train by"
         raise MethodError(message, hint="Choose another task, or another method.")
+
+    def asked_terms(
+        self, terms: Mapping[str, float] | None, default: str, only: Tensor | None
+    ) -> Mapping[str, float]:
+        """Return what a loss is the sum of, with weights.
+
+        Raises:
+            MethodError: If the task's loss has no such term, or is of all pixels.
+        """
+        if only is not None and "only" not in self.spec.loss_options:
+            message = f"the loss of {self.kind} is not of some pixels only"
+            raise MethodError(message, hint="Leave method.over out.")
+        for term in terms or ():
+            if term not in self.spec.loss_terms:
+                message = f"the loss of {self.kind} has no term {term}"
+                known = ", ".join(sorted(self.spec.loss_terms))
+                raise MethodError(message, hint=f"It has {known}.")
+        return terms or {default: 1.0}
+
+    @property
+    def tallies(self) -> int:
+        """How many numbers `tally` gives; 0 where nothing is told of a training's own epoch."""
+        return 0
+
+    def tally(self, outputs: Tensor, targets: Targets) -> Tensor:
+        """Count what the measures of a training's own epoch follow from.
+
+        Args:
+            outputs: A network's in training (B, K, ...), on any device.
+            targets: The truth, on the same.
+
+        Returns:
+            Whole numbers (S,), int64, whose sums over an epoch `tallied` takes.
+        """
+        return torch.zeros(0, dtype=torch.int64, device=outputs.device)
+
+    def tallied(self, sums: Tensor) -> dict[str, float]:
+        """Return measures by name from sums (S,) of `tally`."""
+        return {}
 
     @abstractmethod
     def truth(self, targets: Targets) -> dict[str, list[Any]]:

@@ -68,7 +68,7 @@ def test_the_loss_is_the_same_on_another_device_and_has_no_classes():
     with another_device() as device:
         found = TASK.loss(outputs.to(device), Targets(image=targets.image.to(device))).cpu()
     torch.testing.assert_close(found, TASK.loss(outputs, targets))
-    assert not TASK.spec.loss_options
+    assert TASK.spec.loss_options == {"only"}
     with pytest.raises(MethodError, match="no classes"):
         TASK.loss(outputs, targets, smoothing=0.1)
 

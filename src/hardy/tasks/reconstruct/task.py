@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
+import torch
 from PIL import Image
 from torch import Tensor
 
@@ -58,8 +59,10 @@ class Reconstruct(Task):
         *,
         smoothing: float = 0.0,
         class_weights: Tensor | None = None,
+        terms: Mapping[str, float] | None = None,
+        only: Tensor | None = None,
     ) -> Tensor:
-        """Return the mean squared error of levels in [0, 1], (B,); see `Task.loss`.
+        """Return the mean squared error of levels in [0, 1], (B,), or its terms; see `Task.loss`.
 
         Of the outputs as they are: where they were cut off, they would get no gradient.
         """
@@ -68,7 +71,10 @@ class Reconstruct(Task):
             raise MethodError(message, hint="Leave smoothing and class weights out.")
         image = _image(targets)
         _check_size("the network's outputs", outputs, image)
-        return (outputs.float() - image.float() / 255).square().mean((1, 2, 3))
+        asked = self.asked_terms(terms, "mse", only)
+        errors = outputs.float() - image.float() / 255
+        found = [weight * _mean(_TERMS[name](errors), only) for name, weight in asked.items()]
+        return torch.stack(found).sum(0)
 
     def truth(self, targets: Targets) -> dict[str, list[Any]]:
         """Return no column: the image itself is too large for a record."""
@@ -142,6 +148,16 @@ class Reconstruct(Task):
     def files(self, row: Mapping[str, Any]) -> Mapping[str, bytes]:
         """Return the image."""
         return {"image.png": unpacked(row["image"])}
+
+
+_TERMS: Mapping[str, Callable[[Tensor], Tensor]] = {"mse": torch.square, "l1": torch.abs}
+
+
+def _mean(errors: Tensor, only: Tensor | None) -> Tensor:
+    """Return the mean (B,) of errors (B, 3, h, w) over pixels; 0 where there is none."""
+    if only is None:
+        return errors.mean((1, 2, 3))
+    return (errors.mean(1) * only).sum((1, 2)) / only.sum((1, 2)).clamp(min=1)
 
 
 def _image(targets: Targets) -> Tensor:

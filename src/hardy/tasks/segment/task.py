@@ -8,29 +8,39 @@ import pandas as pd
 import torch
 from PIL import Image
 from torch import Tensor
-from torch.nn import functional
 
-from hardy.core.errors import DataError, MethodError
+from hardy.core.catalog import did_you_mean
+from hardy.core.errors import DataError, MethodError, SpecError
 from hardy.data.item import Prepared, Targets
 from hardy.data.preprocess import OUTSIDE
 from hardy.explain.drawing import GROUND
 from hardy.explain.planes import label_colours, levels
 from hardy.measure.records import column
 from hardy.tasks.base import Content, Task
-from hardy.tasks.base_spec import TaskBase
+from hardy.tasks.base_spec import PSEUDO
 from hardy.tasks.packed import packed, unpacked
 from hardy.tasks.report import as_csv, operations
-from hardy.tasks.segment.counts import FIELDS, TRUTH, by_class, counts, measures
+from hardy.tasks.segment import pixels
+from hardy.tasks.segment.confusion import confusion_grid, confusion_table
+from hardy.tasks.segment.counts import (
+    FIELDS,
+    INNER_TRUTH,
+    TRUTH,
+    by_class,
+    confused,
+    counts,
+    dice,
+    known,
+    measures,
+)
+from hardy.tasks.segment.losses import IGNORED, Planes, weighed
 from hardy.tasks.segment.pictures import iou_bars, segment_panel
 from hardy.tasks.segment.spec import SegmentSpec
 
-_IGNORED, _UNKNOWN = -1, -2
+_UNKNOWN = -2
 _LABELS = 256
-# log-softmax in float32 sums to one within 1e-5 over a thousand classes; raw outputs never do.
-_SUM_TOLERANCE = 1e-3
-# Smaller probabilities add nothing to an entropy, and 0 · log 0 is NaN in floating point.
-_LEAST = -80.0
 _TOLD = 5
+_TWO = 2
 
 
 def build(spec: SegmentSpec, names: tuple[str, ...], void: int | None) -> "Segment":
@@ -41,8 +51,8 @@ def build(spec: SegmentSpec, names: tuple[str, ...], void: int | None) -> "Segme
 class Segment(Task):
     """Say which class each pixel shows; the score is an image's mean IoU over its own classes.
 
-    A network has a channel for each label but void, in the labels' order. Pixels whose truth is
-    void, or that lie in the padding, count for nothing.
+    A network has a channel for each label but void, in the labels' order, or one for two. Pixels
+    whose truth is void or a class to ignore, or that lie in the padding, count for nothing.
 
     Attributes:
         labels: The label in masks that each channel stands for.
@@ -50,9 +60,16 @@ class Segment(Task):
     """
 
     fields: ClassVar[tuple[str, ...]] = FIELDS
-    truth_fields: ClassVar[tuple[str, ...]] = (TRUTH,)
+    truth_fields: ClassVar[tuple[str, ...]] = (TRUTH, INNER_TRUTH)
     # A pixel on the edge between two classes changes sides where the means hardly change.
-    following: ClassVar[tuple[str, ...]] = ("intersection", "predicted")
+    following: ClassVar[tuple[str, ...]] = (
+        "intersection",
+        "predicted",
+        "inner_intersection",
+        "inner_predicted",
+        "boundary_f1",
+        "confusion",
+    )
     tabled: ClassVar[tuple[str, ...]] = ("miou", "dice", "pixel_accuracy")
     returns: ClassVar[Mapping[str, Any]] = {
         "mask": "string",
@@ -62,24 +79,48 @@ class Segment(Task):
         "entropy": "double",
     }
 
+    spec: SegmentSpec
+
     def __init__(
-        self, spec: TaskBase, names: tuple[str, ...] = (), void: int | None = None
+        self, spec: SegmentSpec, names: tuple[str, ...] = (), void: int | None = None
     ) -> None:
         super().__init__(spec, names, void)
         self.labels = tuple(label for label in range(len(names)) if label != void)
         self.classes = tuple(names[label] for label in self.labels)
         self._channel_of = torch.full((_LABELS,), _UNKNOWN)
-        self._channel_of[OUTSIDE if void is None else void] = _IGNORED
+        self._channel_of[OUTSIDE if void is None else void] = IGNORED
         self._channel_of[list(self.labels)] = torch.arange(len(self.labels))
+        self._counted = torch.ones(len(self.labels), dtype=torch.bool)
+        for name in (spec.ignore or ()) if names else ():  # without names only numbers are read
+            if name not in self.classes:
+                message = f"task.ignore: there is no class {name!r}"
+                some = f"The classes are {', '.join(self.classes[:8])}."
+                raise SpecError(message, hint=did_you_mean(name, self.classes) or some)
+            self._counted[self.classes.index(name)] = False
+        self._channel_of[
+            [n for n, on in zip(self.labels, self._counted, strict=True) if not on]
+        ] = IGNORED
+        if spec.binary and names and len(self.labels) != _TWO:
+            message = f"task.binary is for two classes, and these are {len(self.labels)}"
+            raise SpecError(message, hint="Leave binary out.")
 
     @property
     def outputs(self) -> int:
-        """Classes without void."""
-        return len(self.labels)
+        """Classes without void, or one for two."""
+        return self.spec.planes(len(self.labels))
 
     def answer(self, outputs: Tensor) -> Tensor:
-        """Return log-softmax over the classes (B, C, h, w) in float32, detached, on the CPU."""
-        return torch.log_softmax(outputs.detach().float(), dim=1).cpu()
+        """Return the logarithms of probabilities (B, C, h, w) in float32, detached, on the CPU."""
+        return self._log_p(self._logits(outputs.detach().float())).cpu()
+
+    def _logits(self, outputs: Tensor) -> Tensor:
+        """Return an output for each class (B, C, h, w): of one output z, 0 and z."""
+        return torch.cat([torch.zeros_like(outputs), outputs], 1) if self.spec.binary else outputs
+
+    def _log_p(self, logits: Tensor) -> Tensor:
+        if self.spec.probabilities == "sigmoid":
+            return torch.nn.functional.logsigmoid(logits)
+        return torch.log_softmax(logits, dim=1)
 
     def loss(
         self,
@@ -88,45 +129,97 @@ class Segment(Task):
         *,
         smoothing: float = 0.0,
         class_weights: Tensor | None = None,
+        terms: Mapping[str, float] | None = None,
+        only: Tensor | None = None,
     ) -> Tensor:
-        """Return the mean cross-entropy over a sample's pixels, (B,) in nats; see `Task.loss`.
+        """Return the mean cross-entropy over a sample's pixels, (B,) in nats, or its terms.
 
         Pixels that count for nothing are no part of the mean; a sample without others has loss 0.
-        Outputs coarser than the masks are refused: a network enlarges its own.
+        Outputs coarser than the masks are refused: a network enlarges its own. See `Task.loss`,
+        and `losses` for the terms.
         """
-        channels = self._channels(targets)
-        self._check_size("the network's outputs", outputs, channels)
-        weights = class_weights if class_weights is None else class_weights.to(outputs.device)
-        each = functional.cross_entropy(
-            outputs.float(),
-            channels,
-            weights,
-            ignore_index=_IGNORED,
-            reduction="none",
-            label_smoothing=smoothing,
-        )
-        kept = (channels != _IGNORED).sum((1, 2))
-        return each.sum((1, 2)) / kept.clamp(min=1)
+        asked = self.asked_terms(terms, "cross_entropy", only)
+        if all(term.startswith(PSEUDO) for term in asked):  # no truth is looked at
+            channels = torch.zeros_like(outputs[:, 0], dtype=torch.int64)
+        else:
+            channels = self._channels(targets)
+        self._check_size("the network's outputs", outputs, channels, self.outputs)
+        raw, device = outputs.float(), outputs.device
+        weights = class_weights if class_weights is None else class_weights.to(device)
+        counted = self._counted.to(device)
+        planes = (raw, self._logits(raw), channels, self._log_p, counted, weights, smoothing)
+        return weighed(asked, Planes(*planes))
+
+    @property
+    def tallies(self) -> int:
+        """Three for each class."""
+        return 3 * len(self.labels)
+
+    @torch.no_grad()
+    def tally(self, outputs: Tensor, targets: Targets) -> Tensor:
+        """Count each class's pixels that are right, those that are said to be of it, and its own.
+
+        Without a look at the numbers, for which a GPU would have to be waited for.
+        """
+        channels, classes = self._channels(targets), len(self.labels)
+        said = self._logits(outputs.detach()).argmax(1)
+        kept = (channels != IGNORED) & self._counted.to(said.device)[said]
+        right = said.where(kept & (said == channels), IGNORED)
+        parts = (right, said.where(kept, IGNORED), channels)
+        starts = (classes + 1) * torch.arange(3, device=said.device)
+        places = torch.cat([(p + 1 + n).flatten() for p, n in zip(parts, starts, strict=True)])
+        found = torch.zeros(3 * (classes + 1), dtype=torch.int64, device=said.device)
+        found.scatter_add_(0, places, torch.ones_like(places))
+        return found.view(3, -1)[:, 1:].flatten()
+
+    def tallied(self, sums: Tensor) -> dict[str, float]:
+        """Return `dice`, as `metrics` has it; nothing where no pixel was counted."""
+        both, said, true = sums.view(3, -1).double().cpu().numpy()
+        return {"dice": dice(both, said, true)} if true.any() else {}
 
     def truth(self, targets: Targets) -> dict[str, list[Any]]:
-        """Return the column `pixels`: how many are of each class."""
-        channels = self._channels(targets)
-        return {TRUTH: self._counted(channels)}
+        """Return how many pixels are of each class: of all, and without those near another."""
+        masks = [mask.numpy() for mask in self._scored(targets)]
+        classes = len(self.labels)
+        return {
+            TRUTH: [pixels.tally(mask, classes) for mask in masks],
+            INNER_TRUTH: [pixels.tally(pixels.inner(mask), classes) for mask in masks],
+        }
 
     def columns(self, name: str, answers: Tensor, targets: Targets) -> dict[str, list[Any]]:
         """Return the columns of B answers (B, C, h, w) by field; see `counts.Counts`."""
-        channels = self._channels(targets)
-        self._check_size(f"answer {name!r}", answers, channels)
-        said = answers.max(1).indices
-        kept = channels != _IGNORED
-        right = kept & (said == channels)
-        entropy, nll = _pixel_means(name, answers, channels.clamp(min=0), kept.numpy())
-        return {
-            "intersection": self._counted(said.where(right, _IGNORED)),
-            "predicted": self._counted(said.where(kept, _IGNORED)),
-            "entropy": entropy,
-            "nll": nll,
-        }
+        channels = self._scored(targets)
+        self._check_size(f"answer {name!r}", answers, self._channels(targets), len(self.labels))
+        rows = [
+            self._columns_of(name, answer.numpy(), truth.numpy())
+            for answer, truth in zip(answers, channels, strict=True)
+        ]
+        return {field: [row[place] for row in rows] for place, field in enumerate(FIELDS)}
+
+    def _columns_of(self, name: str, answer: np.ndarray, truth: np.ndarray) -> tuple[Any, ...]:
+        """Return one answer's columns, in the order of `FIELDS`.
+
+        What is said to be of a class that is ignored is only not said to be of the right one.
+        """
+        classes = len(self.labels)
+        said = answer.argmax(0)
+        judged = np.where((truth != IGNORED) & self._counted.numpy()[said], said, IGNORED)
+        inner = pixels.inner(truth)
+        right, close = np.where(judged == truth, truth, IGNORED), inner != IGNORED
+        shares = pixels.normalised(answer) if self.spec.probabilities == "sigmoid" else answer
+        return (
+            pixels.tally(right, classes),
+            pixels.tally(judged, classes),
+            *pixels.entropy_and_nll(name, shares, truth),
+            pixels.tally(np.where(close, right, IGNORED), classes),
+            pixels.tally(np.where(close, judged, IGNORED), classes),
+            *pixels.soft_areas(answer, truth),
+            pixels.boundary_f1(truth, judged, classes),
+            pixels.confusion(truth, said, classes),
+        )
+
+    def _scored(self, targets: Targets) -> Tensor:
+        return self._channels(targets)
 
     def score(self, frame: pd.DataFrame, name: str) -> np.ndarray:
         """Return the mean IoU of each image (N,), over the classes of its truth or answer."""
@@ -137,14 +230,28 @@ class Segment(Task):
         return column(frame, f"{name}.entropy")
 
     def metrics(self, frame: pd.DataFrame, name: str) -> dict[str, float]:
-        """Return miou, image_iou, dice, and what is of pixels; NaN where no pixel counts."""
-        return measures(counts(frame, name).addends().sum(0))
+        """Return those of the catalogue, but what earlier records lack; NaN where none counts."""
+        return counts(frame, name).metrics()
+
+    def columns_of(self, frame: pd.DataFrame, name: str) -> pd.DataFrame:
+        """Return the columns of the truth and of an answer; earlier records lack some."""
+        truth, fields = known(frame)
+        wanted = [*truth, *(f"{name}.{field}" for field in fields)]
+        for each in wanted:
+            column(frame, each)
+        return frame[wanted]
 
     def metric_at(
         self, frame: pd.DataFrame, name: str, metric: str
     ) -> Callable[[np.ndarray], float]:
         """Return what computes a metric at some places: sums of what was read once."""
-        addends = counts(frame, name).addends()
+        found = counts(frame, name)
+        if metric not in found.names:
+            message = f"the records of {name} are of an earlier version, which had no {metric}"
+            raise DataError(message, hint="Run the experiment again with --again.")
+        if metric in found.grouped():
+            return lambda places: found.grouped(places)[metric]
+        addends = found.addends()
         # As a product with how often each place was drawn: no rows are copied.
         return lambda places: measures(np.bincount(places, minlength=len(addends)) @ addends)[
             metric
@@ -158,8 +265,24 @@ class Segment(Task):
         table = pd.concat([by_class(counts(frame, n), n, self.classes) for n in names])
         yield "report/classes.csv", as_csv(table)
         yield "report/iou.png", iou_bars(table)
+        yield "report/metrics.csv", as_csv(self._defined(frame))
+        cells = {n: confused(frame, n, len(self.classes)) for n in names}
+        pairs = {n: found for n, found in cells.items() if found is not None}
+        if pairs:
+            yield "report/confusion.csv", as_csv(confusion_table(pairs, self.classes))
+            yield "report/confusion.png", confusion_grid(pairs[main], self.classes, main)
         if baseline is not None and self.compares(frame, main, baseline):
             yield from operations(self, frame, main, baseline)
+
+    def _defined(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """Return every metric of every answer, with what it means."""
+        where = "each image's own size" if self.spec.own_size else "the size of the network's input"
+        rows = [
+            (name, metric, value, self.spec.metrics[metric].meaning, where)
+            for name in self.answers(frame)
+            for metric, value in self.metrics(frame, name).items()
+        ]
+        return pd.DataFrame(rows, columns=["answer", "metric", "value", "meaning", "scored_at"])
 
     def panel(self, item: Prepared, answers: Mapping[str, Tensor]) -> Image.Image | None:
         """Draw one sample: input, truth, each answer, and where it is wrong."""
@@ -220,52 +343,9 @@ class Segment(Task):
             raise DataError(message, hint="Check the dataset's labels against its masks.")
         return channels
 
-    def _check_size(self, what: str, planes: Tensor, channels: Tensor) -> None:
-        wanted = (len(channels), self.outputs, *channels.shape[1:])
+    def _check_size(self, what: str, planes: Tensor, channels: Tensor, count: int) -> None:
+        wanted = (len(channels), count, *channels.shape[1:])
         if tuple(planes.shape) != wanted:
             message = f"{what} are {tuple(planes.shape)}, where the masks need {wanted}"
             hint = "A network for this task answers for each pixel of its input."
             raise MethodError(message, hint=hint)
-
-    def _counted(self, channels: Tensor) -> list[list[int]]:
-        """Return how many pixels of each image are of each class: (B, C), of all B at once."""
-        width = self.outputs + 1  # the first place is for what counts for nothing
-        starts = width * torch.arange(len(channels)).view(-1, 1, 1)
-        flat = (channels - _IGNORED + starts).flatten()
-        found = torch.bincount(flat, minlength=width * len(channels))
-        counted: list[list[int]] = found.view(-1, width)[:, 1:].tolist()
-        return counted
-
-
-def _pixel_means(
-    name: str, answers: Tensor, truth: Tensor, kept: np.ndarray
-) -> tuple[list[float], list[float]]:
-    """Return the mean entropy and the mean negative log-likelihood of each image's pixels.
-
-    Image by image, so that no second copy of all answers is held, and that no image's numbers
-    depend on those beside it.
-
-    Raises:
-        MethodError: If the values are not the logarithms of distributions.
-    """
-    likelihood = answers.gather(1, truth[:, None])[:, 0].numpy().astype(np.float64)
-    nll = -np.maximum(likelihood, np.log(np.finfo(np.float64).tiny))
-    found: tuple[list[float], list[float]] = [], []
-    for values, own, counted in zip(answers.numpy(), nll, kept, strict=True):
-        logs = np.maximum(values, np.float32(_LEAST))
-        shares = np.exp(logs)
-        _check_sums(name, shares.sum(0))
-        shares *= logs
-        entropy = -shares.sum(0).astype(np.float64)
-        pixels = max(1, int(counted.sum()))
-        for plane, means in zip((entropy, own), found, strict=True):
-            means.append(max(0.0, float(plane[counted].sum() / pixels)))
-    return found
-
-
-def _check_sums(name: str, total: np.ndarray) -> None:
-    wrong = ~(abs(total - 1) <= _SUM_TOLERANCE)  # so that NaN is wrong, too
-    if wrong.any():
-        message = f"answer {name!r} is not log-probabilities: a pixel's sum to {total[wrong][0]:g}"
-        hint = "Apply a log-softmax; a NaN here means that the adaptation diverged."
-        raise MethodError(message, hint=hint)
