@@ -58,7 +58,7 @@ def test_a_row_holds_counts_and_no_plane(made):
     row = made["segment"][0]
     assert sum(row["pixels"]) == sum(row["source.predicted"]) == 32 * 32
     sizes = [np.size(value) for rows in made.values() for value in rows[0].values()]
-    assert max(sizes) == 7
+    assert max(sizes) <= 2 * 7**2  # pairs of classes that were confused, and their pixels
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -135,7 +135,7 @@ def _over_classes(planes: Planes, true: Tensor, ratios: Tensor) -> Tensor:
 
 def _of_own(term: Callable[[Planes], Tensor]) -> Callable[[Planes], Tensor]:
     """Return a term that takes the most probable class of the outputs for the truth."""
-    return lambda planes: term(replace(planes, channels=planes.logits.detach().argmax(1)))
+    return lambda planes: term(replace(planes, channels=planes.logits.detach().max(1).indices))
 
 
 _TERMS: Mapping[str, Callable[[Planes], Tensor]] = {

@@ -5,6 +5,7 @@ image's numbers depend on those beside it.
 """
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -24,7 +25,9 @@ _TOLERANCE = 0.0075
 _SUM_TOLERANCE = 1e-3
 # Smaller probabilities add nothing to an entropy, and 0 · log 0 is NaN in floating point.
 _LEAST = -80.0
-_BITS = 64
+# A bit for each class of a word, the narrowest that has room; of more classes, one word after the
+# other.
+_WORDS = (np.uint16, np.uint32, np.uint64)
 
 
 def tally(channels: np.ndarray, classes: int) -> list[int]:
@@ -101,8 +104,9 @@ def boundary_f1(truth: np.ndarray, said: np.ndarray, classes: int) -> float:
         [tally(np.where(e, m, IGNORED), classes) for m, e in zip(maps, edges, strict=True)]
     )
     right = np.zeros((2, classes))
-    for first in range(0, classes, _BITS):  # each class of 64 is a bit of its own
-        bits = [_bits(m, e, first) for m, e in zip(maps, edges, strict=True)]
+    word = next((w for w in _WORDS if 8 * w().nbytes >= classes), _WORDS[-1])
+    for first in range(0, classes, 8 * word().nbytes):
+        bits = [_bits(m, e, first, word) for m, e in zip(maps, edges, strict=True)]
         for place, other in ((0, 1), (1, 0)):
             hit = (bits[place] & _grown(bits[other], radius)) != 0
             right[place] += tally(np.where(hit, maps[place], IGNORED), classes)
@@ -124,12 +128,15 @@ def _edges(channels: np.ndarray) -> np.ndarray:
     return found
 
 
-def _bits(channels: np.ndarray, edges: np.ndarray, first: int) -> np.ndarray:
+def _bits(
+    channels: np.ndarray, edges: np.ndarray, first: int, word: type[np.unsignedinteger[Any]]
+) -> np.ndarray:
     """Return a bit for the class of each boundary pixel (h, w), from the class `first` on."""
+    count = 8 * word().nbytes
     place = channels - first
-    here = edges & (place >= 0) & (place < _BITS)
-    bits: np.ndarray = np.left_shift(np.uint64(1), place.clip(0, _BITS - 1).astype(np.uint64))
-    return np.where(here, bits, np.uint64(0))
+    here = edges & (place >= 0) & (place < count)
+    bits: np.ndarray = np.left_shift(word(1), place.clip(0, count - 1).astype(word))
+    return np.where(here, bits, word(0))
 
 
 def _grown(bits: np.ndarray, radius: float) -> np.ndarray:
@@ -149,43 +156,52 @@ def _grown(bits: np.ndarray, radius: float) -> np.ndarray:
     return found
 
 
-def soft_areas(log_p: np.ndarray, truth: np.ndarray) -> tuple[float, float]:
-    """Return the sum of the true classes' probabilities, and of all: over pixels that count."""
-    kept = truth != IGNORED
-    p = np.exp(log_p[:, kept].astype(np.float64))
-    right = np.take_along_axis(p, truth[kept][None], 0)
-    return float(right.sum()), float(p.sum())
-
-
-def entropy_and_nll(name: str, log_p: np.ndarray, truth: np.ndarray) -> tuple[float, float]:
-    """Return the mean entropy and the mean negative log-likelihood of the pixels that count.
+def likelihoods(
+    name: str, log_p: np.ndarray, truth: np.ndarray, *, normal: bool
+) -> tuple[float, float, float, float]:
+    """Return what follows from probabilities, over the pixels that count.
 
     Args:
         name: The answer's, for messages.
-        log_p: Logarithms of distributions (C, h, w).
+        log_p: Their logarithms (C, h, w).
         truth: Channels (h, w).
+        normal: Whether a pixel's sum to one; else entropy and likelihood are of their shares of
+            the sum.
+
+    Returns:
+        Means of the entropy and of the negative log-likelihood; sums of the true classes'
+        probabilities, and of all.
 
     Raises:
         MethodError: If they are none.
     """
     kept = truth != IGNORED
-    likelihood = np.take_along_axis(log_p, truth.clip(0)[None], 0)[0].astype(np.float64)
-    nll = -np.maximum(likelihood, np.log(np.finfo(np.float64).tiny))
-    logs = np.maximum(log_p, np.float32(_LEAST))
-    shares = np.exp(logs)
-    _check_sums(name, shares.sum(0))
-    shares *= logs
-    entropy = -shares.sum(0).astype(np.float64)
+    right = _at(log_p, truth)
+    shares = np.exp(np.maximum(log_p, np.float32(_LEAST)))
+    total = shares.sum(0)
+    pooled = np.exp(right[kept].astype(np.float64)).sum(), total[kept].sum(dtype=np.float64)
+    if not normal:
+        top = log_p.max(0)
+        log_p = log_p - (top + np.log(np.exp(log_p - top).sum(0)))
+        right = _at(log_p, truth)
+        shares = np.exp(np.maximum(log_p, np.float32(_LEAST)))
+        total = shares.sum(0)
+    _check_sums(name, total)
+    shares *= np.maximum(log_p, np.float32(_LEAST))
+    nll = -np.maximum(right.astype(np.float64), np.log(np.finfo(np.float64).tiny))
     pixels = max(1, int(kept.sum()))
-    means = [max(0.0, float(plane[kept].sum() / pixels)) for plane in (entropy, nll)]
-    return means[0], means[1]
+    means = [max(0.0, float(plane[kept].sum() / pixels)) for plane in (_entropy(shares), nll)]
+    return means[0], means[1], float(pooled[0]), float(pooled[1])
 
 
-def normalised(log_p: np.ndarray) -> np.ndarray:
-    """Return logarithms (C, h, w) of probabilities divided by their sum over the classes."""
-    top = log_p.max(0)
-    shares: np.ndarray = log_p - (top + np.log(np.exp(log_p - top).sum(0)))
-    return shares
+def _at(planes: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    found: np.ndarray = np.take_along_axis(planes, truth.clip(0)[None], 0)[0]
+    return found
+
+
+def _entropy(products: np.ndarray) -> np.ndarray:
+    found: np.ndarray = -products.sum(0).astype(np.float64)
+    return found
 
 
 def _check_sums(name: str, total: np.ndarray) -> None:

@@ -162,7 +162,7 @@ class Segment(Task):
         Without a look at the numbers, for which a GPU would have to be waited for.
         """
         channels, classes = self._channels(targets), len(self.labels)
-        said = self._logits(outputs.detach()).argmax(1)
+        said = self._logits(outputs.detach()).max(1).indices
         kept = (channels != IGNORED) & self._counted.to(said.device)[said]
         right = said.where(kept & (said == channels), IGNORED)
         parts = (right, said.where(kept, IGNORED), channels)
@@ -191,29 +191,32 @@ class Segment(Task):
         channels = self._scored(targets)
         self._check_size(f"answer {name!r}", answers, self._channels(targets), len(self.labels))
         rows = [
-            self._columns_of(name, answer.numpy(), truth.numpy())
-            for answer, truth in zip(answers, channels, strict=True)
+            self._columns_of(name, answer.numpy(), truth.numpy(), said.numpy())
+            for answer, truth, said in zip(answers, channels, answers.max(1).indices, strict=True)
         ]
         return {field: [row[place] for row in rows] for place, field in enumerate(FIELDS)}
 
-    def _columns_of(self, name: str, answer: np.ndarray, truth: np.ndarray) -> tuple[Any, ...]:
+    def _columns_of(
+        self, name: str, answer: np.ndarray, truth: np.ndarray, said: np.ndarray
+    ) -> tuple[Any, ...]:
         """Return one answer's columns, in the order of `FIELDS`.
 
         What is said to be of a class that is ignored is only not said to be of the right one.
         """
         classes = len(self.labels)
-        said = answer.argmax(0)
         judged = np.where((truth != IGNORED) & self._counted.numpy()[said], said, IGNORED)
         inner = pixels.inner(truth)
         right, close = np.where(judged == truth, truth, IGNORED), inner != IGNORED
-        shares = pixels.normalised(answer) if self.spec.probabilities == "sigmoid" else answer
+        normal = self.spec.probabilities != "sigmoid"
+        entropy, nll, *soft = pixels.likelihoods(name, answer, truth, normal=normal)
         return (
             pixels.tally(right, classes),
             pixels.tally(judged, classes),
-            *pixels.entropy_and_nll(name, shares, truth),
+            entropy,
+            nll,
             pixels.tally(np.where(close, right, IGNORED), classes),
             pixels.tally(np.where(close, judged, IGNORED), classes),
-            *pixels.soft_areas(answer, truth),
+            *soft,
             pixels.boundary_f1(truth, judged, classes),
             pixels.confusion(truth, said, classes),
         )
