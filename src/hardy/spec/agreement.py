@@ -13,6 +13,7 @@ from hardy.core.errors import SpecError
 from hardy.core.spec import kinds
 from hardy.data.augment_spec import check_augment
 from hardy.data.cards import DATASETS
+from hardy.data.shift_spec import turns
 from hardy.methods.base_spec import augment_of, views_of
 from hardy.models.spec import MODELS
 from hardy.spec.fit import misfit, way_out
@@ -108,6 +109,22 @@ def _augmentation_goes_with_the_shift(experiment: Experiment) -> Iterator[str]:
         check_augment(augment_of(experiment.method), experiment.data.shift)
     except SpecError as error:
         yield f"{error.message}. {error.hint}"
+
+
+def _turned_images_have_their_truth(experiment: Experiment) -> Iterator[str]:
+    angles = turns(experiment.data.shift)
+    if angles and experiment.task.target == "mask":
+        yield (
+            "data.shift turns images, but not their masks, which the task "
+            f"{experiment.task.kind} answers are held against; leave turn out, or augment by rotate"
+        )
+    for path, model in experiment.models().items():
+        size = model.input and model.input.size
+        if angles & {90, 270} and isinstance(size, tuple) and size[0] != size[1]:
+            yield (
+                f"data.shift turns images by 90 or 270 degrees, but {path}.input.size is "
+                f"{list(size)}; make it one number, or turn by 0 and 180"
+            )
 
 
 def _the_loss_has_what_is_stated_of_it(experiment: Experiment) -> Iterator[str]:
@@ -260,6 +277,7 @@ _RULES: tuple[Callable[[Experiment], Iterator[str]], ...] = (
     _layers_are_known,
     _what_is_monitored_is_measured,
     _augmentation_goes_with_the_shift,
+    _turned_images_have_their_truth,
     _the_loss_has_what_is_stated_of_it,
     _the_terms_of_the_loss_are_known,
     _what_thaws_is_on_one_device,
