@@ -158,7 +158,9 @@ def test_a_shared_head_is_for_three_classes_alone():
         dataset = Dataset("own", (), None, (Sample("a", 0, Path("a"), "c"),), None, lambda _: None)
         dataset = replace(dataset, mask_classes=names)
         model = {"kind": "segmenter", "name": "vqvae", "head": head}
-        return faults(planned(model, dataset, task={"kind": "segment"}, method={"kind": "evaluate"}))
+        return faults(
+            planned(model, dataset, task={"kind": "segment"}, method={"kind": "evaluate"})
+        )
 
     assert "set model.head to own" in told("shared", 4)[0]
     assert told("shared", 3) == told("own", 4) == ()
