@@ -1,6 +1,6 @@
 """Supervised training by stated terms, on some labels, over changed pixels, with frozen parts."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -13,6 +13,17 @@ from hardy.data.item import Batch, Targets
 from hardy.data.open import open_dataset
 from hardy.data.spec import DataSpec
 from hardy.engine.checkpoint import Checkpoint
+from hardy.engine.executor import beside
+from hardy.engine.ranks import (
+    NoCheckpoint,
+    NoRun,
+    Rank,
+    free_address,
+    meet,
+    part,
+    ranked_fabric,
+    silent,
+)
 from hardy.engine.train import train
 from hardy.methods.supervised.learner import SupervisedLearner
 from hardy.methods.supervised.spec import SupervisedSpec
@@ -332,6 +343,58 @@ def test_parts_that_cannot_be_frozen_are_named(parts, message):
         run(frozen(freeze={"parts": parts, "epochs": 1}))
 
 
+def plain_network():
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.Tanh(), nn.Conv2d(4, 3, 1))
+
+
+@dataclass(frozen=True)
+class SegmentRank:
+    """One rank of a training on some labels."""
+
+    rank: Rank
+
+    def __call__(self, send):
+        torch.set_num_threads(1)
+        meet(self.rank)
+        try:
+            self.train(NoRun(), NoCheckpoint())
+        finally:
+            part()
+
+    def train(self, told, checkpoint):
+        made = on_some_labels()
+        job = training(made, told, fit=Planes(), validate=Planes(6), reporter=silent())
+        fabric = ranked_fabric(Experiment.model_validate(EXPERIMENT | SOURCE), self.rank)
+        train(replace(job, task=SEGMENT, fabric=fabric), checkpoint)
+        return made
+
+
+def on_some_labels():
+    terms = {"cross_entropy": 1.0, "pseudo_dice": 0.3}
+    known = frozenset(str(n) for n in range(0, 10, 3))
+    return learner(net=plain_network(), known=known, labelled=0.4, loss=terms)
+
+
+@pytest.mark.slow
+def test_two_devices_see_the_same_labels_and_count_the_dice_of_all():
+    alone = run(one := on_some_labels(), "alone")
+    address, told = free_address(), KeptRun("together")
+    with beside([SegmentRank(Rank(1, 2, 1, address))]):
+        meet(rank := Rank(0, 2, 0, address))
+        try:
+            both = SegmentRank(rank).train(told, Checkpoint("together", PRINT))
+        finally:
+            part()
+    for name, tensor in one.weights().items():
+        torch.testing.assert_close(both.weights()[name], tensor, rtol=1e-4, atol=1e-6)
+    for epoch in (1, 2):
+        for name in ("train/loss", "train/dice", "validation/miou"):
+            assert told.steps[epoch][name] == pytest.approx(alone.steps[epoch][name], rel=1e-4)
+
+
+SOURCE = {"method": {"kind": "source"}, "compute": {"device": "cpu"}}
 EXPERIMENT = {
     "name": "stated",
     "task": {"kind": "segment"},

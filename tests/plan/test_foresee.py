@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 from PIL import Image
 from pydantic import ValidationError
 from safetensors.torch import save_file
@@ -16,11 +17,9 @@ from hardy.data.dataset import Dataset, Sample
 from hardy.engine.progress import Reporter
 from hardy.engine.runner import run_plan
 from hardy.methods.evaluate.spec import SourceSpec
-from hardy.models.build import build_network
 from hardy.models.reference import WeightsRef
 from hardy.models.resnet26 import ResNet26
-from hardy.models.segmenters.spec import VqVae
-from hardy.models.spec import HardyModel, OpenClipModel, TimmModel, TorchvisionModel
+from hardy.models.spec import HardyModel, OpenClipModel, SegmenterModel, TimmModel, TorchvisionModel
 from hardy.models.weights import Located
 from hardy.plan import machine
 from hardy.plan.foresee import check, faults, outputs_in, remarks
@@ -142,28 +141,6 @@ def test_two_heads_in_a_file_tell_nothing(tmp_path):
     heads = {"fc.weight": torch.zeros(3, 4), "head.weight": torch.zeros(5, 4)}
     save_file(heads, tmp_path / "w.safetensors")
     assert outputs_in(tmp_path / "w.safetensors") is None
-
-
-def test_a_transposed_convolution_is_no_head_that_tells_outputs(tmp_path):
-    spec = VqVae(name="vqvae", hidden=8, residual=4, layers=1)
-    network = build_network(spec, outputs=3)[0]
-    save_file(network.state_dict(), tmp_path / "w.safetensors")
-    assert network.head.weight.shape == (4, 3, 4, 4)
-    assert outputs_in(tmp_path / "w.safetensors") is None
-
-
-def test_a_shared_head_is_for_three_classes_alone():
-    def told(head, classes):
-        names = tuple(f"class {n}" for n in range(classes))
-        dataset = Dataset("own", (), None, (Sample("a", 0, Path("a"), "c"),), None, lambda _: None)
-        dataset = replace(dataset, mask_classes=names)
-        model = {"kind": "segmenter", "name": "vqvae", "head": head}
-        return faults(
-            planned(model, dataset, task={"kind": "segment"}, method={"kind": "evaluate"})
-        )
-
-    assert "set model.head to own" in told("shared", 4)[0]
-    assert told("shared", 3) == told("own", 4) == ()
 
 
 def test_weights_of_another_experiment_have_its_classes():
@@ -386,3 +363,23 @@ def test_a_class_that_is_weighed_is_one_of_the_dataset_s(name, known):
     assert told == (
         [] if known else ["method.class_weights: own has no class 'aa'. Did you mean 'a'?"]
     )
+
+
+@pytest.mark.parametrize(
+    ("stated", "message"),
+    [
+        ({}, None),
+        ({"ignore": ["b"]}, None),
+        ({"ignore": ["bb"]}, "task: own has no class 'bb'. Did you mean 'b'?"),
+        ({"binary": True}, "have 2 channels, but task segment on own needs 1"),
+    ],
+)
+def test_what_a_segmentation_states_of_its_classes_fits_the_masks(stated, message, tmp_path):
+    file = tmp_path / "w.safetensors"
+    save_file({"head.weight": torch.zeros(2, 8, 1, 1)}, file)
+    masked = replace(opened((), read_mask=lambda _: None), mask_classes=("a", "b"))
+    model = SegmenterModel(weights=WeightsRef.of(f"file:{file}"))
+    task = {"kind": "segment", **stated}
+    told = faults(planned(model, masked, path=file, task=task))
+    assert len(told) == (message is not None)
+    assert message is None or message in told[0]
