@@ -13,6 +13,7 @@ from torch import Tensor
 from hardy.core.errors import DataError, MethodError
 from hardy.data.item import Targets
 from hardy.measure.records import as_frame, read_parquet, write_parquet
+from hardy.methods.memo.spec import MemoSpec
 from hardy.tasks.base import Task
 from hardy.tasks.summary import bounds, summarise
 from tests.contracts.device import another_device
@@ -87,6 +88,15 @@ class TaskContract(ABC):
         assert type(found) is Tensor
         torch.testing.assert_close(found, task.answer(outputs))
 
+    def test_its_logits_are_of_what_it_answers(self) -> None:
+        """Where answers are log-probabilities; of other tasks nobody asks for them."""
+        task, outputs = self.task(), self.outputs(self.targets(3), 0.5).requires_grad_()
+        answer, logits = task.answer(outputs), task.logits(outputs)
+        if task.kind not in MemoSpec.tasks:
+            return
+        torch.testing.assert_close(logits.log_softmax(1).detach(), answer)
+        assert logits.requires_grad
+
     def test_the_loss_is_a_number_a_sample_and_falls_with_skill(self) -> None:
         task, targets = self.task(), self.targets(4)
         if not task.spec.has_loss:
@@ -110,7 +120,11 @@ class TaskContract(ABC):
     def test_the_loss_takes_what_the_schema_says(self) -> None:
         task, targets = self.task(), self.targets(2)
         outputs = self.outputs(targets, 0.4)
-        options = {"smoothing": 0.1, "class_weights": torch.linspace(0.5, 2, outputs.shape[1])}
+        options = {
+            "smoothing": 0.1,
+            "class_weights": torch.linspace(0.5, 2, outputs.shape[1]),
+            "only": torch.arange(outputs[:, 0].numel()).view(outputs[:, 0].shape) % 3 == 0,
+        }
         assert task.spec.loss_options <= set(options)
         for name, value in options.items():
             if name in task.spec.loss_options:
@@ -119,6 +133,29 @@ class TaskContract(ABC):
             else:
                 with pytest.raises(MethodError):
                     task.loss(outputs, targets, **{name: value})
+
+    def test_each_term_of_the_loss_is_a_number_a_sample(self) -> None:
+        task, targets = self.task(), self.targets(4)
+        outputs = self.outputs(targets, 0.2).half().requires_grad_()
+        one = Targets(*(part if part is None else part[1:2] for part in targets))
+        sums = torch.zeros(4)
+        for term in sorted(task.spec.loss_terms):
+            found = task.loss(outputs, targets, terms={term: 1.0})
+            assert (found.shape, found.dtype) == ((4,), torch.float32)
+            (gradient,) = torch.autograd.grad(found.sum(), outputs)
+            assert (gradient.flatten(1) != 0).any(1).all()
+            alone = task.loss(outputs[1:2], one, terms={term: 1.0})
+            torch.testing.assert_close(alone, found[1:2])
+            with another_device() as device:
+                there = Targets(*(p if p is None or p == () else p.to(device) for p in targets))
+                away = task.loss(outputs.detach().to(device), there, terms={term: 1.0}).cpu()
+            torch.testing.assert_close(away, found.detach())
+            sums += 0.5 * found.detach()
+        if task.spec.loss_terms:
+            halves = dict.fromkeys(task.spec.loss_terms, 0.5)
+            torch.testing.assert_close(task.loss(outputs, targets, terms=halves).detach(), sums)
+            with pytest.raises(MethodError, match="has no term other"):
+                task.loss(outputs, targets, terms={"other": 1.0})
 
     def test_each_answer_is_judged_by_itself(self) -> None:
         task, targets = self.task(), self.targets(5)

@@ -2,8 +2,10 @@ import pickle
 
 import numpy as np
 import pytest
+from scipy.ndimage import distance_transform_edt as edt
 
 from hardy.core.errors import SpecError
+from hardy.data.leaks import leaks
 from hardy.data.open import open_dataset
 from hardy.data.shapes import CLASSES, COLOURS, scene
 from hardy.data.spec import DataSpec, Shapes
@@ -116,3 +118,36 @@ def test_the_digits():
     # scikit-learn's own first image, a zero: its first row is 0 0 5 13 9 1 0 0 of 16.
     assert first[0, :, 0].tolist() == [round(v * 255 / 16) for v in (0, 0, 5, 13, 9, 1, 0, 0)]
     assert found.samples[0].label == 0
+
+
+@pytest.mark.parametrize("size", [32, 64, 200])
+def test_a_trimap_has_a_band_of_a_twentieth_of_the_side_between_object_and_background(size):
+    plain, found = opened(count=30, size=size), opened(count=30, size=size, masks="trimap")
+    assert found.mask_classes == ("object", "background", "border")
+    for sample in found.samples:
+        trimap = np.asarray(found.read_mask(sample))
+        inside = np.asarray(plain.read_mask(sample)) > 0
+        assert set(np.unique(trimap)) == {0, 1, 2}
+        # The distance to the other side of the outline, between centres of pixels.
+        depth = np.where(inside, edt(inside), edt(~inside)) / size
+        step = 1.5 / size
+        # Nine points may miss the tip of a star.
+        assert (depth[trimap != 2] > 1 / 40 - step).mean() > 0.999
+        assert np.quantile(depth[trimap == 2], 0.99) < 1 / 40 + step
+        assert inside[trimap == 0].all()
+        assert not inside[trimap == 1].any()
+
+
+def test_trimaps_are_of_the_same_images_and_other_data():
+    plain, found = opened(count=12, size=32), opened(count=12, size=32, masks="trimap")
+    assert [s.content for s in plain.samples] == [s.content for s in found.samples]
+    assert len(leaks(plain, found)) == 12
+    assert plain.digest != found.digest
+    assert np.array_equal(pixels(plain, 3), pixels(found, 3))
+
+
+def test_what_was_kept_without_trimaps_reads_as_it_was():
+    assert "masks" not in Shapes().model_dump()
+    assert "masks" not in Shapes().identity()
+    assert Shapes(masks="trimap").model_dump()["masks"] == "trimap"
+    assert opened(count=60).digest == "59231befb62dc6a7174fa24541e66d4b"

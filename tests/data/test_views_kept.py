@@ -13,7 +13,16 @@ from hardy.data.dataset import Dataset, Sample
 from hardy.data.pipeline import SamplePipeline, ViewSet, loader
 from hardy.data.preprocess import Preprocess
 from hardy.data.shift_spec import Corruption
-from hardy.data.view_spec import AugMix, Compose, Cut, CutStep, Identity, Operations, OperationsStep
+from hardy.data.view_spec import (
+    AugMix,
+    Compose,
+    Cut,
+    CutStep,
+    Identity,
+    Operations,
+    OperationsStep,
+    Photometric,
+)
 from hardy.data.views import kept as module
 from hardy.data.views import kept_bytes, make_views
 from hardy.data.views import make as maker
@@ -24,6 +33,7 @@ WIDE = replace(P, size=(40, 56))
 SPECS = {
     "cut": Cut(),
     **{v: AugMix(variant=v) for v in ("memo", "memo-imagenet", "memo-cifar", "tpt", "torchvision")},
+    "photometric": Photometric(),
     "memo_plus": Operations(),
     "pixel": Operations(names=("pixel",)),
     "spatial": Operations(names=("spatial",)),

@@ -6,6 +6,7 @@ import json
 
 import mlflow
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from PIL import Image
@@ -92,6 +93,8 @@ def test_a_plane_is_registered_promoted_predicted_and_served(
     picture = Image.open(f"drawn/photo.{column}.png")
     assert picture.size == (70, 50)
     assert f"drawn/photo.{column}.png" in text
+    assert ("drawn/photo.overlay.png" in text) is (kind == "segment")
+    assert "seen: whole (squeeze to 32 x 32)" in text
     found = np.asarray(picture)
     assert (found == (0 if kind == "segment" else 128)).all()
     assert ("background" in text) is (kind == "segment")
@@ -187,3 +190,61 @@ def test_a_trained_segmenter_is_registered_served_and_evaluated(
     columns = (np.arange(70) + 0.5) * 32 // 70
     expected = plane[rows.astype(int)[:, None], columns.astype(int)[None]]
     assert (found == expected).mean() > 0.999
+
+
+ADAPT = """
+name: planes/memo
+task: segment
+data:
+  dataset: shapes
+  split: test
+  shapes: {count: 3, size: 40}
+  shift: {kind: fog, severity: 2}
+model: {kind: segmenter, width: 8, input: {size: [24, 32]}}
+method:
+  kind: memo
+  views: {kind: photometric, count: 4}
+  optimizer: {kind: sgd, lr: 0.5}
+compute: {processes: 1}
+explain: {gradcam: {count: 1}, view_grids: 1}
+register: segment
+"""
+
+
+@pytest.mark.usefixtures("store")
+def test_a_segmenter_that_adapts_is_run_registered_and_served(
+    tmp_path, isolated_home, monkeypatch, capsys
+):
+    project = tmp_path / "project"
+    policy = POLICY.format(kind="segment", metric="miou").replace("[segment]", "['planes/*']")
+    files = {
+        "experiments/planes/memo.yaml": ADAPT,
+        "registry/segment.yaml": policy.replace("min_samples: 12", "min_samples: 3"),
+    }
+    for path, text in files.items():
+        (project / path).parent.mkdir(parents=True, exist_ok=True)
+        (project / path).write_text(text)
+    (project / "MLproject").touch()
+    monkeypatch.chdir(project)
+    monkeypatch.setenv("MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING", "false")
+
+    assert "version 1 is now champion" in told(capsys, "run", "planes/memo")
+    assert list(isolated_home.rglob("answers/*.png"))
+    assert list(isolated_home.rglob("views/*.png"))
+    (file,) = isolated_home.rglob("records.parquet")
+    frame = pd.read_parquet(file)
+    answers = [c.removesuffix(".nll") for c in frame.columns if c.endswith(".nll")]
+    assert answers == ["source", "view_ensemble", "majority_vote", "memo"]
+    assert (frame["memo.entropy"] != frame["source.entropy"]).all()
+
+    pixels = np.random.default_rng(0).integers(0, 256, (50, 70, 3), dtype=np.uint8)
+    mlflow.set_tracking_uri(f"sqlite:///{isolated_home / 'mlflow.db'}")
+    served = mlflow.pyfunc.load_model("models:/segment@champion")
+    rows = [
+        served.predict(pixels, params={"adapt": adapt}).to_dict("records")[0]
+        for adapt in (False, True, False)
+    ]
+    assert rows[0] == rows[2]
+    assert rows[0]["entropy"] != rows[1]["entropy"]
+    mask = Image.open(io.BytesIO(base64.b64decode(rows[1]["mask"])))
+    assert mask.size == (70, 50)

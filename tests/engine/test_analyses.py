@@ -1,8 +1,12 @@
 """Analyses of a unit: which samples they see, which answers, what is left out, on any device."""
 
+import io
+
 import numpy as np
+import pandas as pd
 import pytest
 import torch
+from PIL import Image
 
 from hardy.core.errors import SpecError
 from hardy.data.open import open_dataset
@@ -11,6 +15,7 @@ from hardy.engine.analyses import analyse, check
 from hardy.engine.answer import rows, table
 from hardy.engine.setup import set_up
 from hardy.engine.smoke import smoke
+from hardy.explain.layers import find_maps
 from hardy.explain.pairs import Pairs
 from hardy.models.weights import Located
 from hardy.plan.tracker import PastRun
@@ -191,3 +196,105 @@ def test_one_sample_alone_has_no_map():
     entries = dict(analyse(setup, frame, said.append))
     assert "embedding/own_twin" not in entries
     assert said == ["explain.embedding is left out: 2 samples are too few"]
+
+
+VQVAE = {
+    "kind": "segmenter",
+    "name": "vqvae",
+    **{"hidden": 16, "residual": 8, "layers": 1, "codes": 16, "code_dim": 4},
+    "input": {"size": 32},
+}
+SEGMENTER = {"kind": "segmenter", "width": 8, "input": {"size": 32}}
+
+
+def planes(explain, kind="segment", **changes):
+    given = {"task": {"kind": kind}, "model": SEGMENTER}
+    return experiment(explain, shift=FOG, **{**given, **changes})
+
+
+@pytest.mark.parametrize(
+    ("kind", "captions"),
+    [
+        ("segment", ["input", "truth", "source", "errors of source"]),
+        ("reconstruct", ["clean", "input", "rebuilt by source", "4 x |source - clean|"]),
+    ],
+)
+def test_examples_show_samples_with_their_truth_and_errors(kind, captions, monkeypatch):
+    drawn = []
+    grid = "hardy.engine.examples.plane_grid"
+    monkeypatch.setattr(grid, lambda samples, _: drawn.append(samples) or Image.new("RGB", (1, 1)))
+    entries, _, setup = found(planes({"examples": {"samples": 4, "files": True}}, kind))
+    frame = table(setup.task, [row for _, row in rows(setup, range(20), workers=0)])
+    own = dict(zip(frame["sample"], setup.task.score(frame, "source"), strict=True))
+    (samples,) = drawn
+    shown = pd.read_csv(io.StringIO(entries["examples/examples.csv"]))
+    assert list(samples) == shown["sample"].tolist()
+    assert len(set(samples)) == 4
+    assert list(samples) != frame["sample"].tolist()[:4]
+    np.testing.assert_allclose(shown["score"], [own[name] for name in samples])
+    assert entries["examples/score"] == pytest.approx(shown["score"].mean())
+    assert all(list(planes.tiles) == captions for planes in samples.values())
+    files = [name for name in entries if name.count("/") == 2]
+    assert len(files) == 4 * len(captions)
+    first = next(iter(samples.values()))
+    for path, pixels in zip(files[:4], first.tiles.values(), strict=True):
+        np.testing.assert_array_equal(np.asarray(entries[path]), pixels)
+
+
+def test_the_worst_examples_come_first():
+    entries, _, setup = found(planes({"examples": {"samples": 3, "choose": "worst"}}))
+    frame = table(setup.task, [row for _, row in rows(setup, range(20), workers=0)])
+    shown = pd.read_csv(io.StringIO(entries["examples/examples.csv"]))
+    np.testing.assert_allclose(shown["score"], np.sort(setup.task.score(frame, "source"))[:3])
+
+
+def test_classes_have_no_examples():
+    setup = built(experiment({"examples": {}}))
+    frame = table(setup.task, [row for _, row in rows(setup, range(20), workers=0)])
+    said = []
+    assert dict(analyse(setup, frame, said.append)) == {}
+    assert said == ["explain.examples is left out: answers are no planes"]
+
+
+def test_feature_maps_are_of_the_stages_and_need_no_shift():
+    explain = {"feature_maps": {"samples": 2, "channels": 8}}
+    entries, said, _ = found(experiment(explain, shift=None))
+    assert said == []
+    assert {"feature-maps/00.png", "feature-maps/01.png", "feature-maps/layers.csv"} <= set(entries)
+    assert {name for name in entries if name.startswith("feature_maps/")} == {
+        f"feature_maps/silent/{layer}" for layer in ("layer1", "layer2", "layer3")
+    }
+
+
+@pytest.mark.parametrize(
+    ("model", "first", "last"),
+    [
+        (SEGMENTER, "stem", "up.2"),
+        (VQVAE, "encoder.down.0", "decoder.up.0"),
+        (
+            {"kind": "segmenter", "name": "segnet", "width": 4},
+            "encoder.levels.0",
+            "decoder.levels.3",
+        ),
+        ({"kind": "segmenter", "name": "linknet-seed"}, "encoder.layer1", "decoder1"),
+        ({"kind": "segmenter", "name": "unet"}, "encoder.model.blocks.0", "decoder.blocks.4"),
+    ],
+)
+def test_stages_of_segmenters_are_found(model, first, last):
+    spec = planes({}, model={"weights": "random", "input": {"size": 32}, **model})
+    layers = find_maps(built(spec).model, None)
+    assert (layers[0], layers[-1]) == (first, last)
+
+
+def test_a_codebook_is_looked_at_where_there_is_one():
+    explain = {"codebook": {}, "latents": {"method": "pca", "samples": 10}}
+    with pytest.raises(SpecError, match=r"explain.latents: unet-small has no codebook"):
+        check(built(planes(explain)))
+    check(built(planes(explain, model=VQVAE)))
+    entries, _, _ = found(planes(explain, model=VQVAE))
+    assert entries["codebook/places"] == 20 * 8 * 8
+    assert 0 < entries["codebook/usage"] <= 1
+    assert len(pd.read_csv(io.StringIO(entries["codebook/codes.csv"]))) == 16
+    assert len(pd.read_csv(io.StringIO(entries["latents/latents.csv"]))) == 10
+    again = planes(explain, model=VQVAE, compute={"device": "cpu", "processes": 2})
+    assert numbers(found(again)[0]) == numbers(entries)

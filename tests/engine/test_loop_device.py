@@ -5,7 +5,7 @@ import torch
 
 from hardy.engine.checkpoint import Checkpoint
 from hardy.engine.train import train
-from hardy.methods.supervised.method import SupervisedLearner
+from hardy.methods.supervised.learner import SupervisedLearner
 from hardy.methods.supervised.spec import SupervisedSpec
 from tests.contracts.device import another_device
 from tests.contracts.learner import on

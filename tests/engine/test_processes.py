@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from hardy.data.open import open_dataset
+from hardy.engine import answer as answering
 from hardy.engine.answer import AnswerJob, answer, blocks, rows, timed
 from hardy.engine.checkpoint import Checkpoint
 from hardy.engine.executor import Inline, Processes
@@ -77,14 +78,25 @@ PLANES = ("segment", "reconstruct")
 
 VIT = {"kind": "hardy", "name": "vit", "patch": 8, "dim": 16, "depth": 2, "heads": 2, "mlp": 16}
 
+PHOTOMETRIC = {"kind": "photometric", "count": 4}
+ADAPTED = {
+    "memo": {"views": PHOTOMETRIC, "select": 0.5, "optimizer": {"kind": "sgd", "lr": 0.1}},
+    "view_ensemble": {"views": PHOTOMETRIC},
+}
+"""Methods that work on views, on the task `segment`."""
+
+EVERY = (*CASES, *PLANES, *(f"segment-{kind}" for kind in ADAPTED), "represent")
+
 # Three blocks of 32 and one that is smaller, or one by one.
 FEW = dict.fromkeys(("source", "evaluate", "knn", "segment", "reconstruct", "represent"), 70)
 
 
 def experiment(kind: str) -> Experiment:
-    if kind in PLANES:
+    task, _, adapted = kind.partition("-")
+    if task in PLANES:
         model = {"kind": "segmenter", "width": 8, "input": {"size": 40}}
-        parts = {"task": {"kind": kind}, "model": model, "method": {"kind": "source"}}
+        method = {"kind": adapted, **ADAPTED[adapted]} if adapted else {"kind": "source"}
+        parts = {"task": {"kind": task}, "model": model, "method": method}
         shifted = {**SHAPES, "shift": {"kind": "gaussian_noise", "severity": 3}}
         device = {"compute": {"device": "cpu"}}
         return Experiment.model_validate({"name": kind, "data": shifted, **parts, **device})
@@ -135,7 +147,7 @@ def made(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HARDY_HOME", str(tmp_path_factory.mktemp("home")))
         here, jobs = {}, []
-        for kind in (*CASES, *PLANES, "represent"):
+        for kind in EVERY:
             spec = experiment(kind)
             fitted = fit(built(spec), Checkpoint(kind, "f" * 32), KeptRun(kind), Reporter())
             setup = built(spec)
@@ -145,7 +157,7 @@ def made(tmp_path_factory):
             parts = (setup.experiment, setup.located, setup.data["answer"], fitted)
             by_block = blocks(places, setup.block)
             jobs.append([AnswerJob(*parts, tuple(chain(*by_block[k::2]))) for k in range(2)])
-        there = {kind: {} for kind in (*CASES, *PLANES, "represent")}
+        there = {kind: {} for kind in EVERY}
 
         def hear(_, sent):
             kind, place, row = sent
@@ -159,9 +171,11 @@ def made(tmp_path_factory):
 
 def test_every_method_has_a_case():
     assert set(CASES) == {method.model_fields["kind"].default for method in METHODS}
+    of_planes = {m.model_fields["kind"].default for m in METHODS if set(PLANES) & set(m.tasks)}
+    assert set(ADAPTED) == of_planes
 
 
-@pytest.mark.parametrize("kind", [*CASES, *PLANES, "represent"])
+@pytest.mark.parametrize("kind", EVERY)
 def test_records_are_the_same_in_one_process_and_in_two(made, kind):
     here, there = made
     assert set(here[kind]) == set(range(FEW.get(kind, 6)))
@@ -241,3 +255,22 @@ def test_a_method_gives_the_answers_that_its_schema_names(made, kind):
     row = made[0][kind][0]
     found = [key.removesuffix(".prediction") for key in row if key.endswith(".prediction")]
     assert sorted(found) == sorted(experiment(kind).method.answer_names())
+
+
+@pytest.mark.parametrize(
+    ("kind", "samples", "stated", "jobs"),
+    [
+        ("evaluate", 200, None, 1),
+        ("evaluate", 9_000, None, 2),
+        ("evaluate", 200, 2, 2),
+        ("memo", 200, None, 2),
+    ],
+)
+def test_few_quick_answers_are_given_here(kind, samples, stated, jobs, monkeypatch):
+    """Processes take seconds to load libraries; a thousand small images take one."""
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    spec = experiment(kind)
+    compute = spec.compute.model_copy(update={"processes": stated})
+    setup = built(spec.model_copy(update={"compute": compute}))
+    found, _ = answering._jobs(setup, None, range(samples))
+    assert len(found) == jobs

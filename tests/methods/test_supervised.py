@@ -14,13 +14,10 @@ from hardy.data.item import Batch, Targets
 from hardy.data.open import open_dataset
 from hardy.data.spec import DataSpec
 from hardy.methods.base import Subject, outcome_of
-from hardy.methods.supervised.method import (
-    Supervised,
-    SupervisedLearner,
-    class_weights,
-    partners,
-)
+from hardy.methods.supervised.learner import SupervisedLearner, partners
+from hardy.methods.supervised.method import Supervised
 from hardy.methods.supervised.spec import SupervisedSpec
+from hardy.methods.supervised.weights import class_weights
 from hardy.methods.tuned import tuned
 from hardy.models.model import Model
 from hardy.models.segmenters.encoder_decoder import UNet
@@ -121,7 +118,7 @@ def test_what_a_loss_does_not_have_is_refused(stated):
     }
     method = {"kind": "supervised", "validate_on": {"split": "test"}}
     Experiment.model_validate({**parts, "method": method})
-    with pytest.raises(ValueError, match=rf"method.{next(iter(stated))} is for losses of classes"):
+    with pytest.raises(ValueError, match=rf"nothing that method.{next(iter(stated))} could say"):
         Experiment.model_validate({**parts, "method": method | stated})
 
 

@@ -8,10 +8,19 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from hardy.core.errors import MethodError
-from hardy.data.view_spec import Cut, Identity
+from hardy.data.view_spec import Cut, Identity, Photometric
 from hardy.methods.pooling import majority_vote, view_ensemble
 from hardy.methods.view_ensemble.spec import ViewEnsembleSpec
-from tests.contracts.method import MethodContract, build_method, small_model, some_subject
+from tests.contracts.method import (
+    DenseMethodContract,
+    MethodContract,
+    build_dense,
+    build_method,
+    small_model,
+    small_segmenter,
+    some_planes,
+    some_subject,
+)
 
 
 class TestViewEnsemble(MethodContract):
@@ -27,6 +36,13 @@ class TestDropoutEnsemble(MethodContract):
     def build(self, model):
         spec = ViewEnsembleSpec(views=Identity(count=6), dropout=0.5)
         return build_method(spec, model)
+
+
+class TestViewEnsembleOfPlanes(DenseMethodContract):
+    answer = "view_ensemble"
+
+    def build(self, model):
+        return build_dense(ViewEnsembleSpec(views=Photometric(count=6), select=0.5), model)
 
 
 tables = arrays(
@@ -96,3 +112,33 @@ def test_dropout_needs_a_feature_map():
     views = torch.nn.functional.interpolate(subject.views, size=32)
     with pytest.raises(MethodError, match="4-D"):
         build_method(spec, model).predict(type(subject)(views))
+
+
+def aligned(subject, model):
+    """Views' probabilities (B, C, h, w), in numpy, mirrored views mirrored back."""
+    with torch.no_grad():
+        logits = model(subject.views).double().numpy()
+    for n, mirrored in enumerate(subject.mirrored):
+        logits[n] = logits[n][..., ::-1].copy() if mirrored else logits[n]
+    e = np.exp(logits - logits.max(1, keepdims=True))
+    return e / e.sum(1, keepdims=True)
+
+
+def test_planes_are_joined_and_voted_on_pixel_by_pixel():
+    model, subject = small_segmenter(), some_planes(3, count=5)
+    p = aligned(subject, model)
+    spec = ViewEnsembleSpec(views=Photometric(count=5), select=0.6)
+    outcome = build_dense(spec, model).predict(subject)
+    doubt = -(p * np.log(p)).sum(1).mean((1, 2))
+    chosen = np.argsort(doubt)[:3]
+    assert outcome.details["selected_views"] == sorted(chosen.tolist())
+    found = {name: answer.exp().numpy() for name, answer in outcome.answers.items()}
+    np.testing.assert_allclose(found["view_ensemble"], p[chosen].mean(0), atol=1e-5)
+    choices = p[chosen].argmax(1)
+    votes = np.stack([(choices == c).mean(0) for c in range(4)])
+    np.testing.assert_allclose(found["majority_vote"], votes, atol=0.006)
+    # Where three views name three classes, the surest of them wins.
+    tied = votes.max(0) < 0.5
+    assert tied.any()
+    mean = np.where(votes == votes.max(0), p[chosen].mean(0), -1)
+    np.testing.assert_array_equal(found["majority_vote"].argmax(0), mean.argmax(0))

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 from PIL import Image
 from pydantic import ValidationError
 from safetensors.torch import save_file
@@ -19,7 +20,7 @@ from hardy.methods.evaluate.spec import SourceSpec
 from hardy.models.build import build_network
 from hardy.models.reference import WeightsRef
 from hardy.models.resnet26 import ResNet26
-from hardy.models.segmenters.spec import VqVae
+from hardy.models.segmenters.spec import UNetSmall, VqVae
 from hardy.models.spec import HardyModel, OpenClipModel, TimmModel, TorchvisionModel
 from hardy.models.weights import Located
 from hardy.plan import machine
@@ -386,3 +387,23 @@ def test_a_class_that_is_weighed_is_one_of_the_dataset_s(name, known):
     assert told == (
         [] if known else ["method.class_weights: own has no class 'aa'. Did you mean 'a'?"]
     )
+
+
+@pytest.mark.parametrize(
+    ("stated", "message"),
+    [
+        ({}, None),
+        ({"ignore": ["b"]}, None),
+        ({"ignore": ["bb"]}, "task: own has no class 'bb'. Did you mean 'b'?"),
+        ({"binary": True}, "have 2 channels, but task segment on own needs 1"),
+    ],
+)
+def test_what_a_segmentation_states_of_its_classes_fits_the_masks(stated, message, tmp_path):
+    file = tmp_path / "w.safetensors"
+    save_file({"head.weight": torch.zeros(2, 8, 1, 1)}, file)
+    masked = replace(opened((), read_mask=lambda _: None), mask_classes=("a", "b"))
+    model = UNetSmall(weights=WeightsRef.of(f"file:{file}"))
+    task = {"kind": "segment", **stated}
+    told = faults(planned(model, masked, path=file, task=task))
+    assert len(told) == (message is not None)
+    assert message is None or message in told[0]

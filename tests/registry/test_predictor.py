@@ -6,12 +6,15 @@ import torch
 from PIL import Image
 
 from hardy.core.errors import RegistryError, WeightsError
-from hardy.data.view_spec import Operations
+from hardy.data.view_spec import Operations, Photometric
 from hardy.methods.evaluate.spec import SourceSpec
+from hardy.methods.view_ensemble.spec import ViewEnsembleSpec
 from hardy.models import head
 from hardy.models.build import build_model
+from hardy.models.segmenters.spec import UNetSmall
 from hardy.registry.bundle import WEIGHTS, Card, write_bundle, write_weights
 from hardy.registry.predictor import Predictor, load_predictor
+from hardy.tasks.segment.spec import SegmentSpec
 from tests.contracts.dense import Dense, DenseSpec
 from tests.contracts.device import another_device
 from tests.registry.helpers import CLASSES, INDICES, METHOD, MODEL, records
@@ -101,6 +104,46 @@ def test_rows_are_the_same_on_another_device(bundle, images, adapt):
         found = there.predict(images[:2], adapt=adapt, top_k=2)
     assert list(found["class_index"]) == list(expected["class_index"])
     np.testing.assert_allclose(found["confidence"], expected["confidence"], rtol=1e-5)
+
+
+class Sideless(torch.nn.Module):
+    """A network whose answers for an image and its mirror image mirror each other."""
+
+    def __init__(self, network):
+        super().__init__()
+        self.network = network
+
+    def forward(self, images):
+        return self.network(images) + self.network(images.flip(-1)).flip(-1)
+
+
+def test_a_version_mirrors_back_what_mirrored_views_say(tmp_path, images):
+    """With a network that knows no sides, mirrored views change no answer but by rounding."""
+    spec = UNetSmall(width=8, weights="random", input={"size": (24, 32)})
+    model = build_model(spec, outputs=4, seed=3)
+    rows = []
+    for flip in (True, False):
+        views = Photometric(count=4, flip=flip)
+        card = Card(
+            experiment="try/one",
+            task=SegmentSpec(),
+            model=spec,
+            method=ViewEnsembleSpec(views=views),
+            main="view_ensemble",
+            names=CLASSES,
+            model_indices=None,
+            preprocess=model.preprocess,
+            seed=3,
+            precision="32-true",
+            weights_sha256=write_weights(model.network, tmp_path),
+            data_digests=("d",),
+            fingerprints=("f",),
+        )
+        write_bundle(tmp_path, card, records(5))
+        predictor = load_predictor(tmp_path, device="cpu")
+        predictor.model.network = Sideless(predictor.model.network)
+        rows.append(predictor.predict(images, adapt=True))
+    np.testing.assert_allclose(*(table["entropy"] for table in rows), rtol=1e-5)
 
 
 def test_views_and_seed_change_the_adaptation_alone(bundle, images):

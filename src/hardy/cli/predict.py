@@ -78,7 +78,10 @@ def command(
         raise
     table = predictor.predict(decoded, adapt=adapt, views=views or 0, seed=seed, **given)
     rows = _rows(files, table)
-    written = _write(out, files, [predictor.task.files(row) for row in rows]) if out else []
+    written = list[list[str]]()
+    if out:
+        pairs = zip(rows, decoded, strict=True)
+        written = _write(out, files, [predictor.task.files(row, image) for row, image in pairs])
     if form == "json":
         click.echo(json.dumps(rows, indent=2, ensure_ascii=False))
         return

@@ -7,23 +7,13 @@ from pydantic import AfterValidator, Field
 
 from hardy.core.errors import SpecError
 from hardy.core.spec import Spec
-from hardy.data.shift_spec import GaussianSigma, ShiftSpec
+from hardy.data.shift_spec import Area, GaussianSigma, ShiftSpec, rising
 
-
-def _rising(bounds: tuple[float, float]) -> tuple[float, float]:
-    if bounds[0] > bounds[1]:
-        message = f"the first bound, {bounds[0]:g}, is above the second, {bounds[1]:g}"
-        raise ValueError(message)
-    return bounds
-
-
-Share = Annotated[float, Field(gt=0, le=1)]
 Positive = Annotated[float, Field(gt=0, le=100)]
-Area = Annotated[tuple[Share, Share], AfterValidator(_rising)]
-Ratio = Annotated[tuple[Positive, Positive], AfterValidator(_rising)]
-Sigma = Annotated[tuple[Positive, Positive], AfterValidator(_rising)]
+Ratio = Annotated[tuple[Positive, Positive], AfterValidator(rising)]
+Sigma = Annotated[tuple[Positive, Positive], AfterValidator(rising)]
 Level = Annotated[float, Field(ge=0, le=1)]
-Levels = Annotated[tuple[Level, Level], AfterValidator(_rising)]
+Levels = Annotated[tuple[Level, Level], AfterValidator(rising)]
 
 
 class _Sometimes(Spec):

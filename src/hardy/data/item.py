@@ -1,6 +1,6 @@
 """Samples as they are handed on: prepared one by one, or in batches; and what is known of them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -9,6 +9,24 @@ from hardy.core.seeding import generator, torch_generator
 if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
+
+    from hardy.data.preprocess import Preprocess
+
+
+class OwnMask(NamedTuple):
+    """A mask at its image's own size, and how the image came to the network's.
+
+    Attributes:
+        mask: Classes of pixels (h, w), int64.
+        preprocess: The geometry of the network's input.
+    """
+
+    mask: "Tensor"
+    preprocess: "Preprocess"
+
+
+MIRROR = "mirror"
+"""The name of the operation after which a view shows left on the right, and nothing else moved."""
 
 
 class Targets(NamedTuple):
@@ -20,12 +38,14 @@ class Targets(NamedTuple):
             the dataset's `void` counts for nothing.
         image: The image before any shift (B, 3, h, w), in [0, 255].
         caption: What the samples show, in words; empty where the dataset has no captions.
+        own: The masks at the images' own sizes; empty unless answers are scored there.
     """
 
     label: "Tensor | None" = None
     mask: "Tensor | None" = None
     image: "Tensor | None" = None
     caption: tuple[str, ...] = ()
+    own: tuple[OwnMask, ...] = ()
 
 
 class Batch(NamedTuple):
@@ -116,6 +136,11 @@ class Prepared:
     canvas: "np.ndarray | None" = None
     others: "tuple[Tensor, ...]" = ()
     stages: Mapping[str, float] = field(default_factory=dict)
+
+
+def mirrored(names: Sequence[Sequence[str]]) -> tuple[bool, ...]:
+    """Return which views are mirrored, by the operations that each went through."""
+    return tuple(MIRROR in each for each in names)
 
 
 @dataclass(frozen=True)

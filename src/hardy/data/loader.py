@@ -221,7 +221,7 @@ class Images:
         """Return a batch on the device, augmented, once its pixels are there."""
         for wait in waits:
             wait()
-        label, mask, image, _ = batch.targets
+        label, mask, image, *_ = batch.targets
         inputs = self._there(batch.inputs)
         if image is not None:
             image = self._there(image)

@@ -21,7 +21,7 @@ from hardy.core.errors import DataError, SpecError
 from hardy.core.seeding import derive, generator
 from hardy.data.ahead import read_ahead
 from hardy.data.dataset import Dataset, Sample
-from hardy.data.item import BadSample, Prepared, Targets
+from hardy.data.item import BadSample, OwnMask, Prepared, Targets
 from hardy.data.preprocess import OUTSIDE, Preprocess
 from hardy.data.shift_spec import GaussianSigma, ShiftSpec
 from hardy.data.view_spec import Identity, ViewSpec
@@ -68,6 +68,7 @@ class SamplePipeline:
             where they are.
         store: Where views are kept for others that make the same, those of the first samples as far
             as there is room; none keeps nothing. An epoch's views are never kept.
+        own_size: Whether masks are wanted at the images' own sizes, too.
 
     Attributes:
         late: The shift, if it is noise that comes after the normalisation.
@@ -91,6 +92,7 @@ class SamplePipeline:
         point: Callable[[Image.Image], Point] | None = None,
         target: Literal["label", "mask", "image", "none"] = "label",
         store: ViewStore | None = None,
+        own_size: bool = False,
     ) -> None:
         self.dataset = dataset
         self.preprocess = preprocess
@@ -103,6 +105,7 @@ class SamplePipeline:
         self.further = tuple(further)
         self.point = point
         self.target = target
+        self.own_size = own_size
         self.late = _late_noise(shift, self.views)
         for each in self.further:
             _late_noise(shift, each.views)  # refuses what cannot be
@@ -210,7 +213,11 @@ class SamplePipeline:
             plain = np.array(self.preprocess.geometry(image))
             clean = torch.from_numpy(plain).permute(2, 0, 1)[None]
         caption = (dataset.caption(sample),) if dataset.caption else ()
-        return Targets(label, mask, clean, caption)
+        own: tuple[OwnMask, ...] = ()
+        if self.own_size and mask is not None and dataset.read_mask is not None:
+            labels = torch.from_numpy(np.asarray(dataset.read_mask(sample)).astype(np.int64))
+            own = (OwnMask(labels, self.preprocess),)
+        return Targets(label, mask, clean, caption, own)
 
     def _mask(self, sample: Sample, preprocess: Preprocess) -> NDArray[np.uint8] | None:
         dataset = self.dataset

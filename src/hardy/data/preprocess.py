@@ -188,6 +188,37 @@ class Preprocess:
             found[~(seen_y[:, None] & seen_x[None, :])] = outside
         return found
 
+    def back_smooth(self, planes: "np.ndarray", width: int, height: int) -> "np.ndarray":
+        """Bring planes of real numbers back as `back` does, by bilinear interpolation.
+
+        Args:
+            planes: (C, h, w), of the input's size.
+            width: Width of the image, in pixels.
+            height: Height of the image.
+
+        Returns:
+            (C, height, width); beyond what the network saw, the value at the edge of that.
+        """
+        import numpy as np
+
+        resized = self._resized(width, height)
+        lengths, sides = (width, height), (self.width, self.height)
+        found = planes
+        for axis, (length, new, start, side) in enumerate(
+            zip(lengths, resized, self._corner(resized), sides, strict=True)
+        ):
+            places = (np.arange(length) + 0.5) * new / length - start - 0.5
+            last = min(side, new - start) - 1
+            places = places.clip(max(0, -start), last)
+            before = places.astype(int)
+            share = (places - before).astype(planes.dtype)
+            after = (before + 1).clip(max=last)
+            if axis:
+                share = share[:, None]
+            one, other = (found.take(each, -1 - axis) for each in (before, after))
+            found = one + share * (other - one)
+        return found
+
     def _resized(self, width: int, height: int) -> tuple[int, int]:
         """Return the size (width, height) that an image is resized to, before crop or padding."""
         if self.fit == "squeeze":

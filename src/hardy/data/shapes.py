@@ -31,8 +31,12 @@ COLOURS: dict[str, tuple[int, int, int]] = {
     "white": (245, 245, 245),
 }
 TEXTURES = ("plain", "stripes", "checks", "dots", "waves")
+TRIMAP = ("object", "background", "border")
+_BACKGROUND, _BORDER = 1, 2
 # Each pixel is the mean of this many points a side.
 _POINTS = 3
+# How far the border reaches to either side of the outline, as a share of the image's side.
+_REACH = 1 / 40
 
 
 @dataclass(frozen=True)
@@ -75,22 +79,29 @@ def open_dataset(root: Path, spec: DataSpec) -> Dataset:
     """
     options, split = spec.shapes or Shapes(), spec.part_name
     width = len(str(options.count - 1))
-    # The count is no part of it: the same scene is the same image in a larger set.
-    drawn = {key: value for key, value in options.identity().items() if key != "count"}
+    # Neither the count nor the masks are part of it: the same scene is the same image.
+    drawn = {k: value for k, value in options.identity().items() if k not in ("count", "masks")}
     identity = digest({**drawn, "split": split})
+    # Masks are drawn from what `content` stands for already, but for their kind.
     samples = tuple(
-        Sample(f"{split}/{n:0{width}}", n % len(CLASSES), root, f"{identity}/{n}", row=n)
+        Sample(
+            f"{split}/{n:0{width}}",
+            n % len(CLASSES),
+            root,
+            f"{identity}/{n}",
+            mask_content=options.masks or "",
+            row=n,
+        )
         for n in range(options.count)
     )
-    # The masks are drawn from what `content` stands for already.
     return Dataset(
         "shapes",
         CLASSES,
         None,
         samples,
         partial(draw_image, options=options, split=split),
-        partial(draw_mask, options=options, split=split),
-        ("background", *CLASSES),
+        partial(draw_trimap if options.masks else draw_mask, options=options, split=split),
+        TRIMAP if options.masks else ("background", *CLASSES),
         caption=partial(caption, options=options, split=split),
     )
 
@@ -136,6 +147,23 @@ def draw_mask(sample: Sample, options: Shapes, split: str) -> Image.Image:
     """Draw a sample's mask, mode L: 0 where a pixel's centre is background, else class + 1."""
     inside = _inside(scene(sample.row, options, split), _grid(options.size))
     return Image.fromarray((inside * (sample.label + 1)).astype(np.uint8))
+
+
+def draw_trimap(sample: Sample, options: Shapes, split: str) -> Image.Image:
+    """Draw a sample's trimap, mode L: 0 object, 1 background, 2 border.
+
+    A pixel is border if of nine points, its centre and eight on a circle around it, some are inside
+    and some outside.
+    """
+    shown, (x, y) = scene(sample.row, options, split), _grid(options.size)
+    angles = np.arange(8) * np.pi / 4
+    around = [
+        _inside(shown, (x + _REACH * np.cos(angle), y + _REACH * np.sin(angle)))
+        for angle in angles.tolist()
+    ]
+    found = np.stack([_inside(shown, (x, y)), *around])
+    trimap = np.where(found.all(0), 0, np.where(found.any(0), _BORDER, _BACKGROUND))
+    return Image.fromarray(trimap.astype(np.uint8))
 
 
 @cache

@@ -1,10 +1,25 @@
 """What a spec may say about shifts: what is done to every sample before the model sees it."""
 
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Literal, Self, get_args
 
-from pydantic import Field
+from pydantic import AfterValidator, Field, model_validator
 
 from hardy.core.spec import Spec
+
+
+def rising(bounds: tuple[float, float]) -> tuple[float, float]:
+    """Refuse bounds of which the first is above the second."""
+    if bounds[0] > bounds[1]:
+        message = f"the first bound, {bounds[0]:g}, is above the second, {bounds[1]:g}"
+        raise ValueError(message)
+    return bounds
+
+
+Share = Annotated[float, Field(gt=0, le=1)]
+Area = Annotated[tuple[Share, Share], AfterValidator(rising)]
+Factor = Annotated[
+    float, Field(ge=0, le=10, description="Factor uniform in [max(0, 1 - it), 1 + it].")
+]
 
 CorruptionKind = Literal[
     "gaussian_noise",
@@ -112,7 +127,180 @@ class Speckle(Spec):
         return f"{self.kind}-{self.sigma:g}"
 
 
-ShiftSpec = Annotated[
-    Corruption | GaussianSigma | BlurPercent | SaltAndPepper | Poisson | Speckle,
+class Mask(Spec):
+    """A part of the image hidden under one level, drawn for each sample: what inpainting undoes."""
+
+    kind: Literal["mask"] = "mask"
+    area: Annotated[
+        Area,
+        Field(description="Least and largest share of the image's area; uniform between them."),
+    ] = (0.05, 0.25)
+    shape: Annotated[
+        Literal["rectangle", "blocks", "patches"],
+        Field(
+            description="`rectangle`: one, whose width / height is log-uniform in [1/2, 2]; "
+            "`blocks`: squares anywhere, which may overlap and reach over an edge to the opposite "
+            "one, the last cut to the area; `patches`: squares of a grid, as masked autoencoders "
+            "have them (arXiv:2111.06377), as many as come nearest to the area, one at least."
+        ),
+    ] = "rectangle"
+    patch: Annotated[
+        int | None,
+        Field(ge=1, le=1024, description="Side of a block or a patch, in pixels; none: 16."),
+    ] = None
+    fill: Annotated[
+        float, Field(ge=0, le=1, description="Level of what is hidden, for values in [0, 1].")
+    ] = 0.5
+    sides: Annotated[
+        bool,
+        Field(
+            description="Read `area` as a share of the rows and, the same one, of the columns, as "
+            "P3's code does: 0.05 to 0.25 then hide 0.25 % to 6.25 % of the area."
+        ),
+    ] = False
+
+    @model_validator(mode="after")
+    def _options_agree(self) -> Self:
+        message = ""
+        if self.shape == "rectangle" and self.patch is not None:
+            message = "patch is the side of blocks or patches; leave it out for a rectangle"
+        elif self.shape != "rectangle" and self.sides:
+            message = f"sides is of a rectangle; {self.shape} hide a share of the area"
+        if message:
+            raise ValueError(message)
+        return self
+
+    @property
+    def side(self) -> int:
+        """Side of a block or a patch, in pixels."""
+        return self.patch or 16
+
+    @property
+    def label(self) -> str:
+        """The shift's name in tables and records, such as `mask-patches-16-0.05-0.25`."""
+        side = "" if self.shape == "rectangle" else f"-{self.side}"
+        shape = "sides" if self.sides else f"{self.shape}{side}"
+        fill = "" if self.fill == 0.5 else f"-fill-{self.fill:g}"
+        return f"{self.kind}-{shape}-{self.area[0]:g}-{self.area[1]:g}{fill}"
+
+
+class Turn(Spec):
+    """The image turned by a whole number of quarters, one of some, each as likely as the others."""
+
+    kind: Literal["turn"] = "turn"
+    degrees: Annotated[
+        tuple[Literal[0, 90, 180, 270], ...],
+        Field(
+            min_length=1,
+            description="Angles against the clock. 90 and 270 need square inputs.",
+        ),
+    ] = (0, 90, 180, 270)
+
+    @property
+    def label(self) -> str:
+        """The shift's name in tables and records, such as `turn-0-90-180-270`."""
+        return "-".join([self.kind, *map(str, self.degrees)])
+
+
+class ColourJitter(Spec):
+    """Brightness, contrast, saturation and hue each changed, in an order drawn anew.
+
+    It is torchvision's `ColorJitter` on a Pillow image, step by step.
+    """
+
+    kind: Literal["colour_jitter"] = "colour_jitter"
+    brightness: Factor = 0.5
+    contrast: Factor = 0.5
+    saturation: Factor = 0.5
+    hue: Annotated[
+        float,
+        Field(ge=0, le=0.5, description="Turn uniform in [-it, it]; 1 is the whole colour circle."),
+    ] = 0.1
+
+    @property
+    def label(self) -> str:
+        """The shift's name in tables and records, such as `colour_jitter-0.5-0.5-0.5-0.1`."""
+        amounts = self.brightness, self.contrast, self.saturation, self.hue
+        return "-".join([self.kind, *(f"{amount:g}" for amount in amounts)])
+
+
+class Greyscale(Spec):
+    """All colour taken out of some samples."""
+
+    kind: Literal["greyscale"] = "greyscale"
+    probability: Annotated[
+        float, Field(gt=0, le=1, description="Share of the samples that lose their colour.")
+    ] = 0.2
+
+    @property
+    def label(self) -> str:
+        """The shift's name in tables and records, such as `greyscale-0.2`."""
+        return f"{self.kind}-{self.probability:g}"
+
+
+_Plain = Annotated[
+    Corruption
+    | GaussianSigma
+    | BlurPercent
+    | SaltAndPepper
+    | Poisson
+    | Speckle
+    | Mask
+    | Turn
+    | ColourJitter
+    | Greyscale,
     Field(discriminator="kind"),
 ]
+
+
+class OneOf(Spec):
+    """One of several shifts for each sample, each as likely as the others."""
+
+    kind: Literal["one_of"] = "one_of"
+    shifts: Annotated[tuple[_Plain, ...], Field(min_length=1, description="Which.")]
+    probability: Annotated[
+        float | None,
+        Field(
+            gt=0,
+            lt=1,
+            description="Share of the samples that are shifted at all; none: all.",
+        ),
+    ] = None
+
+    @model_validator(mode="after")
+    def _all_on_pixels(self) -> Self:
+        if any(isinstance(s, GaussianSigma) and s.space == "normalised" for s in self.shifts):
+            message = "noise after the normalisation cannot be one of several shifts; set its "
+            message += "space to pixels"
+            raise ValueError(message)
+        return self
+
+    @property
+    def label(self) -> str:
+        """The shift's name in tables and records, such as `one_of-fog-3+snow-3`."""
+        share = "" if self.probability is None else f"-{self.probability:g}"
+        return f"{self.kind}{share}-{'+'.join(shift.label for shift in self.shifts)}"
+
+
+ShiftSpec = Annotated[
+    Corruption
+    | GaussianSigma
+    | BlurPercent
+    | SaltAndPepper
+    | Poisson
+    | Speckle
+    | Mask
+    | Turn
+    | ColourJitter
+    | Greyscale
+    | OneOf,
+    Field(discriminator="kind"),
+]
+
+
+def turns(shift: ShiftSpec | None) -> frozenset[int]:
+    """Return the angles, in degrees, that a shift turns images by; empty where it turns none."""
+    if isinstance(shift, Turn):
+        return frozenset(shift.degrees) - {0}
+    inner = shift.shifts if isinstance(shift, OneOf) else ()
+    return frozenset[int]().union(*map(turns, inner))

@@ -3,7 +3,13 @@
 import math
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import (
+    Field,
+    SerializerFunctionWrapHandler,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from hardy.core.spec import Spec
@@ -89,6 +95,22 @@ class Shapes(Spec):
     count: Annotated[int, Field(gt=0, le=1_000_000, description="Images to draw.")] = 600
     size: Annotated[int, Field(ge=8, le=1024, description="Side of an image, in pixels.")] = 64
     seed: Annotated[int, Field(ge=0, description="Seed of the scenes.")] = 0
+    masks: Annotated[
+        Literal["trimap"] | None,
+        Field(
+            description="What masks say of a pixel: its shape's class or background, or, with "
+            "`trimap`, as Oxford-IIIT Pet has it, object, background or the border between them, "
+            "a band of a twentieth of the image's side; none: the classes."
+        ),
+    ] = None
+
+    @model_serializer(mode="wrap")
+    def _as_stated(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave `masks` out where it is not stated: what older runs keep has no such field."""
+        found: dict[str, Any] = plain(self)
+        return {
+            name: value for name, value in found.items() if name != "masks" or value is not None
+        }
 
 
 class SourceAccuracy(Spec):

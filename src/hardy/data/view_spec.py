@@ -57,6 +57,21 @@ GROUPS: dict[str, tuple[OperationName, ...]] = {
 }
 """The operations by the names that stand for all of a group."""
 
+_MOVING: frozenset[OperationName] = frozenset(
+    {
+        "rotation",
+        "zoom",
+        "horizontal_flip",
+        "vertical_flip",
+        "crop",
+        "fixed_affine",
+        "translation",
+        "elastic",
+        *(name for name in GROUPS["spatial"] if name != "coarse_dropout"),
+    }
+)
+"""The operations after which a pixel shows what another one showed before."""
+
 
 class _Counted(Spec):
     """How many views there are."""
@@ -86,6 +101,11 @@ class _Counted(Spec):
         return False
 
     @property
+    def moving(self) -> tuple[str, ...]:
+        """What moves pixels in a way that is not undone on an answer for each of them."""
+        return ()
+
+    @property
     def rows(self) -> int:
         """Images that are made per sample: the views, and the original where it is not one."""
         return self.count + (not self.include_original)
@@ -109,6 +129,11 @@ class CutStep(Spec):
 
     kind: Literal["cut"] = "cut"
 
+    @property
+    def moving(self) -> tuple[str, ...]:
+        """What moves pixels: the crop."""
+        return (self.kind,)
+
 
 class Cut(CutStep, _Counted):
     """Random resized crop (scale 0.08 to 1) and horizontal flip: TPT's views, P1's `cut`."""
@@ -128,6 +153,11 @@ class AugMixStep(Spec):
             "whole image, without crop or flip."
         ),
     ] = "memo"
+
+    @property
+    def moving(self) -> tuple[str, ...]:
+        """What moves pixels: rotations, shears and translations, in all variants."""
+        return (self.kind,)
 
 
 class AugMix(AugMixStep, _Counted):
@@ -153,6 +183,35 @@ class AugMix(AugMixStep, _Counted):
     def needs_square(self) -> bool:
         """Whether views are made for inputs of equal sides alone."""
         return self.backend == "tensor"
+
+
+class Photometric(_Counted):
+    """AugMix's mixtures of tones alone: no pixel moves, but for whole views that are mirrored.
+
+    Of AugMix's nine operations the four that move none: autocontrast, equalize, solarize and
+    posterize (arXiv:1912.02781). For answers that are planes: those of mirrored views are
+    mirrored back before they are joined.
+    """
+
+    kind: Literal["photometric"] = "photometric"
+    count: Count = 16
+    width: Annotated[int, Field(ge=1, le=16, description="Chains that are mixed.")] = 3
+    depth: Annotated[
+        int | None,
+        Field(ge=1, le=16, description="Operations a chain; none: one to three, drawn for each."),
+    ] = None
+    severity: Annotated[
+        float,
+        Field(
+            ge=0.1,
+            le=10,
+            description="Largest level of an operation, in tenths of its maximum; each is drawn "
+            "uniformly from 0.1 to it. MEMO's is 1.",
+        ),
+    ] = 1.0
+    flip: Annotated[
+        bool, Field(description="Mirror every second view left to right, the first one too.")
+    ] = True
 
 
 class OperationsStep(Spec):
@@ -221,6 +280,11 @@ class OperationsStep(Spec):
         return tuple(dict.fromkeys(members))  # type: ignore[arg-type]
 
     @property
+    def moving(self) -> tuple[str, ...]:
+        """The names of those that move pixels."""
+        return tuple(name for name in self.expanded if name in _MOVING)
+
+    @property
     def at_point(self) -> bool:
         """Whether views are cut where Grad-CAM of the unchanged image is highest."""
         return self.crop == "gradcam" and "crop" in self.expanded
@@ -271,6 +335,11 @@ class Compose(_Counted):
         return acts_on_native(self.steps[0])
 
     @property
+    def moving(self) -> tuple[str, ...]:
+        """What moves pixels in any of the steps."""
+        return tuple(dict.fromkeys(name for step in self.steps for name in step.moving))
+
+    @property
     def at_point(self) -> bool:
         """Whether views are cut where Grad-CAM of the unchanged image is highest."""
         return _at_point(self.steps[0])
@@ -285,4 +354,6 @@ def _at_point(step: Step) -> bool:
     return isinstance(step, OperationsStep) and step.at_point
 
 
-ViewSpec = Annotated[Identity | Cut | AugMix | Operations | Compose, Field(discriminator="kind")]
+ViewSpec = Annotated[
+    Identity | Cut | AugMix | Photometric | Operations | Compose, Field(discriminator="kind")
+]

@@ -30,7 +30,15 @@ from hardy.spec.experiment import Experiment
 
 _TAG = "hardy.analysed."
 _ENVIRONMENT = "environment.json"
-_NAMES = ("similarity", "embedding", "prediction_grid")
+_NAMES = (
+    "similarity",
+    "embedding",
+    "prediction_grid",
+    "examples",
+    "feature_maps",
+    "latents",
+    "codebook",
+)
 
 
 def lacks(experiment: Experiment, past: PastRun) -> bool:

@@ -1,4 +1,4 @@
-"""Analyses of the network on samples clean and shifted: numbers, tables and pictures of a run.
+"""Analyses of a network on samples, clean and shifted: numbers, tables and pictures of a run.
 
 They see the model as it answers, its weights fitted or loaded, and change nothing.
 """
@@ -12,20 +12,29 @@ import numpy as np
 import pandas as pd
 import torch
 
-from hardy.core.errors import DataError
+from hardy.core.errors import DataError, SpecError
 from hardy.core.seeding import generator
 from hardy.data.item import BadSample, Prepared
 from hardy.data.pipeline import loader
 from hardy.data.shift_spec import ShiftSpec
 from hardy.data.view_spec import Identity
 from hardy.engine.device import spread
+from hardy.engine.examples import examples
 from hardy.engine.setup import Setup
-from hardy.explain import embedding, prediction_grid, similarity
-from hardy.explain.layers import find_layers
+from hardy.explain import (
+    codebook,
+    embedding,
+    feature_maps,
+    latents,
+    prediction_grid,
+    similarity,
+)
+from hardy.explain.layers import find_layers, find_maps
 from hardy.explain.pairs import Pairs
 from hardy.explain.prediction_grid import Said
 from hardy.methods.base import Answers
 from hardy.models import head
+from hardy.models.state import bare
 from hardy.tasks.base import Content, Explained
 
 _LEAST = 3
@@ -39,11 +48,19 @@ def check(setup: Setup) -> None:
     """Make sure, before a run does anything that takes long, that its analyses can be made.
 
     Raises:
-        SpecError: If a layer that a spec names is none, or it has not what is to be taken.
+        SpecError: If a layer that a spec names is none, or it has not what is to be taken, or the
+            network has no codebook to look at.
     """
     wanted = setup.experiment.explain
     if wanted.similarity is not None:
         find_layers(setup.model, wanted.similarity.layers, wanted.similarity.tokens)
+    if wanted.feature_maps is not None:
+        find_maps(setup.model, wanted.feature_maps.layers)
+    inside = bare(setup.model.network)
+    for entry, needed in (("latents", ("latents",)), ("codebook", ("codes", "codebook"))):
+        if getattr(wanted, entry) is not None and not all(hasattr(inside, n) for n in needed):
+            message = f"explain.{entry}: {setup.experiment.model.name} has no codebook"
+            raise SpecError(message, hint=f"Take a network with one, or leave {entry} out.")
     network, mapped = setup.model.network, wanted.embedding is not None
     if mapped and not setup.task.spec.dense and not hasattr(network, "image_features"):
         head.find(network)
@@ -76,6 +93,26 @@ def analyse(setup: Setup, frame: pd.DataFrame, say: Say) -> Iterator[Found]:
                 say(_left_out("prediction_grid", "answers are no classes"))
             else:
                 yield from prediction_grid.draw(grid, pairs, lambda items: _said(setup, items))
+    yield from _as_answered(setup, frame, say)
+
+
+def _as_answered(setup: Setup, frame: pd.DataFrame, say: Say) -> Iterator[Found]:
+    """Yield what analyses of samples as they were answered give: they need no shift."""
+    wanted = setup.experiment.explain
+    if wanted.examples is not None:
+        if setup.task.spec.dense:
+            yield from examples(setup, frame, wanted.examples)
+        else:
+            say(_left_out("examples", "answers are no planes"))
+    if wanted.feature_maps is not None:
+        yield from feature_maps.draw(wanted.feature_maps, _seen(setup, frame))
+    if wanted.latents is not None:
+        if len(frame) < _LEAST:
+            say(_left_out("latents", f"{len(frame)} samples are too few"))
+        else:
+            yield from latents.draw(wanted.latents, _seen(setup, frame))
+    if wanted.codebook is not None:
+        yield from codebook.draw(wanted.codebook, _seen(setup, frame))
 
 
 def _left_out(name: str, reason: str) -> str:
@@ -90,6 +127,12 @@ def _pairs(
     if shift is None:
         say(_left_out(name, "it names no shift, and the data have none"))
         return None
+    return _seen(setup, frame, stated)
+
+
+def _seen(setup: Setup, frame: pd.DataFrame, stated: ShiftSpec | None = None) -> Pairs:
+    """Return the samples that were answered; under a shift of their own, or the stated one."""
+    shift = stated or setup.experiment.data.shift
     places = {sample.id: place for place, sample in enumerate(setup.data["answer"].samples)}
     known = np.array([places[each] for each in frame["sample"]])
     drawn = generator(setup.experiment.seed, "analyses").permutation(len(known))
@@ -114,7 +157,7 @@ def _pairs(
         setup.images,
         setup.fabric.autocast,
         known[drawn].tolist(),
-        shift.label,
+        shift.label if shift else "none",
         tuple(setup.data["answer"].classes),
         setup.experiment.seed,
     )

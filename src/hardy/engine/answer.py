@@ -39,6 +39,9 @@ SKIPPED = "skipped"
 
 _NEWS_SECONDS = 0.5
 
+_WORTH = 5_000
+"""Samples below which a method that answers whole blocks is done before processes have started."""
+
 
 def answer(
     setup: Setup, fitted: Path | None, journal: Journal, reporter: Reporter, title: str
@@ -102,7 +105,9 @@ def _jobs(
     size, device = setup.model.preprocess.side, setup.fabric.device.type
     cores = spread(setup.experiment, size, device)
     count, parts = cores.processes, blocks(places, setup.block)
-    if count == 1 or len(parts) <= count:
+    asked = setup.experiment.compute.processes is not None
+    quick = setup.experiment.method.answer_batch > 1 and len(places) < _WORTH
+    if count == 1 or len(parts) <= count or (quick and not asked):
         return [_Here(setup, places, cores.workers)], Inline()
     data = setup.data["answer"]
     jobs: list[Job[None]] = [

@@ -30,9 +30,9 @@ def draw(setup: Setup, frame: pd.DataFrame) -> Iterator[tuple[str, Content]]:
     wanted = setup.experiment.explain
     grids = wanted.view_grids if views_of(method) is not None else 0
     for row in range(min(grids, len(frame))):
-        yield f"views/{_file_name(frame, row)}.png", _views(setup, frame, row)
+        yield f"views/{file_name(frame, row)}.png", _views(setup, frame, row)
     for row in _chosen(setup, frame):
-        name, item = f"{_file_name(frame, row)}.png", _prepared(setup, frame, row)
+        name, item = f"{file_name(frame, row)}.png", prepared(setup, frame, row)
         for folder, picture in _of_sample(setup, item):
             yield f"{folder}/{name}", picture
 
@@ -100,14 +100,14 @@ def _chosen(setup: Setup, frame: pd.DataFrame) -> list[int]:
     return choose(wanted.choose, wanted.count, task.uncertainty(frame, method.kind), change)
 
 
-def _file_name(frame: pd.DataFrame, row: int) -> str:
+def file_name(frame: pd.DataFrame, row: int) -> str:
     """Return a sample's name for a file: its id with anything unusual replaced."""
     sample = str(frame["sample"].iloc[row]).rpartition(".")[0] or str(frame["sample"].iloc[row])
     plain = "".join(c if c.isascii() and (c.isalnum() or c in "._-") else "-" for c in sample)
     return f"{row:05d}-{plain[-80:].strip('.')}"
 
 
-def _prepared(setup: Setup, frame: pd.DataFrame, row: int) -> Prepared:
+def prepared(setup: Setup, frame: pd.DataFrame, row: int) -> Prepared:
     """Prepare a sample once more; its random numbers, and so its views, are the same again."""
     wanted = frame["sample"].iloc[row]
     samples = setup.data["answer"].samples
@@ -120,7 +120,7 @@ def _prepared(setup: Setup, frame: pd.DataFrame, row: int) -> Prepared:
 
 
 def _views(setup: Setup, frame: pd.DataFrame, row: int) -> Image.Image:
-    item = _prepared(setup, frame, row)
+    item = prepared(setup, frame, row)
     selected = frame["selected_views"].iloc[row] if "selected_views" in frame else [0]
     names = [", ".join(operations) for operations in item.names]
     return view_grid(_pixels(item.pixels), names, set(selected))

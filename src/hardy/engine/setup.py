@@ -10,7 +10,7 @@ from torch import Tensor
 from hardy.core.cache import default_cache
 from hardy.core.errors import SpecError
 from hardy.data.dataset import Dataset
-from hardy.data.item import Prepared
+from hardy.data.item import Prepared, mirrored
 from hardy.data.pipeline import SamplePipeline
 from hardy.data.shift_spec import ShiftSpec
 from hardy.data.spec import DataSpec
@@ -115,6 +115,7 @@ class Setup:
             point=SourcePoint(self.model) if asked and asked.at_point else None,
             target="image" if shift else self.task.target,
             store=self._store(),
+            own_size=self.task.spec.own_size,
         )
 
     @property
@@ -149,7 +150,8 @@ class Setup:
     def subject(self, item: Prepared) -> Subject:
         """Return a prepared sample as a method sees it: normalised, on the device, no truth."""
         views = self.model.preprocess.normalise(item.pixels.to(self.fabric.device))
-        return Subject(views, item.id, self.experiment.seed, item.canvas, others=item.others)
+        seed = self.experiment.seed
+        return Subject(views, item.id, seed, item.canvas, item.others, mirrored(item.names))
 
 
 def set_up(

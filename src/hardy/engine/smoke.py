@@ -37,7 +37,7 @@ def _one_sample(experiment: Experiment) -> Experiment:
     # A band of accuracies means nothing on one sample.
     data = {"subset": subset, "expect_source_accuracy": None}
     # Neither does a map, or how samples lie to each other.
-    alone = {"similarity": None, "embedding": None}
+    alone = {"similarity": None, "embedding": None, "latents": None}
     drawn = {"gradcam": gradcam, "view_grids": min(pictures.view_grids, 1), **alone}
     return experiment.model_copy(
         update={

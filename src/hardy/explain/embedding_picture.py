@@ -36,7 +36,13 @@ class _Group(NamedTuple):
 
 
 def picture(
-    table: pd.DataFrame, axes_names: Sequence[str], classes: Sequence[str], shift: str, note: str
+    table: pd.DataFrame,
+    axes_names: Sequence[str],
+    classes: Sequence[str],
+    shift: str,
+    note: str,
+    *,
+    title: str | None = None,
 ) -> Image.Image:
     """Draw the map.
 
@@ -46,6 +52,7 @@ def picture(
         classes: Names of all classes: up to ten have colours.
         shift: The shift's label.
         note: What is measured, in a line.
+        title: Headline in place of that of clean and shifted features.
     """
     deep = "z" in table
     figure = Figure(figsize=(9, 6.6), dpi=DPI, layout="constrained")
@@ -61,7 +68,7 @@ def picture(
         axes.grid(alpha=0.3)
     handles = _legend(table, classes, shift)
     figure.legend(handles=handles, loc="outside right upper", frameon=False, fontsize=10)
-    headline(axes, f"Features, clean and under {shift}")
+    headline(axes, title or f"Features, clean and under {shift}")
     figure.supxlabel(note, fontsize=10, color=INK)
     return render(figure)
 
@@ -117,6 +124,11 @@ def _legend(table: pd.DataFrame, classes: Sequence[str], shift: str) -> list[Lin
     coloured = _coloured(table, classes)
     plain = (GREY, GREY) if coloured else (BLUE, ORANGE)
     kinds = [("clean", "o", plain[0]), (short(shift), "x", plain[1])]
+    kinds = [
+        kind
+        for kind, there in zip(kinds, (False, True), strict=True)
+        if (table["shifted"] == there).any()
+    ]
     marks = [
         Line2D([], [], marker=mark, color=colour, linestyle="", markersize=6, label=name)
         for name, mark, colour in kinds

@@ -17,6 +17,7 @@ from hardy.models.state import bare
 
 How = Literal["all", "cls", "mean"]
 
+_MAPS = 4  # axes: samples, channels, height, width
 _CLASS_TOKENS = ("cls_token", "class_token", "class_embedding")
 # Where the class token has not joined the others yet.
 _EMBEDS = ("patch_embed", "conv_proj", "conv1")
@@ -41,6 +42,15 @@ _FAMILIES = (
     _Family((), "blocks.*"),
     _Family((), "features.*"),
     _Family(("stem",), "down.*", ("up.*",)),  # a U of convolutions
+    # Encoders and decoders: with a codebook, of levels, of ResNets, and smp's of timm.
+    _Family(
+        (),
+        "encoder.down.*",
+        ("encoder.last", "encoder.residual.*", "decoder.residual.*", "decoder.up.*"),
+    ),
+    _Family((), "encoder.levels.*", ("decoder.levels.*",)),
+    _Family((), "encoder.layer[0-9]", ("decoder[0-9]", "decoder.blocks.*")),
+    _Family((), "encoder.model.blocks.*", ("decoder.blocks.*",)),
 )
 _PREFIXES = ("", "visual.", "visual.trunk.", "backbone.")
 
@@ -73,13 +83,10 @@ def find_layers(model: Model, wanted: Sequence[str] | None, tokens: Tokens) -> l
     network = bare(model.network)
     names = [name for name, _ in network.named_modules() if name]
     found = _family(names)
-    chosen = _default(names, found) if wanted is None else _stated(names, wanted)
+    chosen = _default(names, found) if wanted is None else _stated(names, wanted, "similarity")
     hows = dict(_hows(network, names, chosen, tokens, found))
-    shape, device = model.preprocess, next(model.parameters()).device
-    grey = torch.zeros(2, 3, shape.height, shape.width, device=device)
-    with torch.no_grad(), watched(network, chosen) as given:
-        model(grey)
-    silent = [name for name in chosen if name not in given or given[name].shape[0] != len(grey)]
+    given = _tried(model, chosen)
+    silent = [name for name in chosen if name not in given]
     if wanted is not None and silent:
         message = f"explain.similarity.layers: {silent[0]} gives no activations of its own"
         raise SpecError(message, hint=f"Name what is inside it: {silent[0]}.*")
@@ -88,6 +95,41 @@ def find_layers(model: Model, wanted: Sequence[str] | None, tokens: Tokens) -> l
         for name in chosen
         if name not in silent
     ]
+
+
+def find_maps(model: Model, wanted: Sequence[str] | None) -> list[str]:
+    """Return the layers that give maps (B, C, h, w), in the network's order.
+
+    Args:
+        model: The network.
+        wanted: Patterns of names; None for what `FeatureMapsSpec.layers` says.
+
+    Raises:
+        SpecError: If a pattern fits no layer, or one gives no maps, or none does.
+    """
+    network = bare(model.network)
+    names = [name for name, _ in network.named_modules() if name]
+    where = "explain.feature_maps.layers"
+    if wanted is None:
+        chosen = _default(names, _family(names))
+    else:
+        chosen = _stated(names, wanted, "feature_maps")
+    given = _tried(model, chosen)
+    maps = [name for name in chosen if name in given and given[name].ndim == _MAPS]
+    others = [name for name in chosen if name not in maps]
+    if (wanted is not None and others) or not maps:
+        message = f"{where}: {others[0] if others else 'no layer'} gives no maps (B, C, h, w)"
+        raise SpecError(message, hint="Name convolutions, or blocks of them.")
+    return maps
+
+
+def _tried(model: Model, names: Sequence[str]) -> dict[str, Tensor]:
+    """Return what layers give for two grey images; those that give nothing for each are absent."""
+    shape, device = model.preprocess, next(model.parameters()).device
+    grey = torch.zeros(2, 3, shape.height, shape.width, device=device)
+    with torch.no_grad(), watched(bare(model.network), names) as given:
+        model(grey)
+    return {name: each for name, each in given.items() if each.shape[0] == len(grey)}
 
 
 @contextmanager
@@ -135,10 +177,10 @@ def taken(network: nn.Module, given: Tensor, how: How) -> Tensor:
     return given.flatten(1, -2).mean(1) if last else given.flatten(2).mean(2)
 
 
-def _stated(names: Sequence[str], wanted: Sequence[str]) -> list[str]:
+def _stated(names: Sequence[str], wanted: Sequence[str], entry: str) -> list[str]:
     for pattern in wanted:
         if not any(_matches(name, pattern) for name in names):
-            message = f"explain.similarity.layers: no layer of the network is called {pattern!r}"
+            message = f"explain.{entry}.layers: no layer of the network is called {pattern!r}"
             steps = dict.fromkeys(name.partition(".")[0] for name in names)
             hint = did_you_mean(pattern, names) or f"They begin with {', '.join(steps)}."
             raise SpecError(message, hint=hint)

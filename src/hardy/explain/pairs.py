@@ -31,7 +31,7 @@ class Pairs:
         images: Turns samples into the network's input (B, 3, H, W).
         autocast: Gives the precision of answers.
         order: Places of the samples that were answered, drawn without replacement.
-        shift: The shift's label.
+        shift: The shift's label; `none` where there is none, and all are clean.
         classes: Names of the classes; empty where there are none.
         seed: The experiment's seed.
     """
@@ -55,3 +55,9 @@ class Pairs:
         with closing(self.read(False, places)) as clean, closing(self.read(True, places)) as other:
             while batch := list(islice(clean, BATCH)):
                 yield Pair(batch, list(islice(other, BATCH)))
+
+    def answered(self, most: int) -> Iterator[list[Prepared]]:
+        """Yield the same samples in batches as they were answered: under the shift."""
+        with closing(self.read(True, sorted(self.order[:most]))) as samples:
+            while batch := list(islice(samples, BATCH)):
+                yield batch

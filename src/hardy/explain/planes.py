@@ -1,10 +1,10 @@
-"""What pictures of planes share: the colours of labels, and tiles side by side with a legend."""
+"""What pictures of planes share: the colours of labels, tiles in rows, and a legend below."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from hardy.explain.drawing import GAP, GREY, INK, canvas, fit, font, tile
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 Colour = tuple[int, int, int]
 
-_TILE = 288
+_TILE, _SMALL = 288, 168
 _TOP, _LINE, _MARK = 76, 24, 14
 # Labels are told apart by hue and lightness; golden steps keep neighbours apart.
 _GOLDEN = 0.618034
@@ -34,32 +34,95 @@ def levels(pixels: "Tensor") -> np.ndarray:
     return found
 
 
-def plane_panel(
-    tiles: Mapping[str, np.ndarray], legend: Sequence[tuple[str, Colour]], title: str
-) -> Image.Image:
-    """Draw planes side by side, each below its name, and a legend of colours below all.
+class PlaneRow(NamedTuple):
+    """A sample as pictures side by side.
+
+    Attributes:
+        tiles: Images (h, w, 3) of uint8 by their captions.
+        legend: Names and colours of what they show, in order.
+        marks: The same of what stands at the legend's end, such as right and wrong.
+        note: What is measured of it, in a line.
+    """
+
+    tiles: Mapping[str, np.ndarray]
+    legend: Sequence[tuple[str, Colour]] = ()
+    marks: Sequence[tuple[str, Colour]] = ()
+    note: str = ""
+
+
+def plane_panel(planes: PlaneRow, title: str) -> Image.Image:
+    """Draw a sample's tiles side by side, each below its name, and a legend of colours below all.
 
     Args:
-        tiles: Images (h, w, 3) of uint8 by their captions; small ones are enlarged.
-        legend: Names and colours, in order.
-        title: Headline, such as the sample's id.
+        planes: The sample; small tiles are enlarged.
+        title: Headline, such as the sample's id; its note stands beside.
     """
-    width = len(tiles) * (_TILE + GAP) + GAP
-    rows = _rows(legend, width)
-    picture, pen = canvas(width, _TOP + _TILE + GAP + len(rows) * _LINE)
+    width = len(planes.tiles) * (_TILE + GAP) + GAP
+    legend = [*planes.legend, *planes.marks]
+    picture, pen = canvas(width, _TOP + _TILE + GAP + legend_height(legend, width))
     headline, face = font(17, bold=True), font(14)
-    pen.text((GAP, 14), fit(title, headline, width - 2 * GAP), INK, headline)
-    for column, (caption, plane) in enumerate(tiles.items()):
+    text = f"{title}   {planes.note}"
+    pen.text((GAP, 14), fit(text, headline, width - 2 * GAP), INK, headline)
+    for column, (caption, plane) in enumerate(planes.tiles.items()):
         x = GAP + column * (_TILE + GAP)
         pen.text((x, _TOP - 26), fit(caption, face, _TILE), GREY, face)
         picture.paste(tile(plane, _TILE), (x, _TOP))
-    for line, row in enumerate(rows):
-        top = _TOP + _TILE + 8 + line * _LINE
-        for left, name, colour in row:
-            box = (left, top + 2, left + _MARK, top + 2 + _MARK)
-            pen.rectangle(box, fill=colour, outline=GREY)
-            pen.text((left + _MARK + 6, top), name, INK, face)
+    draw_legend(pen, legend, _TOP + _TILE + 8, width)
     return picture
+
+
+def plane_grid(samples: Mapping[str, PlaneRow], title: str) -> Image.Image:
+    """Draw several samples, a row each, with the captions once above and one legend below.
+
+    Args:
+        samples: By what stands above each row; all have the same captions.
+        title: Headline.
+    """
+    first, *_ = samples.values()
+    step = _SMALL + _LINE + GAP // 2
+    width = max(len(first.tiles) * (_SMALL + GAP) + GAP, 3 * (_SMALL + GAP))
+    legend = list(dict.fromkeys(each for planes in samples.values() for each in planes.legend))
+    legend += dict.fromkeys(each for planes in samples.values() for each in planes.marks)
+    height = _TOP + len(samples) * step + GAP + legend_height(legend, width)
+    picture, pen = canvas(width, height)
+    headline, face, small = font(17, bold=True), font(14), font(13)
+    pen.text((GAP, 14), fit(title, headline, width - 2 * GAP), INK, headline)
+    for row, (name, planes) in enumerate(samples.items()):
+        top = _TOP + row * step + _LINE
+        text = fit(f"{name}   {planes.note}", small, width - 2 * GAP)
+        pen.text((GAP, top - _LINE + 3), text, INK, small)
+        for column, (caption, plane) in enumerate(planes.tiles.items()):
+            x = GAP + column * (_SMALL + GAP)
+            if row == 0:
+                pen.text((x, _TOP - 26), fit(caption, face, _SMALL), GREY, face)
+            picture.paste(tile(plane, _SMALL), (x, top))
+    draw_legend(pen, legend, _TOP + len(samples) * step + GAP, width)
+    return picture
+
+
+def legend_height(legend: Sequence[tuple[str, Colour]], width: int) -> int:
+    """Return how many pixels a legend is high in a picture of a width."""
+    return len(_rows(legend, width)) * _LINE
+
+
+def draw_legend(
+    pen: ImageDraw.ImageDraw, legend: Sequence[tuple[str, Colour]], top: int, width: int
+) -> None:
+    """Draw names with their colours, in as many lines as they need.
+
+    Args:
+        pen: The picture's.
+        legend: Names and colours.
+        top: Where it begins.
+        width: The picture's width.
+    """
+    face = font(14)
+    for line, row in enumerate(_rows(legend, width)):
+        above = top + line * _LINE
+        for left, name, colour in row:
+            box = (left, above + 2, left + _MARK, above + 2 + _MARK)
+            pen.rectangle(box, fill=colour, outline=GREY)
+            pen.text((left + _MARK + 6, above), name, INK, face)
 
 
 def _rows(

@@ -82,6 +82,62 @@ class PredictionGridSpec(_Paired):
     ] = 8
 
 
+class FeatureMapsSpec(Spec):
+    """What the channels of a network's layers give for some samples."""
+
+    layers: Annotated[
+        tuple[str, ...] | None,
+        Field(
+            min_length=1,
+            description="Modules by name, `*` for a part between dots, such as `down.*`; none: the "
+            "stages, as `similarity` has them.",
+        ),
+    ] = None
+    samples: Annotated[
+        int, Field(ge=1, le=16, description="Pictures: samples, drawn by the experiment's seed.")
+    ] = 2
+    columns: Annotated[int, Field(ge=1, le=32, description="Maps in a row.")] = 16
+    channels: Annotated[
+        int, Field(ge=1, le=1024, description="Maps of a layer that are drawn, the first ones.")
+    ] = 64
+
+
+class LatentsSpec(Spec):
+    """Where samples lie by their quantised latents, of a network that has such."""
+
+    method: Annotated[
+        Literal["pca", "tsne"], Field(description="How latents become points of the map.")
+    ] = "tsne"
+    samples: Annotated[
+        int, Field(ge=3, le=4096, description="Samples at most, drawn by the experiment's seed.")
+    ] = 512
+
+
+class CodebookSpec(Spec):
+    """Which codes of a network's codebook are used, and for what."""
+
+    samples: Annotated[
+        int, Field(ge=1, le=4096, description="Samples at most, drawn by the experiment's seed.")
+    ] = 256
+
+
+class ExamplesSpec(Spec):
+    """Several samples in one picture: each with its truth, its answer, and where this is wrong."""
+
+    samples: Annotated[int, Field(ge=1, le=64, description="Rows of the picture.")] = 6
+    choose: Annotated[
+        Literal["drawn", "worst", "first"],
+        Field(
+            description="Rule: `drawn` by the experiment's seed, `worst` by the score, `first` in "
+            "order."
+        ),
+    ] = "drawn"
+    files: Annotated[
+        bool,
+        Field(description="Also each of its pictures as a file: input, truth, answer, errors."),
+    ] = False
+
+
 class ExplainSpec(Spec):
     """Pictures that a run draws beside its numbers."""
 
@@ -97,4 +153,16 @@ class ExplainSpec(Spec):
     ] = None
     prediction_grid: Annotated[
         PredictionGridSpec | None, Field(description="Predictions for clean and shifted pairs.")
+    ] = None
+    examples: Annotated[
+        ExamplesSpec | None, Field(description="Samples with their truth, answers and errors.")
+    ] = None
+    feature_maps: Annotated[
+        FeatureMapsSpec | None, Field(description="What the channels of layers give.")
+    ] = None
+    latents: Annotated[
+        LatentsSpec | None, Field(description="A map of samples by their quantised latents.")
+    ] = None
+    codebook: Annotated[
+        CodebookSpec | None, Field(description="Which codes are used, and the nearest to them.")
     ] = None

@@ -30,7 +30,7 @@ class Adapter(Adapts):
         spec: The method's schema, with `kind`, `steps` and `marginal`.
         tuned: What the steps change; may be another list after each `begin`.
         selected: After `logits`, the places (n,) of the selected views among those of the loss.
-        first: After `logits`, logits (n, C) of the selected views before any step, no graph.
+        first: After `logits`, logits (n, C, ...) of the selected views before any step, no graph.
         stages: Times the image that is taken up; what selects the views ends the stage `ensemble`.
     """
 
@@ -58,7 +58,7 @@ class Adapter(Adapts):
 
     @abstractmethod
     def logits(self) -> Tensor:
-        """Return the selected views' logits (n, C), with a graph to `tuned` if that is not empty.
+        """Return the selected views' logits (n, C, ...), with a graph to `tuned` if any.
 
         The first call of an image selects the views.
         """
@@ -69,19 +69,23 @@ class Adapter(Adapts):
 
     @abstractmethod
     def answer(self) -> Tensor:
-        """Return the unchanged image's logits (C,) as adapted so far, without a graph."""
+        """Return the unchanged image's logits (C, ...) as adapted so far, without a graph."""
+
+    def outputs(self, images: Tensor) -> Tensor:
+        """Return the network's logits (B, C, ...) over the task's classes."""
+        logits: Tensor = self.model(images)
+        return logits
 
     def before(self, subject: Subject) -> Tensor:
-        """Return the unchanged image's logits (C,) by the source model, without a graph.
+        """Return the unchanged image's logits (C, ...) by the source model, without a graph.
 
         Asked before any step.
         """
         with torch.no_grad():
-            logits: Tensor = self.model(subject.views[:1])[0]
-        return logits
+            return self.outputs(subject.views[:1])[0]
 
     def further(self) -> dict[str, Tensor]:
-        """Return logits (C,) of further answers, by name."""
+        """Return logits (C, ...) of further answers, by name."""
         return {}
 
     def needs(self) -> dict[str, tuple[str, ...]]:
@@ -113,11 +117,11 @@ class Adapter(Adapts):
         offset = self.spec.views.rows - self.spec.views.count
         return Outcome(
             answers={
-                "source": log_probabilities(before),
+                "source": log_probabilities(before, 0),
                 "view_ensemble": view_ensemble(self.first),
                 "majority_vote": majority_vote(self.first),
-                **{name: log_probabilities(logits) for name, logits in self.further().items()},
-                self.spec.kind: log_probabilities(after),
+                **{name: log_probabilities(logits, 0) for name, logits in self.further().items()},
+                self.spec.kind: log_probabilities(after, 0),
             },
             details={
                 "loss": first_loss,

@@ -38,6 +38,8 @@ class Subject:
             says that it needs it; None where views are cut from view 0 itself.
         others: Further sets of views, each (V, 3, H, W) in [0, 255], in the order of the method's
             `view_sets`.
+        mirrored: Which views show left on the right, so that an answer for each pixel is mirrored
+            back before it is joined with others; empty for none.
     """
 
     views: Tensor
@@ -45,6 +47,7 @@ class Subject:
     seed: int = 0
     canvas: np.ndarray | None = None
     others: tuple[Tensor, ...] = ()
+    mirrored: tuple[bool, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -183,6 +186,6 @@ def outcomes_of(method: Answers, images: Tensor) -> list[Outcome]:
     ]
 
 
-def log_probabilities(logits: Tensor) -> Tensor:
-    """Return log-softmax over the last axis in float32, detached, on the CPU."""
-    return torch.log_softmax(logits.detach().float(), dim=-1).cpu()
+def log_probabilities(logits: Tensor, dim: int = -1) -> Tensor:
+    """Return log-softmax over an axis in float32, detached, on the CPU."""
+    return torch.log_softmax(logits.detach().float(), dim=dim).cpu()

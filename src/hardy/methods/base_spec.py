@@ -128,6 +128,11 @@ class MethodBase(Spec):
         return False
 
     @property
+    def pooled(self) -> str:
+        """The field, if stated, that changes what only classifiers have: maps to be pooled."""
+        return ""
+
+    @property
     def class_names(self) -> tuple[str, ...]:
         """Names that it states of classes, which the dataset must have."""
         return ()
@@ -141,6 +146,16 @@ class MethodBase(Spec):
     def loss_options(self) -> Mapping[str, str]:
         """What it states of the task's loss: `TaskBase.loss_options` and the fields that do."""
         return {}
+
+    @property
+    def loss_terms(self) -> tuple[str, ...]:
+        """Names of the terms that it states its loss is made of; none: the task's own."""
+        return ()
+
+    @property
+    def thaws(self) -> bool:
+        """Whether parts of the network begin to learn later than others."""
+        return False
 
     def roles(self) -> Mapping[Role, HeldOut | None]:
         """Return which samples it needs for what; None stands for the experiment's `data`."""

@@ -55,13 +55,7 @@ def tuned(network: nn.Module, tune: str | Sequence[str]) -> Iterator[None]:
         SpecError: If a pattern fits none.
     """
     patterns = _patterns(network, tune)
-    names = [name for name, _ in network.named_parameters()]
-    for pattern in patterns:
-        if not any(fnmatchcase(name, pattern) for name in names):
-            message = f"method.tune: no parameter of the network is called {pattern!r}"
-            steps = dict.fromkeys(name.partition(".")[0] for name in names)
-            hint = did_you_mean(pattern, names) or f"They begin with {', '.join(steps)}."
-            raise SpecError(message, hint=hint)
+    check_patterns(network, patterns, "tune")
     before = {name: p.requires_grad for name, p in network.named_parameters()}
     for name, parameter in network.named_parameters():
         parameter.requires_grad_(any(fnmatchcase(name, pattern) for pattern in patterns))
@@ -70,6 +64,21 @@ def tuned(network: nn.Module, tune: str | Sequence[str]) -> Iterator[None]:
     finally:
         for name, parameter in network.named_parameters():
             parameter.requires_grad_(before[name])
+
+
+def check_patterns(network: nn.Module, patterns: Sequence[str], field: str) -> None:
+    """Make sure that patterns of names, as a field of a method has them, fit parameters.
+
+    Raises:
+        SpecError: If one fits none.
+    """
+    names = [name for name, _ in network.named_parameters()]
+    for pattern in patterns:
+        if not any(fnmatchcase(name, pattern) for name in names):
+            message = f"method.{field}: no parameter of the network is called {pattern!r}"
+            steps = dict.fromkeys(name.partition(".")[0] for name in names)
+            hint = did_you_mean(pattern, names) or f"They begin with {', '.join(steps)}."
+            raise SpecError(message, hint=hint)
 
 
 def _patterns(network: nn.Module, tune: str | Sequence[str]) -> Sequence[str]:

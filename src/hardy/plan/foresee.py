@@ -112,16 +112,22 @@ def _of_outputs(planned: PlannedUnit, dataset: Dataset) -> Iterator[str]:
 
 def _of_names(experiment: Experiment, dataset: Dataset) -> Iterator[str]:
     classes = dataset.mask_classes if experiment.task.target == "mask" else dataset.classes
-    for name in experiment.method.class_names:
-        if name not in classes:
-            known = did_you_mean(name, classes) or f"Its classes are {', '.join(classes)}."
-            yield f"method.class_weights: {dataset.name} has no class {name!r}. {known}"
+    named = {
+        "method.class_weights": experiment.method.class_names,
+        "task": experiment.task.class_names,
+    }
+    for field, names in named.items():
+        for name in names:
+            if name not in classes:
+                known = did_you_mean(name, classes) or f"Its classes are {', '.join(classes)}."
+                yield f"{field}: {dataset.name} has no class {name!r}. {known}"
 
 
 def _planes(planned: PlannedUnit, dataset: Dataset) -> int:
     """Return how many channels a task of planes needs: one for each label but void, or colours."""
     if planned.unit.experiment.task.target == "mask":
-        return len(dataset.mask_classes) - (dataset.void is not None)
+        classes = len(dataset.mask_classes) - (dataset.void is not None)
+        return planned.unit.experiment.task.planes(classes)
     return 3
 
 

@@ -37,6 +37,7 @@ _REQUIREMENTS = (
     "pydantic",
     "pyyaml",
     "safetensors",
+    "segmentation-models-pytorch",
     "timm",
     "torch",
     "torchvision",

@@ -20,6 +20,7 @@ from torch import Tensor
 from hardy.core.catalog import did_you_mean
 from hardy.core.errors import RegistryError, WeightsError
 from hardy.core.hashing import file_sha256
+from hardy.data.item import mirrored
 from hardy.data.preprocess import OUTSIDE
 from hardy.data.views import make_views
 from hardy.explain.point import point_as_shares
@@ -33,9 +34,13 @@ from hardy.models.model import Model
 from hardy.models.state import bare
 from hardy.registry.bundle import CARD, FITTED, WEIGHTS, Card, read_card
 from hardy.registry.inputs import content_id
+from hardy.registry.windows import joined, windows
+from hardy.tasks.base import WINDOW
 
 _BATCH, _BATCH_PIXELS = 32, 32 * 224**2
 """Images that go through the network together, and their pixels where these are many."""
+
+_Served = tuple[Tensor, Callable[[np.ndarray], np.ndarray], Mapping[str, Any]]
 
 _HALF = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 
@@ -143,15 +148,47 @@ class Predictor:
             raise RegistryError(message, hint="Give views >= 0 and seed >= 0.")
         given = self._params(params)
         spec = self._method_spec(views)
+        tiled = given.get(WINDOW) == "tiles"
+
+        def answers(those: Sequence[Image.Image]) -> Iterator[Tensor]:
+            if adapt:
+                return (self._adapted(image, spec, seed) for image in those)
+            return self._plain(those)
+
         with self._lock:
-            adapted = (self._adapted(image, spec, seed) for image in images)
-            answers = adapted if adapt else self._plain(images)
             # Each is a row before the next ones are there: answers may be whole planes.
             rows = [
-                self.task.served(answer, self._undo(image), given)
-                for answer, image in zip(answers, images, strict=True)
+                self.task.served(answer, undo, said)
+                for answer, undo, said in (
+                    self._in_windows(images, answers, given)
+                    if tiled
+                    else self._whole(images, answers(images), given)
+                )
             ]
         return pd.DataFrame(rows, columns=list(self.task.returns))
+
+    def _whole(
+        self, images: Sequence[Image.Image], answers: Iterator[Tensor], given: Mapping[str, Any]
+    ) -> Iterator[_Served]:
+        """Yield what `Task.served` is told of each image, which the network sees as a whole."""
+        said = {**given, WINDOW: f"whole ({self.card.preprocess})"} if WINDOW in given else given
+        for image, answer in zip(images, answers, strict=True):
+            yield answer, self._undo(image), said
+
+    def _in_windows(
+        self,
+        images: Sequence[Image.Image],
+        answers: Callable[[Sequence[Image.Image]], Iterator[Tensor]],
+        given: Mapping[str, Any],
+    ) -> Iterator[_Served]:
+        """Yield the same where the network sees windows of each image, at its own resolution."""
+        height, width = self.card.preprocess.height, self.card.preprocess.width
+        for image in images:
+            found = windows(image, height, width)
+            each = answers([window.image for window in found])
+            said = f"tiles ({len(found)} of {height} x {width}, their mean where they overlap)"
+            whole = joined(each, found, image.size)
+            yield whole, lambda plane: plane, {**given, WINDOW: said}
 
     def _params(self, given: Mapping[str, bool | int | float | str]) -> dict[str, Any]:
         """Return the task's parameters, with the defaults of those that are not given.
@@ -165,9 +202,11 @@ class Predictor:
                 message = f"the task {self.task.kind} has no parameter {name!r}"
                 listing = f"It has: {', '.join(known) or 'none'}."
                 raise RegistryError(message, hint=did_you_mean(name, known) or listing)
-            if not _fits(value, known[name]):
+            choices = self.task.choices.get(name)
+            if not _fits(value, known[name]) or (choices and value not in choices):
                 message = f"{name} is {value!r}"
-                raise RegistryError(message, hint=f"Give a value such as {known[name]!r}.")
+                hint = f"Give {' or '.join(choices)}." if choices else ""
+                raise RegistryError(message, hint=hint or f"Give a value such as {known[name]!r}.")
         return {**known, **given}
 
     def _undo(self, image: Image.Image) -> Callable[[np.ndarray], np.ndarray]:
@@ -189,12 +228,15 @@ class Predictor:
     def _adapted(self, image: Image.Image, spec: MethodBase, seed: int) -> Tensor:
         method, asked = self._method(spec), views_of(spec)
         pixels, name = self._pixels(image)[None], content_id(image)
+        sides: tuple[bool, ...] = ()
         if asked is not None:
             preprocess = self.card.preprocess
             plain = preprocess.geometry(image)
             point = point_as_shares(self.model, plain) if asked.at_point else None
-            pixels = make_views(image, asked, preprocess, seed, name, plain, point=point).pixels
-        subject = Subject(self._normalised(pixels), name, seed, np.asarray(image))
+            views = make_views(image, asked, preprocess, seed, name, plain, point=point)
+            pixels, sides = views.pixels, mirrored(views.names)
+        canvas = np.asarray(image)
+        subject = Subject(self._normalised(pixels), name, seed, canvas, mirrored=sides)
         with torch.enable_grad(), self._autocast():
             return outcome_of(method, subject).answers[self.card.main]
 

@@ -13,10 +13,12 @@ from hardy.core.errors import SpecError
 from hardy.core.spec import kinds
 from hardy.data.augment_spec import check_augment
 from hardy.data.cards import DATASETS
+from hardy.data.shift_spec import turns
 from hardy.methods.base_spec import augment_of, views_of
 from hardy.models.spec import MODELS
 from hardy.spec.fit import misfit, way_out
 from hardy.tasks import TASKS
+from hardy.tasks.base_spec import PSEUDO
 
 if TYPE_CHECKING:
     from hardy.spec.experiment import Experiment
@@ -109,13 +111,53 @@ def _augmentation_goes_with_the_shift(experiment: Experiment) -> Iterator[str]:
         yield f"{error.message}. {error.hint}"
 
 
+def _turned_images_have_their_truth(experiment: Experiment) -> Iterator[str]:
+    angles = turns(experiment.data.shift)
+    if angles and experiment.task.target == "mask":
+        yield (
+            "data.shift turns images, but not their masks, which the task "
+            f"{experiment.task.kind} answers are held against; leave turn out, or augment by rotate"
+        )
+    for path, model in experiment.models().items():
+        size = model.input and model.input.size
+        if angles & {90, 270} and isinstance(size, tuple) and size[0] != size[1]:
+            yield (
+                f"data.shift turns images by 90 or 270 degrees, but {path}.input.size is "
+                f"{list(size)}; make it one number, or turn by 0 and 180"
+            )
+
+
 def _the_loss_has_what_is_stated_of_it(experiment: Experiment) -> Iterator[str]:
     for option, field in experiment.method.loss_options.items():
         if option not in experiment.task.loss_options:
             yield (
-                f"method.{field} is for losses of classes, and the task {experiment.task.kind} has "
-                "another; leave it out"
+                f"the loss of the task {experiment.task.kind} has nothing that method.{field} "
+                "could say of it; leave it out"
             )
+
+
+def _the_terms_of_the_loss_are_known(experiment: Experiment) -> Iterator[str]:
+    terms, own = experiment.method.loss_terms, experiment.task.loss_terms
+    known = sorted(own | experiment.model.aux)
+    for term in terms:
+        if term not in known:
+            parts = f"the task {experiment.task.kind} and {experiment.model.name} have "
+            found = did_you_mean(term, known) or f"{parts}{', '.join(known) or 'none'}"
+            yield f"method.loss names {term}, which is no term of it; {found}"
+    if terms and not any(term in own and not term.startswith(PSEUDO) for term in terms):
+        yield (
+            "method.loss has no term that sees the truth; add one of "
+            f"{', '.join(sorted(t for t in own if not t.startswith(PSEUDO)))}"
+        )
+
+
+def _what_thaws_is_on_one_device(experiment: Experiment) -> Iterator[str]:
+    compute = experiment.compute
+    if experiment.method.thaws and (compute.devices or 1) * (compute.nodes or 1) > 1:
+        yield (
+            "method.freeze changes what learns, which several devices settle before they begin; "
+            "use one device, or train twice: with tune, then from those weights"
+        )
 
 
 def _planes_are_asked_for_and_given(experiment: Experiment) -> Iterator[str]:
@@ -181,6 +223,22 @@ def _views_fit_the_input(experiment: Experiment) -> Iterator[str]:
             )
 
 
+def _views_fit_an_answer_for_each_pixel(experiment: Experiment) -> Iterator[str]:
+    for method, _ in experiment.method.pairs(experiment.model):
+        views = views_of(method)
+        if experiment.task.dense and views is not None and views.moving:
+            yield (
+                f"method.views of {method.kind} move pixels ({', '.join(views.moving)}), and the "
+                f"task {experiment.task.kind} joins answers pixel by pixel; set views to {{kind: "
+                "photometric}, whose flips are undone"
+            )
+        if experiment.task.dense and method.pooled:
+            yield (
+                f"method.{method.pooled} changes the feature map that a classifier pools, and the "
+                f"task {experiment.task.kind} wants an answer for each pixel; leave it out"
+            )
+
+
 def _views_of_the_native_image_are_unshifted(experiment: Experiment) -> Iterator[str]:
     for method, _ in experiment.method.pairs(experiment.model):
         views = views_of(method)
@@ -219,12 +277,16 @@ _RULES: tuple[Callable[[Experiment], Iterator[str]], ...] = (
     _layers_are_known,
     _what_is_monitored_is_measured,
     _augmentation_goes_with_the_shift,
+    _turned_images_have_their_truth,
     _the_loss_has_what_is_stated_of_it,
+    _the_terms_of_the_loss_are_known,
+    _what_thaws_is_on_one_device,
     _planes_are_asked_for_and_given,
     _texts_need_an_image_text_model,
     _input_size_is_taken,
     _outputs_are_the_classes,
     _views_fit_the_input,
+    _views_fit_an_answer_for_each_pixel,
     _views_of_the_native_image_are_unshifted,
     _held_out_and_registered,
 )

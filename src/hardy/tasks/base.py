@@ -11,17 +11,22 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 import pandas as pd
+import torch
 from PIL import Image
 from torch import Tensor
 
 from hardy.core.errors import MethodError
 from hardy.data.item import Prepared, Targets
+from hardy.explain.planes import PlaneRow, plane_panel
 from hardy.measure.bootstrap import resampled
 from hardy.measure.records import column
 from hardy.tasks.base_spec import TaskBase
 
 Content = Image.Image | str
 """What an artifact holds: a picture, or text."""
+
+WINDOW = "window"
+"""Parameter of tasks whose answers are planes: `whole`, or `tiles` of the image as it is."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +80,9 @@ class Task(ABC):
     params: ClassVar[Mapping[str, int | float | bool | str]] = {}
     """Parameters that a registered model takes for its answer, with their defaults."""
 
+    choices: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    """The values that some of these may have."""
+
     def __init__(
         self, spec: TaskBase, names: tuple[str, ...] = (), void: int | None = None
     ) -> None:
@@ -106,6 +114,14 @@ class Task(ABC):
     def answer(self, outputs: Tensor) -> Tensor:
         """Turn a network's outputs (B, K, ...) into answers (B, ...): float32, detached, CPU."""
 
+    def logits(self, outputs: Tensor) -> Tensor:
+        """Return a network's outputs (B, K, ...) as logits (B, C, ...) over classes, with graph.
+
+        Of a task whose answers are probabilities: their log-softmax over axis 1 are the answers. By
+        default the outputs as they are.
+        """
+        return outputs
+
     def loss(
         self,
         outputs: Tensor,
@@ -113,6 +129,8 @@ class Task(ABC):
         *,
         smoothing: float = 0.0,
         class_weights: Tensor | None = None,
+        terms: Mapping[str, float] | None = None,
+        only: Tensor | None = None,
     ) -> Tensor:
         """Return how wrong a network's outputs (B, K, ...) are, (B,) in float32 with their graph.
 
@@ -123,14 +141,56 @@ class Task(ABC):
             targets: The truth, on the same.
             smoothing: Share of the truth that is spread over all classes, in [0, 1).
             class_weights: What the loss of each class is multiplied by, (K,); none: 1.
+            terms: What it is the sum of: `TaskBase.loss_terms` with their weights; none: the
+                task's own. Those that begin with `PSEUDO` look at no truth.
+            only: The pixels that it is of (B, h, w), bool; none: all.
 
         Raises:
-            MethodError: If there is no loss.
+            MethodError: If there is no loss, or none of what is asked of it.
             DataError: If the truth does not fit the outputs.
         """
-        del outputs, targets, smoothing, class_weights
+        del outputs, targets, smoothing, class_weights, terms, only
         message = f"the task {self.kind} has no loss to train by"
         raise MethodError(message, hint="Choose another task, or another method.")
+
+    def asked_terms(
+        self, terms: Mapping[str, float] | None, default: str, only: Tensor | None
+    ) -> Mapping[str, float]:
+        """Return what a loss is the sum of, with weights.
+
+        Raises:
+            MethodError: If the task's loss has no such term, or is of all pixels.
+        """
+        if only is not None and "only" not in self.spec.loss_options:
+            message = f"the loss of {self.kind} is not of some pixels only"
+            raise MethodError(message, hint="Leave method.over out.")
+        for term in terms or ():
+            if term not in self.spec.loss_terms:
+                message = f"the loss of {self.kind} has no term {term}"
+                known = ", ".join(sorted(self.spec.loss_terms))
+                raise MethodError(message, hint=f"It has {known}.")
+        return terms or {default: 1.0}
+
+    @property
+    def tallies(self) -> int:
+        """How many numbers `tally` gives; 0 where nothing is told of a training's own epoch."""
+        return 0
+
+    def tally(self, outputs: Tensor, targets: Targets) -> Tensor:
+        """Count what the measures of a training's own epoch follow from.
+
+        Args:
+            outputs: A network's in training (B, K, ...), on any device.
+            targets: The truth, on the same.
+
+        Returns:
+            Whole numbers (S,), int64, whose sums over an epoch `tallied` takes.
+        """
+        return torch.zeros(0, dtype=torch.int64, device=outputs.device)
+
+    def tallied(self, sums: Tensor) -> dict[str, float]:
+        """Return measures by name from sums (S,) of `tally`."""
+        return {}
 
     @abstractmethod
     def truth(self, targets: Targets) -> dict[str, list[Any]]:
@@ -229,9 +289,17 @@ class Task(ABC):
                 no comparison.
         """
 
+    def planes(self, item: Prepared, answers: Mapping[str, Tensor]) -> PlaneRow | None:
+        """Return a sample, its truth and its answers (...) by name as pictures of the same size.
+
+        None where answers are no planes.
+        """
+        return None
+
     def panel(self, item: Prepared, answers: Mapping[str, Tensor]) -> Image.Image | None:
         """Draw one sample, its truth and its answers (...) by name; None where there is nothing."""
-        return None
+        found = self.planes(item, answers)
+        return None if found is None else plane_panel(found, item.id)
 
     def explained(self, answer: Tensor, targets: Targets) -> Explained | None:
         """Return the class whose Grad-CAM explains an answer; None where the task has none."""
@@ -246,7 +314,7 @@ class Task(ABC):
         Args:
             answer: One answer, without the batch.
             undo: Brings a plane (h, w) from the network's geometry to the image's own size.
-            params: Values of `params`.
+            params: Values of `params`; `window` says in words how the image was seen.
 
         Raises:
             RegistryError: If a parameter is out of range.
@@ -260,8 +328,8 @@ class Task(ABC):
         """Return a row that `served` gave as lines for a terminal, each a name and its value."""
         return [f"{name}: {value}" for name, value in row.items()]
 
-    def files(self, row: Mapping[str, Any]) -> Mapping[str, bytes]:
-        """Return what a row that `served` gave holds as pictures, by the ends of their names."""
+    def files(self, row: Mapping[str, Any], image: Image.Image) -> Mapping[str, bytes]:
+        """Return what a row that `served` gave of an image shows, by the ends of files' names."""
         return {}
 
     def answers(self, frame: pd.DataFrame) -> list[str]:

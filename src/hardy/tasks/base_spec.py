@@ -6,6 +6,9 @@ from typing import ClassVar, Literal
 
 from hardy.core.spec import Spec
 
+PSEUDO = "pseudo_"
+"""What the names of a loss's terms begin with that take the network's own answer for the truth."""
+
 
 @dataclass(frozen=True)
 class Metric:
@@ -47,12 +50,30 @@ class TaskBase(Spec):
     """Whether networks can be trained for it by a loss of its own (`Task.loss`)."""
 
     loss_options: ClassVar[frozenset[str]] = frozenset()
-    """What a training may say about the task's loss: `smoothing`, `class_weights`."""
+    """What a training may say about the task's loss: `smoothing`, `class_weights`, `only`."""
+
+    loss_terms: ClassVar[frozenset[str]] = frozenset()
+    """What a training may make the task's loss of, a weight each; those that begin with `PSEUDO`
+    see no truth."""
 
     joint: ClassVar[tuple[str, ...]] = ()
     """Names of the metrics that only the runs of one matrix have together (`Task.joint`)."""
 
     kind: str
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names that it states of classes, which the dataset must have."""
+        return ()
+
+    @property
+    def own_size(self) -> bool:
+        """Whether answers are held against each image's own mask, at its own size."""
+        return False
+
+    def planes(self, classes: int) -> int:
+        """Return how many channels a dense network for so many classes of pixels has."""
+        return classes
 
     @property
     def headline(self) -> str:

@@ -68,7 +68,7 @@ def test_the_loss_is_the_same_on_another_device_and_has_no_classes():
     with another_device() as device:
         found = TASK.loss(outputs.to(device), Targets(image=targets.image.to(device))).cpu()
     torch.testing.assert_close(found, TASK.loss(outputs, targets))
-    assert not TASK.spec.loss_options
+    assert TASK.spec.loss_options == {"only"}
     with pytest.raises(MethodError, match="no classes"):
         TASK.loss(outputs, targets, smoothing=0.1)
 
@@ -86,12 +86,12 @@ def test_what_does_not_fit_is_refused():
 def test_a_served_image_has_the_photographs_size():
     preprocess = Preprocess(8, None, "bilinear", (0.5,) * 3, (0.5,) * 3, "squeeze")
     answer = torch.tensor([0.2, 0.4, 1.0]).view(3, 1, 1).expand(3, 8, 8)
-    row = TASK.served(answer, lambda plane: preprocess.back(plane, 30, 20), {})
+    row = TASK.served(answer, lambda plane: preprocess.back(plane, 30, 20), {"window": "whole"})
     image = Image.open(io.BytesIO(base64.b64decode(row["image"])))
     assert image.size == (row["width"], row["height"]) == (30, 20)
     assert (np.asarray(image) == (51, 102, 255)).all()
-    assert TASK.told(row) == ["30 x 20 pixels"]
-    assert list(TASK.files(row)) == ["image.png"]
+    assert TASK.told(row) == ["30 x 20 pixels", "seen: whole"]
+    assert list(TASK.files(row, image)) == ["image.png"]
 
 
 def test_a_report_has_the_worst_first():

@@ -2,6 +2,7 @@
 
 import base64
 import io
+import json
 from time import perf_counter
 
 import numpy as np
@@ -15,6 +16,7 @@ from torchmetrics.functional.segmentation import mean_iou
 from hardy.core.errors import DataError, MethodError
 from hardy.data.item import Targets
 from hardy.data.preprocess import Preprocess
+from hardy.explain.planes import label_colours
 from hardy.measure.records import as_frame
 from hardy.tasks.build import build_task
 from hardy.tasks.segment.counts import by_class, counts
@@ -39,8 +41,8 @@ class TestSegment(TaskContract):
         return TASK
 
     def targets(self, count):
-        masks = torch.randint(0, 4, (count, 70, 66), generator=torch.Generator().manual_seed(3))
-        return Targets(mask=masks)
+        blocks = torch.randint(0, 4, (count, 10, 11), generator=torch.Generator().manual_seed(3))
+        return Targets(mask=blocks.repeat_interleave(7, 1).repeat_interleave(6, 2))
 
     def outputs(self, targets, skill):
         shape = (len(targets.mask), 3, *targets.mask.shape[1:])
@@ -124,8 +126,9 @@ def test_a_table_of_classes_is_that_of_the_confusion(some):
 def test_a_perfect_mask_scores_one():
     masks = TestSegment().targets(3).mask
     found = TASK.metrics(records(masks, TASK.answer(50 * one_hot(masks))), "source")
-    for name in ("miou", "image_iou", "dice", "pixel_accuracy"):
-        assert found[name] == 1
+    for name, metric in SegmentSpec.metrics.items():
+        if metric.higher_is_better:
+            assert found[name] == pytest.approx(1, abs=1e-12), name
     assert max(found["pixel_nll"], found["pixel_entropy"]) < 1e-15
 
 
@@ -143,9 +146,9 @@ def test_a_class_that_is_nowhere_is_no_part_of_the_mean():
 
 def test_void_counts_for_nothing_wherever_it_is():
     rng = np.random.default_rng(0)
-    masks = rng.integers(0, 4, (2, 9, 9))
+    masks = rng.integers(0, 4, (2, 3, 3)).repeat(7, 1).repeat(7, 2)
     masks[1] = VOID
-    answers = TASK.answer(torch.as_tensor(rng.normal(size=(2, 3, 9, 9))))
+    answers = TASK.answer(torch.as_tensor(rng.normal(size=(2, 3, 21, 21))))
     frame = records(masks, answers)
     assert frame["pixels"][1] == frame["source.predicted"][1] == [0, 0, 0]
     assert (frame["source.nll"][1], frame["source.entropy"][1]) == (0, 0)
@@ -263,6 +266,9 @@ def test_the_interval_of_many_images_is_quick_and_that_of_the_rows_drawn():
     assert low < task.metrics(frame, "own")["miou"] < high
 
 
+SERVED = {"format": "png", "window": "whole"}
+
+
 def shown(text):
     return Image.open(io.BytesIO(base64.b64decode(text)))
 
@@ -272,7 +278,7 @@ def test_a_served_mask_has_the_photographs_size_and_the_datasets_labels():
     said = torch.zeros(8, 8).long()
     said[:, 4:] = 3
     answer = TASK.answer(20 * one_hot(said[None]))[0]
-    row = TASK.served(answer, lambda plane: preprocess.back(plane, 40, 20, outside=VOID), {})
+    row = TASK.served(answer, lambda plane: preprocess.back(plane, 40, 20, outside=VOID), SERVED)
     assert (row["width"], row["height"]) == (40, 20)
     mask = np.asarray(shown(row["mask"]))
     assert mask.shape == (20, 40)
@@ -284,18 +290,75 @@ def test_a_served_mask_has_the_photographs_size_and_the_datasets_labels():
         {"name": "sky", "label": 3, "share": 0.5},
         {"name": "tree", "label": 2, "share": 0.0},
     ]
-    assert TASK.told(row) == [" 50.00 %  ground", " 50.00 %  sky"]
-    assert TASK.files(row) == {"mask.png": base64.b64decode(row["mask"])}
+    assert TASK.told(row) == [" 50.00 %  ground", " 50.00 %  sky", "seen: whole"]
+    files = TASK.files(row, Image.new("RGB", (40, 20)))
+    assert list(files) == ["mask.png", "overlay.png"]
+    assert files["mask.png"] == base64.b64decode(row["mask"])
+
+
+def by_hand(counts, height, width):
+    """Read COCO's uncompressed counts a pixel at a time."""
+    flat, value = [], 0
+    for count in counts:
+        flat += [value] * count
+        value = 1 - value
+    columns = [flat[column * height : (column + 1) * height] for column in range(width)]
+    return np.array(columns).T
+
+
+def test_runs_are_read_back_as_the_mask():
+    rng = np.random.default_rng(0)
+    said = torch.as_tensor(rng.integers(0, 3, (1, 7, 5)))
+    said[0, :, 0] = 2
+    answer = TASK.answer(20 * one_hot(torch.tensor([0, 2, 3])[said]))[0]
+    png, rle = (
+        TASK.served(answer, lambda plane: plane, {"format": form, "window": "whole"})
+        for form in ("png", "rle")
+    )
+    mask = np.asarray(shown(png["mask"]))
+    assert (png["runs"], rle["mask"]) == ([], "")
+    read = np.full(mask.shape, 99)
+    for each in rle["runs"]:
+        assert each["size"] == [7, 5]
+        read[by_hand(each["counts"], 7, 5) == 1] = each["label"]
+    np.testing.assert_array_equal(read, mask)
+    first = next(each for each in rle["runs"] if each["label"] == mask[0, 0])
+    assert first["counts"][0] == 0
+    assert {name: rle[name] for name in ("shares", "entropy", "width")} == {
+        name: png[name] for name in ("shares", "entropy", "width")
+    }
+    photograph = Image.new("RGB", (5, 7))
+    files = TASK.files(rle, photograph)
+    assert list(files) == ["runs.json", "overlay.png"]
+    assert json.loads(files["runs.json"]) == rle["runs"]
+    assert files["overlay.png"] == TASK.files(png, photograph)["overlay.png"]
+
+
+def test_an_overlay_has_the_colours_of_its_legend_over_the_photograph():
+    said = torch.zeros(1, 300, 400).long()
+    said[:, :, 200:] = 3
+    row = TASK.served(TASK.answer(20 * one_hot(said))[0], lambda plane: plane, SERVED)
+    files = TASK.files(row, Image.new("RGB", (400, 300), (200, 0, 0)))
+    picture = np.asarray(Image.open(io.BytesIO(files["overlay.png"])).convert("RGB")).astype(int)
+    colours = label_colours()
+    for x, label in ((100, 0), (700, 3)):  # enlarged twice, as it is below 480 pixels
+        halved = (colours[label] + np.array([200, 0, 0])) / 2
+        assert abs(picture[300, x] - halved).max() <= 1
+        assert (picture[620:] == colours[label]).all(-1).sum() > 100  # its mark below
+
+
+def test_settings_that_are_served():
+    assert dict(TASK.params) == {name: values[0] for name, values in TASK.choices.items()}
 
 
 def test_what_was_not_seen_is_void_and_no_part_of_the_shares():
     preprocess = Preprocess((4, 8), None, "bilinear", (0.5,) * 3, (0.5,) * 3, "pad")
     answer = TASK.answer(20 * one_hot(torch.full((1, 4, 8), 2)))[0]
-    row = TASK.served(answer, lambda plane: preprocess.back(plane, 10, 40, outside=VOID), {})
+    row = TASK.served(answer, lambda plane: preprocess.back(plane, 10, 40, outside=VOID), SERVED)
     assert set(np.unique(np.asarray(shown(row["mask"])))) == {2}
     crop = Preprocess(4, 4, "bilinear", (0.5,) * 3, (0.5,) * 3)
     answer = TASK.answer(20 * one_hot(torch.full((1, 4, 4), 2)))[0]
-    row = TASK.served(answer, lambda plane: crop.back(plane, 40, 10, outside=VOID), {})
+    row = TASK.served(answer, lambda plane: crop.back(plane, 40, 10, outside=VOID), SERVED)
     assert set(np.unique(np.asarray(shown(row["mask"])))) == {VOID, 2}
     assert row["shares"][0] == {"name": "tree", "label": 2, "share": 1.0}
 
@@ -303,7 +366,8 @@ def test_what_was_not_seen_is_void_and_no_part_of_the_shares():
 def test_a_report_has_each_class_of_each_answer():
     frame = TestSegment().frame(source=0.3, own=0.9)
     report = dict(TASK.report(frame, "own", "source"))
-    assert set(report) == {"report/classes.csv", "report/iou.png"}
+    tables = {"classes.csv", "iou.png", "metrics.csv", "confusion.csv", "confusion.png"}
+    assert set(report) == {f"report/{name}" for name in tables}
     table = pd.read_csv(io.StringIO(report["report/classes.csv"]))
     assert list(table["answer"]) == ["source"] * 3 + ["own"] * 3
     mean = table[table["answer"] == "own"]["iou"].mean()

@@ -12,7 +12,7 @@ authors published:
 - glass blur, zoom blur, fog: faster, with the same distribution;
 - ImageNet-C was stored as JPEG of quality 85; nothing is stored here.
 
-`plain` holds shifts with a free strength.
+`plain` holds shifts with a free strength, `hide` and `colour` those that pretraining undoes.
 """
 
 from collections.abc import Callable
@@ -25,16 +25,23 @@ from hardy.core.catalog import Catalog
 from hardy.core.errors import DataError, SpecError
 from hardy.data.shift_spec import (
     BlurPercent,
+    ColourJitter,
     Corruption,
     GaussianSigma,
+    Greyscale,
+    Mask,
+    OneOf,
     Poisson,
     SaltAndPepper,
     ShiftSpec,
     Speckle,
+    Turn,
 )
 from hardy.data.shifts import blur, digital, noise, weather
+from hardy.data.shifts.colour import colour_jitter, greyscale
 from hardy.data.shifts.drops import spatter
 from hardy.data.shifts.elastic import elastic_transform
+from hardy.data.shifts.hide import mask, turn
 from hardy.data.shifts.plain import (
     blur_percent,
     gaussian_sigma,
@@ -99,6 +106,12 @@ def _in_pixels(image: Image.Image, spec: GaussianSigma, rng: np.random.Generator
     return image if spec.space == "normalised" else gaussian_sigma(image, spec.sigma, rng)
 
 
+def _one_of(image: Image.Image, spec: OneOf, rng: np.random.Generator) -> Image.Image:
+    if spec.probability is not None and rng.random() >= spec.probability:
+        return image
+    return shifted(image, spec.shifts[int(rng.integers(len(spec.shifts)))], rng)
+
+
 _SHIFTS: dict[type, Callable[[Image.Image, Any, np.random.Generator], Image.Image]] = {
     Corruption: lambda image, spec, rng: apply(image, spec.kind, spec.severity, rng),
     GaussianSigma: _in_pixels,
@@ -106,6 +119,11 @@ _SHIFTS: dict[type, Callable[[Image.Image, Any, np.random.Generator], Image.Imag
     SaltAndPepper: lambda image, spec, rng: salt_and_pepper(image, spec.amount, rng),
     Poisson: lambda image, spec, rng: poisson(image, rng, spec.peak),
     Speckle: lambda image, spec, rng: speckle(image, spec.sigma, rng),
+    Mask: mask,
+    Turn: turn,
+    ColourJitter: colour_jitter,
+    Greyscale: greyscale,
+    OneOf: _one_of,
 }
 
 

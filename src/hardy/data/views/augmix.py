@@ -54,14 +54,37 @@ class Recipe:
 
 def draw(side: int, rng: np.random.Generator) -> Recipe:
     """Draw a recipe for an image; its shorter side, in pixels, scales the translations."""
-    weights = rng.dirichlet(np.ones(WIDTH)).astype(np.float32)
+    return _draw(side, rng, NAMES, WIDTH, None, 1.0)
+
+
+def draw_tones(rng: np.random.Generator, width: int, depth: int | None, severity: float) -> Recipe:
+    """Draw a recipe of the operations that move no pixel.
+
+    Args:
+        rng: Source of every draw.
+        width: Chains.
+        depth: Operations a chain; None for one to three.
+        severity: Largest level, in tenths of an operation's maximum.
+    """
+    return _draw(0, rng, TONES, width, depth, severity)
+
+
+def _draw(
+    side: int,
+    rng: np.random.Generator,
+    names: tuple[str, ...],
+    width: int,
+    depth: int | None,
+    severity: float,
+) -> Recipe:
+    weights = rng.dirichlet(np.ones(width)).astype(np.float32)
     share = np.float32(rng.beta(1.0, 1.0))
-    return Recipe(share, weights, [_draw_chain(side, rng) for _ in range(WIDTH)])
-
-
-def _draw_chain(side: int, rng: np.random.Generator) -> list[Link]:
-    drawn = [NAMES[rng.integers(len(NAMES))] for _ in range(rng.choice(DEPTHS))]
-    return [(name, PARAMETERS[name](side, rng)) for name in drawn]
+    chains = []
+    for _ in range(width):
+        length = rng.choice(DEPTHS) if depth is None else depth
+        drawn = [names[rng.integers(len(names))] for _ in range(length)]
+        chains.append([(name, PARAMETERS[name](side, rng, severity)) for name in drawn])
+    return Recipe(share, weights, chains)
 
 
 def augmix(
@@ -161,33 +184,41 @@ def _looked_up(image: Image.Image, table: tone.Table | None) -> Image.Image:
     return image if table is None else tone.look_up(image, table)
 
 
-def _none(side: int, rng: np.random.Generator) -> float:
+def _none(side: int, rng: np.random.Generator, severity: float = 1.0) -> float:
     return 0
 
 
-def _whole(rng: np.random.Generator, maximum: float) -> int:
-    return int(_fraction(rng, maximum))
+def _fraction(rng: np.random.Generator, maximum: float, severity: float) -> float:
+    # The level is uniform from 0.1 to the severity, in tenths of an operation's maximum.
+    return rng.uniform(0.1, severity) * maximum / 10
 
 
-def _fraction(rng: np.random.Generator, maximum: float) -> float:
-    # Severity 1: the level is uniform in [0.1, 1] tenths of an operation's maximum.
-    return rng.uniform(0.1, 1.0) * maximum / 10
+def _whole(rng: np.random.Generator, maximum: float, severity: float) -> int:
+    return int(_fraction(rng, maximum, severity))
 
 
 def _sign(rng: np.random.Generator) -> int:
     return -1 if rng.random() > 0.5 else 1
 
 
-def _degrees(side: int, rng: np.random.Generator) -> float:
-    return _whole(rng, 30) * _sign(rng)
+def _degrees(side: int, rng: np.random.Generator, severity: float = 1.0) -> float:
+    return _whole(rng, 30, severity) * _sign(rng)
 
 
-def _slope(side: int, rng: np.random.Generator) -> float:
-    return _fraction(rng, 0.3) * _sign(rng)
+def _slope(side: int, rng: np.random.Generator, severity: float = 1.0) -> float:
+    return _fraction(rng, 0.3, severity) * _sign(rng)
 
 
-def _distance(side: int, rng: np.random.Generator) -> float:
-    return _whole(rng, side / 3) * _sign(rng)
+def _distance(side: int, rng: np.random.Generator, severity: float = 1.0) -> float:
+    return _whole(rng, side / 3, severity) * _sign(rng)
+
+
+def _threshold(side: int, rng: np.random.Generator, severity: float = 1.0) -> float:
+    return 256 - _whole(rng, 256, severity)
+
+
+def _bits(side: int, rng: np.random.Generator, severity: float = 1.0) -> float:
+    return 4 - _whole(rng, 4, severity)
 
 
 def _rotate(image: Image.Image, degrees: float, fill: Fill) -> Image.Image:
@@ -217,18 +248,19 @@ def _moved(image: Image.Image, matrix: tuple[float, ...], fill: Fill) -> Image.I
     )
 
 
-PARAMETERS: dict[str, Callable[[int, np.random.Generator], float]] = {
+PARAMETERS: dict[str, Callable[..., float]] = {
     "autocontrast": _none,
     "equalize": _none,
     "rotate": _degrees,
-    "solarize": lambda side, rng: 256 - _whole(rng, 256),
+    "solarize": _threshold,
     "shear_x": _slope,
     "shear_y": _slope,
     "translate_x": _distance,
     "translate_y": _distance,
-    "posterize": lambda side, rng: 4 - _whole(rng, 4),
+    "posterize": _bits,
 }
-"""How each operation's parameter is drawn: degrees, a threshold, a slope, pixels, bits."""
+"""How each operation's parameter is drawn, from a side, a generator and a severity: degrees, a
+threshold, a slope, pixels, bits."""
 
 NAMES = tuple(PARAMETERS)
 GEOMETRY: dict[str, Callable[[Image.Image, float, Fill], Image.Image]] = {
@@ -238,5 +270,7 @@ GEOMETRY: dict[str, Callable[[Image.Image, float, Fill], Image.Image]] = {
     "translate_x": _translate_x,
     "translate_y": _translate_y,
 }
+TONES = tuple(name for name in NAMES if name not in GEOMETRY)
+"""The operations that move no pixel."""
 _FIXED = {"posterize": tone.posterize, "solarize": tone.solarize}
 _ADAPTIVE = {"autocontrast": tone.autocontrast, "equalize": tone.equalize}

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageOps
 
 from hardy.core.cache import Cache
 from hardy.core.seeding import generator
+from hardy.data.item import MIRROR
 from hardy.data.preprocess import Preprocess
 from hardy.data.view_spec import (
     AugMix,
@@ -20,10 +21,11 @@ from hardy.data.view_spec import (
     CutStep,
     Identity,
     OperationsStep,
+    Photometric,
     ViewSpec,
     acts_on_native,
 )
-from hardy.data.views.augmix import BLACK, FILL, Array, augmix
+from hardy.data.views.augmix import BLACK, FILL, Array, augmix, draw_tones, mix
 from hardy.data.views.crop import crop_box, cut, draw_flip, shifted_box
 from hardy.data.views.draw import drawn_name
 from hardy.data.views.kept import is_kept, key_of, through
@@ -184,9 +186,21 @@ def _augmix(scene: Scene, spec: AugMixStep, rng: np.random.Generator) -> View:
     base = _shift_and_flip if shifts_crops(spec, min(scene.size)) else _crop_and_flip
     image, names = base(scene, rng)
     fill = BLACK if spec.variant == "tpt" else FILL
-    out = scene.out if scene.out is not None and scene.out.dtype == np.float32 else None
-    mixture, operations = augmix(image, rng, fill, out)
+    mixture, operations = augmix(image, rng, fill, _mixed_in(scene))
     return mixture, names + operations
+
+
+def _mixed_in(scene: Scene) -> NDArray[Any] | None:
+    """Return where a mixture may be made: where the view ends, if that takes fractions."""
+    return scene.out if scene.out is not None and scene.out.dtype == np.float32 else None
+
+
+def _photometric(scene: Scene, spec: Photometric, rng: np.random.Generator) -> View:
+    recipe = draw_tones(rng, spec.width, spec.depth, spec.severity)
+    # Tones are drawn alike for both, so that `flip` changes nothing but the side.
+    mirrored = spec.flip and scene.index % 2 == 1
+    image = ImageOps.mirror(scene.plain) if mirrored else scene.plain
+    return mix(image, recipe, out=_mixed_in(scene)), [MIRROR] * mirrored + recipe.names
 
 
 def shifts_crops(spec: AugMixStep, size: int) -> bool:
@@ -245,7 +259,8 @@ def _dtype(spec: Any) -> torch.dtype:  # noqa: ANN401 - a spec or a step
     """Return what a spec's views are made of: levels, or mixtures of levels."""
     if isinstance(spec, Compose):
         return _dtype(spec.steps[-1])
-    mixed = isinstance(spec, AugMixStep) and spec.variant != "torchvision"
+    augmixed = isinstance(spec, AugMixStep) and spec.variant != "torchvision"
+    mixed = augmixed or isinstance(spec, Photometric)
     standardised = isinstance(spec, OperationsStep) and "normalize" in spec.expanded
     return torch.float32 if mixed or standardised else torch.uint8
 
@@ -273,6 +288,7 @@ _MAKERS: dict[str, Callable[[Scene, Any, np.random.Generator], View]] = {
     "identity": _identity,
     "cut": _cut,
     "augmix": _augmix,
+    "photometric": _photometric,
     "operations": _operations,
     "compose": _compose,
 }

@@ -23,6 +23,8 @@ class MemoSpec(Selection, MethodBase):
     # 1: batch-norm statistics by another kernel, which rounds otherwise.
     VERSION: ClassVar[int] = 1
 
+    tasks: ClassVar[tuple[str, ...]] = ("classify", "segment")
+
     kind: Literal["memo"] = "memo"
     views: Annotated[ViewSpec, Field(description="Augmentation that makes the views.")] = AugMix()
     reselect: Annotated[

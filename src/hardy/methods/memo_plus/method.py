@@ -87,7 +87,8 @@ class MemoPlus(Memo):
         regions = self.regions(subject)
         found = 1e3 * (perf_counter() - start)
         batch = self.batch(subject, regions)
-        outcome = super().predict(replace(subject, views=batch))
+        # Classes have no sides, so that nothing is to be mirrored back.
+        outcome = super().predict(replace(subject, views=batch, mirrored=()))
         plain = len(batch) - len(regions.images)
         selected: list[int] = outcome.details["selected_views"]
         details = outcome.details | {

@@ -133,6 +133,7 @@ class MaskPolicy(Spec):
 class MemoPlusSpec(MemoSpec):
     """Minimise the entropy of the mean prediction over views and over masked images."""
 
+    tasks: ClassVar[tuple[str, ...]] = ("classify",)
     needs_canvas: ClassVar[bool] = True
     warnings: ClassVar[Mapping[str, str]] = {
         "degenerate_masks": "have no masked image that hides anything: there memo_plus is memo, "

@@ -1,15 +1,33 @@
 """Schema of the method `supervised`."""
 
 from collections.abc import Mapping
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, field_validator, model_validator
 
+from hardy.core.spec import Spec
 from hardy.data.augment_spec import AugmentStep
 from hardy.methods.base_spec import Passes
 from hardy.methods.training_spec import TrainingSpec
+from hardy.tasks.base_spec import PSEUDO
 
 Weight = Annotated[float, Field(gt=0)]
+Globs = Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(min_length=1)]
+_SMOOTHED = ("cross_entropy", "sigmoid_cross_entropy")
+
+
+class Freeze(Spec):
+    """Parts of a network that begin to learn later."""
+
+    parts: Annotated[
+        Globs,
+        Field(
+            description="Parameters by patterns of their names. Where all of a part are among "
+            "them, its batch norms stay in evaluation: their statistics do not move.",
+            examples=[["encoder.*"]],
+        ),
+    ]
+    epochs: Annotated[int, Field(ge=1, description="First epochs in which they do not learn.")]
 
 
 class SupervisedSpec(TrainingSpec):
@@ -26,8 +44,7 @@ class SupervisedSpec(TrainingSpec):
     kind: Literal["supervised"] = "supervised"
     epochs: Annotated[int, Field(ge=1, le=10_000, description="Times each sample is seen.")] = 20
     tune: Annotated[
-        Literal["all", "head"]
-        | Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(min_length=1)],
+        Literal["all", "head"] | Globs,
         Field(
             description="What learns: `all`, the `head`, or parameters by patterns of their names, "
             "such as [layer4.*, fc.*]. The rest stays as it is, its batch norms' statistics too.",
@@ -60,6 +77,66 @@ class SupervisedSpec(TrainingSpec):
         ),
     ] = None
 
+    loss: Annotated[
+        dict[str, Weight] | None,
+        Field(
+            min_length=1,
+            description="What the loss is the sum of, each with its weight: terms of the task "
+            "(segment: cross_entropy, dice, iou, focal, sigmoid_cross_entropy, mse, pseudo_dice, "
+            "pseudo_iou; reconstruct: mse, l1; classify: cross_entropy) and of the network "
+            "(commitment, and dictionary where a codebook is learned); none: the task's own.",
+            examples=[{"cross_entropy": 1.0, "dice": 1.0, "commitment": 0.25}],
+        ),
+    ] = None
+    over: Annotated[
+        Literal["all", "changed"] | None,
+        Field(
+            description="Which pixels the loss of an image is of: all (none stated), or those that "
+            "the shift `changed`."
+        ),
+    ] = None
+    labelled: Annotated[
+        float | None,
+        Field(
+            gt=0,
+            le=1,
+            description="Share of the training samples, drawn by the seed, whose truth the loss "
+            "sees; of the others it has the terms that begin with `pseudo_`, which take the "
+            "network's own answer for the truth.",
+        ),
+    ] = None
+    freeze: Annotated[
+        Freeze | None, Field(description="Parts that do not learn in the first epochs.")
+    ] = None
+
+    @field_validator("over", mode="before")
+    @classmethod
+    def _all_is_unstated(cls, stated: object) -> object:
+        return None if stated == "all" else stated
+
+    @model_validator(mode="after")
+    def _the_loss_is_whole(self) -> Self:
+        terms, message = self.loss_terms, ""
+        if self.label_smoothing is not None and terms and not set(terms) & set(_SMOOTHED):
+            message = f"label_smoothing is of {' and '.join(_SMOOTHED)}, and loss has neither"
+        elif any(term.startswith(PSEUDO) for term in terms) and self.labelled is None:
+            message = "loss has terms that see no truth; say of which share by labelled"
+        elif self.labelled is not None and self.mixup is not None:
+            message = "mixup blends samples with others, which labelled tells apart; leave one out"
+        if message:
+            raise ValueError(message)
+        return self
+
+    @property
+    def loss_terms(self) -> tuple[str, ...]:
+        """Return the terms that are stated."""
+        return tuple(self.loss or ())
+
+    @property
+    def thaws(self) -> bool:
+        """Return whether parts are frozen at first."""
+        return self.freeze is not None
+
     @property
     def class_names(self) -> tuple[str, ...]:
         """Return the classes whose weights are stated."""
@@ -68,7 +145,11 @@ class SupervisedSpec(TrainingSpec):
     @property
     def loss_options(self) -> Mapping[str, str]:
         """Return what is stated of the loss."""
-        fields = {"smoothing": "label_smoothing", "class_weights": "class_weights"}
+        fields = {
+            "smoothing": "label_smoothing",
+            "class_weights": "class_weights",
+            "only": "over",
+        }
         return {option: f for option, f in fields.items() if getattr(self, f) is not None}
 
     def cost(self) -> Passes:

@@ -1,6 +1,7 @@
 """View ensembles: the mean prediction over the most confident views, with no step taken.
 
-p̄(y|x) = (1/|S|) Σ_{i ∈ S} p_θ(y|x_i), S the views of least entropy. With `dropout`, each view's
+p̄(y|x) = (1/|S|) Σ_{i ∈ S} p_θ(y|x_i), S the views of least entropy; of planes, pixel by
+pixel, what mirrored views say mirrored back first. With `dropout`, each view's
 last feature map is masked as in Monte Carlo dropout (Gal & Ghahramani 2016, arXiv:1506.02142).
 """
 
@@ -14,7 +15,7 @@ from hardy.core.errors import MethodError
 from hardy.core.seeding import torch_generator
 from hardy.explain.gradcam import target_layer
 from hardy.methods.base import PLAIN, Adapts, Outcome, Subject, log_probabilities
-from hardy.methods.marginal import select_confident
+from hardy.methods.marginal import select_confident, upright
 from hardy.methods.pooling import majority_vote, view_ensemble
 from hardy.methods.stages import Stages
 from hardy.methods.view_ensemble.spec import ViewEnsembleSpec
@@ -28,27 +29,30 @@ class ViewEnsemble(Adapts):
     Args:
         model: The source model; nothing of it is changed.
         spec: Views to select, and dropout.
+        task: Says what the network's outputs mean; None where they are logits over classes.
     """
 
-    def __init__(self, model: Model, spec: ViewEnsembleSpec) -> None:
+    def __init__(self, model: Model, spec: ViewEnsembleSpec, task: Task | None = None) -> None:
         super().__init__(model)
         self.spec = spec
+        self.task = task
 
     @torch.no_grad()
     def predict(self, subject: Subject) -> Outcome:
         """Answer for one image from its views; nothing changes."""
         stages = Stages(subject.views.device)
-        before = self.model(subject.views[:1])[0]
+        before = self._logits(subject.views[:1])[0]
         stages.done("source")
         views = self.spec.views.for_loss(subject.views)
         with self._dropout(subject):
-            logits = self.model(views)
+            logits = self._logits(views)
+        logits = upright(logits, self.spec.views.for_loss(subject.mirrored))
         selected = select_confident(logits, self.spec.keep(len(logits)))
         stages.done("ensemble")
         pool = ("views", "ensemble")
         return Outcome(
             answers={
-                "source": log_probabilities(before),
+                "source": log_probabilities(before, 0),
                 "majority_vote": majority_vote(logits[selected]),
                 "view_ensemble": view_ensemble(logits[selected]),
             },
@@ -60,6 +64,10 @@ class ViewEnsemble(Adapts):
             milliseconds=stages.milliseconds,
             needs={"source": (*PLAIN, "source"), "majority_vote": pool, "view_ensemble": pool},
         )
+
+    def _logits(self, images: Tensor) -> Tensor:
+        outputs: Tensor = self.model(images)
+        return outputs if self.task is None else self.task.logits(outputs)
 
     @contextmanager
     def _dropout(self, subject: Subject) -> Iterator[None]:
@@ -92,5 +100,4 @@ class ViewEnsemble(Adapts):
 
 def build(spec: ViewEnsembleSpec, models: Sequence[Model], task: Task) -> ViewEnsemble:
     """Build the method from its schema."""
-    del task  # its answers are those of `classify`
-    return ViewEnsemble(models[0], spec)
+    return ViewEnsemble(models[0], spec, task)

@@ -1,6 +1,6 @@
 """Schema of the method `view_ensemble`."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -11,6 +11,8 @@ from hardy.methods.select_spec import Selection
 
 class ViewEnsembleSpec(Selection):
     """The mean prediction over views: of crops (cut ensemble), or with dropout over copies."""
+
+    tasks: ClassVar[tuple[str, ...]] = ("classify", "segment")
 
     kind: Literal["view_ensemble"] = "view_ensemble"
     views: Annotated[ViewSpec, Field(description="Augmentation that makes the views.")] = Cut()
@@ -23,6 +25,11 @@ class ViewEnsembleSpec(Selection):
             "pooled, drawn anew for each view (Monte Carlo dropout, arXiv:1506.02142).",
         ),
     ] = 0.0
+
+    @property
+    def pooled(self) -> str:
+        """The field that changes what is pooled, where it is stated."""
+        return "dropout" if self.dropout else ""
 
     def cost(self) -> Passes:
         """Return one sample's passes: the source model's, and one a view."""

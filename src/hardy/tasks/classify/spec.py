@@ -40,6 +40,7 @@ class ClassifySpec(TaskBase):
     }
     target: ClassVar[Literal["label", "mask", "image"]] = "label"
     loss_options: ClassVar[frozenset[str]] = frozenset({"smoothing", "class_weights"})
+    loss_terms: ClassVar[frozenset[str]] = frozenset({"cross_entropy"})
     joint: ClassVar[tuple[str, ...]] = (
         "mean/accuracy",
         "mean/error",

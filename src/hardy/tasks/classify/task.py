@@ -63,11 +63,14 @@ class Classify(Task):
         *,
         smoothing: float = 0.0,
         class_weights: Tensor | None = None,
+        terms: Mapping[str, float] | None = None,
+        only: Tensor | None = None,
     ) -> Tensor:
         """Return the cross-entropy of logits (B, C), (B,) in nats; see `Task.loss`."""
+        factor = self.asked_terms(terms, "cross_entropy", only)["cross_entropy"]
         labels = _checked(targets)
         weights = class_weights if class_weights is None else class_weights.to(outputs.device)
-        return functional.cross_entropy(
+        return factor * functional.cross_entropy(
             outputs.float(), labels, weights, reduction="none", label_smoothing=smoothing
         )
 

@@ -8,25 +8,29 @@ from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
 from hardy.explain.figure import DPI, headline, render
-from hardy.explain.planes import plane_panel
+from hardy.explain.planes import PlaneRow
 
 
-def reconstruct_panel(
-    image: np.ndarray, truth: np.ndarray, found: Mapping[str, np.ndarray], title: str
-) -> Image.Image:
-    """Draw the input, the truth, each answer, and four times the difference of the last one.
+def reconstruct_planes(
+    clean: np.ndarray, image: np.ndarray, found: Mapping[str, np.ndarray]
+) -> PlaneRow:
+    """Return the clean image, what the shift made of it, what was rebuilt, and how far it is off.
 
     Args:
-        image: What the network saw (h, w, 3) of uint8.
-        truth: What it was before the shift.
+        clean: The image before the shift (h, w, 3) of uint8.
+        image: What the network saw.
         found: The answers, by name.
-        title: Headline.
     """
     *_, (name, last) = found.items()
-    apart = np.abs(last.astype(int) - truth)
-    tiles = {"input": image, "truth": truth, **found}
-    tiles[f"4 x |{name} - truth|"] = (4 * apart).clip(0, 255).astype(np.uint8)
-    return plane_panel(tiles, (), f"{title}   mean difference {apart.mean():.1f} of 255 levels")
+    apart, changed = np.abs(last.astype(int) - clean), (image != clean).any(-1)
+    note = f"mean difference {apart.mean():.1f} of 255 levels"
+    if changed.any() and not changed.all():
+        share = 100 * changed.mean()
+        note += f", {apart[changed].mean():.1f} in the {share:.1f} % that the shift changed"
+    tiles = {"clean": clean, "input": image}
+    tiles |= {f"rebuilt by {each}": answer for each, answer in found.items()}
+    tiles[f"4 x |{name} - clean|"] = (4 * apart).clip(0, 255).astype(np.uint8)
+    return PlaneRow(tiles, note=note)
 
 
 def psnr_histogram(ratios: Mapping[str, np.ndarray]) -> Image.Image:

@@ -28,5 +28,7 @@ class ReconstructSpec(TaskBase):
     }
     target: ClassVar[Literal["label", "mask", "image"]] = "image"
     dense: ClassVar[bool] = True
+    loss_options: ClassVar[frozenset[str]] = frozenset({"only"})
+    loss_terms: ClassVar[frozenset[str]] = frozenset({"mse", "l1"})
 
     kind: Literal["reconstruct"] = "reconstruct"

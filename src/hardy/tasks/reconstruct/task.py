@@ -5,16 +5,17 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
+import torch
 from PIL import Image
 from torch import Tensor
 
 from hardy.core.errors import DataError, MethodError
 from hardy.data.item import Prepared, Targets
-from hardy.explain.planes import levels
+from hardy.explain.planes import PlaneRow, levels
 from hardy.measure.records import column
-from hardy.tasks.base import Content, Task
+from hardy.tasks.base import WINDOW, Content, Task
 from hardy.tasks.packed import packed, unpacked
-from hardy.tasks.reconstruct.pictures import psnr_histogram, reconstruct_panel
+from hardy.tasks.reconstruct.pictures import psnr_histogram, reconstruct_planes
 from hardy.tasks.reconstruct.spec import ReconstructSpec
 from hardy.tasks.report import as_csv, operations
 
@@ -40,7 +41,14 @@ class Reconstruct(Task):
 
     fields: ClassVar[tuple[str, ...]] = ("mse", "l1")
     tabled: ClassVar[tuple[str, ...]] = ("mse", "psnr", "l1")
-    returns: ClassVar[Mapping[str, Any]] = {"image": "string", "width": "long", "height": "long"}
+    returns: ClassVar[Mapping[str, Any]] = {
+        "image": "string",
+        "width": "long",
+        "height": "long",
+        "window": "string",
+    }
+    params: ClassVar[Mapping[str, int | float | bool | str]] = {WINDOW: "whole"}
+    choices: ClassVar[Mapping[str, tuple[str, ...]]] = {WINDOW: ("whole", "tiles")}
 
     @property
     def outputs(self) -> int:
@@ -58,8 +66,10 @@ class Reconstruct(Task):
         *,
         smoothing: float = 0.0,
         class_weights: Tensor | None = None,
+        terms: Mapping[str, float] | None = None,
+        only: Tensor | None = None,
     ) -> Tensor:
-        """Return the mean squared error of levels in [0, 1], (B,); see `Task.loss`.
+        """Return the mean squared error of levels in [0, 1], (B,), or its terms; see `Task.loss`.
 
         Of the outputs as they are: where they were cut off, they would get no gradient.
         """
@@ -68,7 +78,10 @@ class Reconstruct(Task):
             raise MethodError(message, hint="Leave smoothing and class weights out.")
         image = _image(targets)
         _check_size("the network's outputs", outputs, image)
-        return (outputs.float() - image.float() / 255).square().mean((1, 2, 3))
+        asked = self.asked_terms(terms, "mse", only)
+        errors = outputs.float() - image.float() / 255
+        found = [weight * _mean(_TERMS[name](errors), only) for name, weight in asked.items()]
+        return torch.stack(found).sum(0)
 
     def truth(self, targets: Targets) -> dict[str, list[Any]]:
         """Return no column: the image itself is too large for a record."""
@@ -117,11 +130,11 @@ class Reconstruct(Task):
         if baseline is not None and self.compares(frame, main, baseline):
             yield from operations(self, frame, main, baseline)
 
-    def panel(self, item: Prepared, answers: Mapping[str, Tensor]) -> Image.Image | None:
-        """Draw one sample: input, truth, each answer, and how far it is off."""
+    def planes(self, item: Prepared, answers: Mapping[str, Tensor]) -> PlaneRow:
+        """Return one sample: clean, as it was seen, each answer, and how far the last is off."""
         found = {name: levels(255 * answer) for name, answer in answers.items()}
-        truth = levels(_image(item.targets)[0])
-        return reconstruct_panel(levels(item.pixels[0]), truth, found, item.id)
+        clean = levels(_image(item.targets)[0])
+        return reconstruct_planes(clean, levels(item.pixels[0]), found)
 
     def served(
         self, answer: Tensor, undo: Callable[[np.ndarray], np.ndarray], params: Mapping[str, Any]
@@ -133,15 +146,30 @@ class Reconstruct(Task):
         planes = [undo(plane) for plane in answer.numpy()]
         image = np.rint(255 * np.stack(planes, -1)).clip(0, 255).astype(np.uint8)
         height, width = image.shape[:2]
-        return {"image": packed(Image.fromarray(image)), "width": width, "height": height}
+        return {
+            "image": packed(Image.fromarray(image)),
+            "width": width,
+            "height": height,
+            "window": params["window"],
+        }
 
     def told(self, row: Mapping[str, Any]) -> list[str]:
-        """Return its size."""
-        return [f"{row['width']} x {row['height']} pixels"]
+        """Return its size, and how it was seen."""
+        return [f"{row['width']} x {row['height']} pixels", f"seen: {row['window']}"]
 
-    def files(self, row: Mapping[str, Any]) -> Mapping[str, bytes]:
+    def files(self, row: Mapping[str, Any], image: Image.Image) -> Mapping[str, bytes]:
         """Return the image."""
         return {"image.png": unpacked(row["image"])}
+
+
+_TERMS: Mapping[str, Callable[[Tensor], Tensor]] = {"mse": torch.square, "l1": torch.abs}
+
+
+def _mean(errors: Tensor, only: Tensor | None) -> Tensor:
+    """Return the mean (B,) of errors (B, 3, h, w) over pixels; 0 where there is none."""
+    if only is None:
+        return errors.mean((1, 2, 3))
+    return (errors.mean(1) * only).sum((1, 2)) / only.sum((1, 2)).clamp(min=1)
 
 
 def _image(targets: Targets) -> Tensor:

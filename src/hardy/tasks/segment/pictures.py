@@ -6,23 +6,23 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from hardy.explain.drawing import GROUND, RIGHT, WRONG
+from hardy.explain.drawing import GAP, GROUND, RIGHT, WHITE, WRONG, canvas
 from hardy.explain.figure import BLUE, ORANGE, bar_figure, finish_bars, headline, render, short
-from hardy.explain.planes import Colour, plane_panel
+from hardy.explain.planes import Colour, PlaneRow, draw_legend, legend_height
 
 _BARS = 60
+_NARROW, _WIDE, _COVER = 480, 1600, 0.5
 _COLOURS = (BLUE, ORANGE, "#009E73", "#CC79A7")
 
 
-def segment_panel(
+def segment_planes(
     image: np.ndarray,
     truth: np.ndarray,
     said: Mapping[str, np.ndarray],
     classes: Sequence[str],
     colours: np.ndarray,
-    title: str,
-) -> Image.Image:
-    """Draw the input, its true mask, each answer's, and where the last one is wrong.
+) -> PlaneRow:
+    """Return the input, its true mask, each answer's, and where the last one is wrong.
 
     Args:
         image: (h, w, 3) of uint8.
@@ -30,7 +30,6 @@ def segment_panel(
         said: The answers' classes of pixels (h, w), by name.
         classes: Their names.
         colours: Their colours (C, 3).
-        title: Headline.
     """
     void = truth < 0
     masks = {"truth": truth, **said}
@@ -40,10 +39,49 @@ def segment_panel(
     tiles[f"errors of {last[0]}"] = _errors(image, void, last[1] != truth)
     present = np.unique(np.concatenate([mask.flatten() for mask in masks.values()]))
     legend = [(classes[n], _colour(colours[n])) for n in present if n >= 0]
-    legend += [("counts for nothing", GROUND)] * bool(void.any())
-    legend += [("right", RIGHT), ("wrong", WRONG)]
+    marks = [("counts for nothing", GROUND)] * bool(void.any())
+    marks += [("right", RIGHT), ("wrong", WRONG)]
     share = float((last[1] == truth)[~void].mean()) if not void.all() else float("nan")
-    return plane_panel(tiles, legend, f"{title}   {100 * share:.1f} % of the pixels right")
+    return PlaneRow(tiles, legend, marks, f"{100 * share:.1f} % of the pixels right")
+
+
+def overlay(
+    image: Image.Image, mask: np.ndarray, named: Sequence[tuple[str, int, Colour]]
+) -> Image.Image:
+    """Lay a mask's colours over a photograph, with outlines and a legend below.
+
+    Args:
+        image: RGB, of any size; shown at its own size, but enlarged where it is small and reduced
+            where it is large.
+        mask: Labels of its pixels (h, w).
+        named: Each class's name for the legend, label and colour; other labels are shown as
+            nothing.
+    """
+    scale = min(max(1, -(-_NARROW // max(image.size))), _WIDE / max(image.size))
+    size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
+    labels = np.asarray(Image.fromarray(mask).resize(size, Image.Resampling.NEAREST))
+    pixels = np.asarray(image.resize(size, Image.Resampling.LANCZOS), float)
+    colours = np.tile(np.array(GROUND, float), (256, 1))
+    for _, label, colour in named:
+        colours[label] = colour
+    mixed = (1 - _COVER) * pixels + _COVER * colours[labels]
+    mixed[_outlines(labels)] = WHITE
+    legend = [(name, colour) for name, label, colour in named if (labels == label).any()]
+    if not set(np.unique(labels).tolist()) <= {label for _, label, _ in named}:
+        legend.append(("no class", GROUND))
+    width = max(size[0] + 2 * GAP, _NARROW + 2 * GAP)
+    picture, pen = canvas(width, size[1] + 3 * GAP + legend_height(legend, width))
+    picture.paste(Image.fromarray(mixed.round().astype(np.uint8)), (GAP, GAP))
+    draw_legend(pen, legend, size[1] + 2 * GAP, width)
+    return picture
+
+
+def _outlines(labels: np.ndarray) -> np.ndarray:
+    """Return which pixels (h, w) have another label to their right or below."""
+    edge = np.zeros(labels.shape, bool)
+    edge[:, :-1] |= labels[:, :-1] != labels[:, 1:]
+    edge[:-1] |= labels[:-1] != labels[1:]
+    return edge
 
 
 def _colour(values: np.ndarray) -> Colour:
