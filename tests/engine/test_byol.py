@@ -350,3 +350,11 @@ def test_a_training_that_goes_well_is_not_accused(seed, changes):
     assert said == []
     assert not any(values["collapsed"] for values in run.steps.values())
     assert len(run.steps) == 3
+
+
+def test_epochs_that_are_not_reached_have_no_views_and_nobody_is_told_of_labels():
+    given = experiment(view_grids=[1, 5], epochs=1, online_probe=False)
+    run, _, said = fitted(given, "late")
+    assert [name for name in run.files if name.startswith("views/")] == ["views/epoch-0001.png"]
+    assert said[0] == "byol: note: no views are drawn of epoch 5: the last is 1"
+    assert not [line for line in said if "by labels" in line]

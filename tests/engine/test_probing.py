@@ -118,6 +118,7 @@ def test_features_are_made_once_for_all_that_is_tried_on_them(unit, seen):
     assert "a new fc learns, all else stays as it is (the weights are the library's)" in whole
     assert f"{count} features of 64 from {count} samples to fit" in whole
     assert "(kept)" not in whole
+    assert f"computes features of {count} samples (fit)" in whole
     again, others = Said(), ("method.l2=0.1", "method.normalise=false", "method.keep=last")
     _, second, _ = fitted(unit(), "b", reporter=again)
     assert passes(seen) == 0
@@ -320,3 +321,11 @@ def test_noise_is_a_sample_s_own_at_each_level():
     assert len(rows) == 20
     assert torch.equal(rows.inputs[13], low[3])
     assert (int(rows.labels[13]), rows.ids[13]) == (3, "fit-3")
+
+
+def test_a_bank_of_fewer_samples_than_neighbours_is_said(unit):
+    few, enough = Said(), Said()
+    fitted(unit("method.k=500", text=BANK), "few", reporter=few)
+    fitted(unit(text=BANK), "enough", reporter=enough)
+    assert any("k is 500, but the bank has" in line for line in few.news)
+    assert not any("but the bank" in line for line in enough.news)

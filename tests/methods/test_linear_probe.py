@@ -237,3 +237,11 @@ def test_a_registered_probe_and_models_of_texts():
     clip = {"kind": "open_clip", "name": "hardy-shapes", "weights": "random"}
     with pytest.raises(ValidationError, match="compares images with texts"):
         Experiment.model_validate({**parts, "model": clip})
+
+
+def test_a_probe_goes_on_from_the_weights_that_it_gave():
+    made, other = (TestProbeLearner().build() for _ in range(2))
+    with torch.no_grad():
+        made.network.weight.fill_(0.25)
+    other.load_weights(made.weights())
+    assert (other.network.weight == 0.25).all()

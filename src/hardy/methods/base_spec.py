@@ -54,6 +54,9 @@ class MethodBase(Spec):
     leaves_more: ClassVar[bool] = True
     """Whether such a run may leave other things that it fitted beside its network's tensors."""
 
+    networks_left: ClassVar[int] = 0
+    """How many files as large as its network's weights a run leaves."""
+
     makes_head: ClassVar[bool] = False
     """Whether it gives its network a new head where the outputs are not the task's classes."""
 

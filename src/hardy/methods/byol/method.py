@@ -55,6 +55,9 @@ class Byol(Fits, Answers):
         if spec.online_probe and learner.probe is None:
             message = "method.online_probe is true, and no sample has a label"
             raise SpecError(message, hint="Leave it out, or choose a task and data with classes.")
+        if late := [epoch for epoch in spec.view_grids if epoch > spec.lasts(len(source))[0]]:
+            last = spec.lasts(len(source))[0]
+            work.say(f"note: no views are drawn of epoch {late[0]}: the last is {last}")
         learner.to(work.device)
         with tuned(bare(self.model.network), spec.tune):
             work.train(learner, source, work.source("validate", shift=spec.shift))

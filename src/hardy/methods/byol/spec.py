@@ -69,6 +69,7 @@ class ByolSpec(TrainingSpec):
     tasks: ClassVar[tuple[str, ...]] = ("classify", "represent")
     makes_head: ClassVar[bool] = True
     separable: ClassVar[bool] = False
+    networks_left: ClassVar[int] = 2  # and its target
     measures: ClassVar[frozenset[str]] = frozenset(
         {
             "loss",
