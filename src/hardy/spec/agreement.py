@@ -232,6 +232,11 @@ def _views_fit_an_answer_for_each_pixel(experiment: Experiment) -> Iterator[str]
                 f"task {experiment.task.kind} joins answers pixel by pixel; set views to {{kind: "
                 "photometric}, whose flips are undone"
             )
+        if views is not None and not experiment.task.normal:
+            yield (
+                f"method.views of {method.kind} are joined by probabilities that sum to one, and "
+                f"those of the task {experiment.task.kind} do not; leave task.probabilities out"
+            )
         if experiment.task.dense and method.pooled:
             yield (
                 f"method.{method.pooled} changes the feature map that a classifier pools, and the "
