@@ -149,6 +149,12 @@ def _the_terms_of_the_loss_are_known(experiment: Experiment) -> Iterator[str]:
             "method.loss has no term that sees the truth; add one of "
             f"{', '.join(sorted(t for t in own if not t.startswith(PSEUDO)))}"
         )
+    lacking = sorted(experiment.model.needed - set(terms))
+    if experiment.method.needs_loss and lacking:
+        yield (
+            f"method.loss lacks {', '.join(lacking)}, without which a part of "
+            f"{experiment.model.name} would never learn; add it with a weight, such as 1"
+        )
 
 
 def _what_thaws_is_on_one_device(experiment: Experiment) -> Iterator[str]:
