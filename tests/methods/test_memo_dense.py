@@ -189,3 +189,39 @@ def test_what_outputs_mean_is_the_tasks_to_say(kind):
         found.append(builder.build_method(spec, [model], task).predict(some_planes()).answers)
     for name in ("source", "view_ensemble", "majority_vote"):
         torch.testing.assert_close(found[0][name], found[1][name])
+
+
+@pytest.mark.parametrize("kind", ["memo", "view_ensemble"])
+def test_one_channel_for_two_classes_is_adapted_as_two(kind):
+    from hardy.methods import build as builder
+    from hardy.methods.view_ensemble.spec import ViewEnsembleSpec
+
+    spec = {"memo": MemoSpec, "view_ensemble": ViewEnsembleSpec}[kind](views=FEW)
+    task = Segment(SegmentSpec(binary=True), ("ground", "object"))
+    model = small_segmenter()
+    model.network[-1] = torch.nn.Conv2d(model.network[-1].in_channels, 1, 1)
+    with torch.no_grad():
+        expected = task.answer(model(some_planes().views[:1]))[0]
+    found = builder.build_method(spec, [model], task).predict(some_planes()).answers
+    torch.testing.assert_close(found["source"], expected)
+    for answer in found.values():
+        assert answer.shape == expected.shape
+        torch.testing.assert_close(answer.exp().sum(0), torch.ones(answer.shape[1:]))
+        assert float(answer.exp().std()) > 0
+
+
+def test_probabilities_that_do_not_sum_to_one_are_not_joined():
+    from hardy.spec.experiment import Experiment
+
+    stated = {
+        "name": "sigmoids",
+        "task": {"kind": "segment", "probabilities": "sigmoid"},
+        "data": {"dataset": "shapes", "split": "test"},
+        "model": {"kind": "segmenter"},
+        "method": {"kind": "evaluate"},
+    }
+    Experiment.model_validate(stated)
+    for kind in ("memo", "view_ensemble"):
+        method = {"kind": kind, "views": {"kind": "photometric"}}
+        with pytest.raises(ValueError, match="leave task.probabilities out"):
+            Experiment.model_validate(stated | {"method": method})

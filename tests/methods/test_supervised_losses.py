@@ -29,7 +29,9 @@ from hardy.methods.supervised.learner import SupervisedLearner
 from hardy.methods.supervised.spec import SupervisedSpec
 from hardy.methods.supervised.weights import labelled
 from hardy.methods.tuned import tuned
+from hardy.models.build import build_network
 from hardy.models.model import Model
+from hardy.models.segmenters.spec import VqVae
 from hardy.spec.experiment import Experiment
 from hardy.tasks.build import build_task
 from hardy.tasks.reconstruct.spec import ReconstructSpec
@@ -334,6 +336,38 @@ def test_a_training_with_frozen_parts_that_was_killed_ends_with_the_same_bits(at
             assert told.steps[epoch][name] == expected.steps[epoch][name]
 
 
+SMALL = VqVae(name="vqvae", hidden=8, residual=4, layers=1, codes=9, code_dim=2, restart=2)
+
+
+def coded(dying=0, **changes):
+    made = build_network(SMALL, outputs=3)[0]
+    terms = {"cross_entropy": 1.0, "commitment": 0.25}
+    found = Watched(Model(made, PLAIN), spec(epochs=3, loss=terms, **changes), SEGMENT)
+    found.left = dying
+    return found
+
+
+@pytest.mark.parametrize("at", [2, 4, 8])
+def test_a_training_of_codes_that_was_killed_ends_with_the_same_bits(at):
+    expected = run(whole := coded(), "straight")
+    told = KeptRun()
+    with pytest.raises(Killed):
+        run(coded(at), "killed", told)
+    run(resumed := coded(), "killed", told)
+    assert same(resumed.weights(), whole.weights())
+    for epoch in (1, 2, 3):
+        for name in ("train/codebook_usage", "train/perplexity", "train/dice", "train/loss"):
+            assert told.steps[epoch][name] == expected.steps[epoch][name]
+
+
+def test_usage_is_of_the_epochs_steps_where_a_mean_of_the_weights_is_kept():
+    plain, mean = run(coded(), "plain"), run(coded(ema=0.9), "mean")
+    for epoch in (1, 2, 3):
+        for name in ("train/codebook_usage", "train/perplexity", "train/dice"):
+            assert mean.steps[epoch][name] == plain.steps[epoch][name]
+    assert mean.steps[3]["validation/loss"] != plain.steps[3]["validation/loss"]
+
+
 @pytest.mark.parametrize(
     ("parts", "message"),
     [(["encodr.*"], "method.freeze.parts: no parameter .* 'encodr"), (["*"], "nothing left")],
@@ -424,6 +458,19 @@ def test_what_cannot_be_is_refused_by_validate(changes, message):
     Experiment.model_validate({**EXPERIMENT, "method": method | whole})
     with pytest.raises(ValueError, match=message):
         Experiment.model_validate({**EXPERIMENT, "method": method | changes})
+
+
+def test_codes_that_are_learned_need_their_term():
+    method = {"kind": "supervised", "validate_on": {"split": "test"}}
+    model = {"kind": "segmenter", "name": "vqvae", "codebook": "learned"}
+    stated = EXPERIMENT | {"model": model}
+    whole = {"cross_entropy": 1, "commitment": 0.25, "dictionary": 1}
+    Experiment.model_validate(stated | {"method": method | {"loss": whole}})
+    Experiment.model_validate(stated | {"method": {"kind": "evaluate"}})
+    Experiment.model_validate(stated | {"model": model | {"codebook": "ema"}, "method": method})
+    for terms in (None, {"cross_entropy": 1, "commitment": 0.25}):
+        with pytest.raises(ValueError, match=r"method\.loss lacks dictionary"):
+            Experiment.model_validate(stated | {"method": method | {"loss": terms}})
 
 
 def test_parts_that_thaw_are_refused_on_several_devices():

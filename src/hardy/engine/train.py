@@ -143,6 +143,7 @@ class _Loop:
         self.learner.train()
         self._steps(epoch)
         done, start = self.state.progress, perf_counter()
+        noted = {**noted, **self.learner.end_steps(epoch)}
         with self.trained.to_keep():
             self.learner.eval()
             self.learner.refresh()

@@ -61,6 +61,13 @@ class Learner(nn.Module, ABC):
     def end_step(self, step: int) -> None:
         """Follow a step of the optimizers, counted from 1: keep bounds, move a target network."""
 
+    def end_steps(self, epoch: int) -> dict[str, float]:
+        """Return what the epoch's steps came to, and count anew.
+
+        With the weights that were trained, where others (`ema`) are measured and kept.
+        """
+        return {}
+
     def end_epoch(self, epoch: int) -> dict[str, float]:
         """Return further measures of an epoch."""
         return {}

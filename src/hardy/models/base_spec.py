@@ -80,6 +80,11 @@ class ModelBase(Spec):
         return frozenset()
 
     @property
+    def needed(self) -> frozenset[str]:
+        """Names of those without which a part of the network would never learn."""
+        return frozenset()
+
+    @property
     def has_head(self) -> bool:
         """Whether a head of its own gives the outputs: not texts, nor channels for each pixel."""
         return not (self.compares_texts or self.dense)

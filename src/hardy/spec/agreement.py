@@ -149,6 +149,12 @@ def _the_terms_of_the_loss_are_known(experiment: Experiment) -> Iterator[str]:
             "method.loss has no term that sees the truth; add one of "
             f"{', '.join(sorted(t for t in own if not t.startswith(PSEUDO)))}"
         )
+    lacking = sorted(experiment.model.needed - set(terms))
+    if experiment.method.needs_loss and lacking:
+        yield (
+            f"method.loss lacks {', '.join(lacking)}, without which a part of "
+            f"{experiment.model.name} would never learn; add it with a weight, such as 1"
+        )
 
 
 def _what_thaws_is_on_one_device(experiment: Experiment) -> Iterator[str]:
@@ -231,6 +237,11 @@ def _views_fit_an_answer_for_each_pixel(experiment: Experiment) -> Iterator[str]
                 f"method.views of {method.kind} move pixels ({', '.join(views.moving)}), and the "
                 f"task {experiment.task.kind} joins answers pixel by pixel; set views to {{kind: "
                 "photometric}, whose flips are undone"
+            )
+        if views is not None and not experiment.task.normal:
+            yield (
+                f"method.views of {method.kind} are joined by probabilities that sum to one, and "
+                f"those of the task {experiment.task.kind} do not; leave task.probabilities out"
             )
         if experiment.task.dense and method.pooled:
             yield (

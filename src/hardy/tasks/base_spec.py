@@ -71,6 +71,11 @@ class TaskBase(Spec):
         """Whether answers are held against each image's own mask, at its own size."""
         return False
 
+    @property
+    def normal(self) -> bool:
+        """Whether answers that are probabilities sum to one over classes."""
+        return True
+
     def planes(self, classes: int) -> int:
         """Return how many channels a dense network for so many classes of pixels has."""
         return classes

@@ -113,7 +113,7 @@ class SupervisedLearner(Learner):
             raise SpecError(message, hint="Leave the head out of it.")
         return {}
 
-    def end_epoch(self, epoch: int) -> dict[str, float]:
+    def end_steps(self, epoch: int) -> dict[str, float]:
         """Return what the task and the network say of the epoch's training."""
         found: dict[str, float] = {}
         if self.tally is not None:

@@ -126,6 +126,11 @@ class VqVae(SegmenterBase):
         return terms | {"dictionary"} if self.codebook == "learned" else terms
 
     @property
+    def needed(self) -> frozenset[str]:
+        """The term whose gradient learned codes follow."""
+        return self.aux - {"commitment"}
+
+    @property
     def stated_outputs(self) -> int | None:
         """Three, where the last layer is that of a reconstruction."""
         return 3 if self.head == "shared" else None

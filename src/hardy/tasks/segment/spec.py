@@ -144,6 +144,11 @@ class SegmentSpec(TaskBase):
         """Classes that are to be ignored."""
         return self.ignore or ()
 
+    @property
+    def normal(self) -> bool:
+        """Whether a pixel's probabilities sum to one."""
+        return self.probabilities != "sigmoid"
+
     def planes(self, classes: int) -> int:
         """Return one channel for each class, or one for two."""
         return 1 if self.binary and classes == 2 else classes

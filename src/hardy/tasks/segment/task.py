@@ -106,10 +106,10 @@ class Segment(Task):
 
     def answer(self, outputs: Tensor) -> Tensor:
         """Return the logarithms of probabilities (B, C, h, w) in float32, detached, on the CPU."""
-        return self._log_p(self._logits(outputs.detach().float())).cpu()
+        return self._log_p(self.logits(outputs.detach().float())).cpu()
 
-    def _logits(self, outputs: Tensor) -> Tensor:
-        """Return an output for each class (B, C, h, w): of one output z, 0 and z."""
+    def logits(self, outputs: Tensor) -> Tensor:
+        """Return an output for each class (B, C, h, w), with graph: of one output z, 0 and z."""
         return torch.cat([torch.zeros_like(outputs), outputs], 1) if self.spec.binary else outputs
 
     def _log_p(self, logits: Tensor) -> Tensor:
@@ -142,7 +142,7 @@ class Segment(Task):
         raw, device = outputs.float(), outputs.device
         weights = class_weights if class_weights is None else class_weights.to(device)
         counted = self._counted.to(device)
-        planes = (raw, self._logits(raw), channels, self._log_p, counted, weights, smoothing)
+        planes = (raw, self.logits(raw), channels, self._log_p, counted, weights, smoothing)
         return weighed(asked, Planes(*planes))
 
     @property
@@ -157,7 +157,7 @@ class Segment(Task):
         Without a look at the numbers, for which a GPU would have to be waited for.
         """
         channels, classes = self._channels(targets), len(self.labels)
-        said = self._logits(outputs.detach()).max(1).indices
+        said = self.logits(outputs.detach()).max(1).indices
         kept = (channels != IGNORED) & self._counted.to(said.device)[said]
         right = said.where(kept & (said == channels), IGNORED)
         parts = (right, said.where(kept, IGNORED), channels)
@@ -198,7 +198,7 @@ class Segment(Task):
         judged = np.where((truth != IGNORED) & self._counted.numpy()[said], said, IGNORED)
         inner = pixels.inner(truth)
         right, close = np.where(judged == truth, truth, IGNORED), inner != IGNORED
-        normal = self.spec.probabilities != "sigmoid"
+        normal = self.spec.normal
         entropy, nll, *soft = pixels.likelihoods(name, answer, truth, normal=normal)
         return (
             pixels.tally(right, classes),
@@ -229,7 +229,7 @@ class Segment(Task):
         for answer, own in zip(answers, targets.own, strict=True):
             height, width = own.mask.shape
             planes = own.preprocess.back_smooth(answer.numpy(), width, height)
-            if self.spec.probabilities != "sigmoid":  # between two distributions they sum to less
+            if self.spec.normal:  # between two distributions they sum to less
                 planes = torch.from_numpy(planes).log_softmax(0).numpy()
             yield planes, planes.argmax(0)
 
