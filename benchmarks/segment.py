@@ -176,12 +176,9 @@ class Bare:
         return {"validation": total / len(self.validate), "miou": float(iou.compute())}
 
     def _inputs(self, levels: Tensor) -> Tensor:
-        mean, std = (
-            255 * torch.tensor(each).view(1, 3, 1, 1)
-            for each in (self.preprocess.mean, self.preprocess.std)
-        )
-        images = levels.to(torch.float32, memory_format=torch.channels_last)
-        return images.sub_(mean).div_(std)
+        # hardy's own: another order of the same operations rounds otherwise, and weights follow.
+        images = self.preprocess.normalise(levels)
+        return images.contiguous(memory_format=torch.channels_last)
 
     def _loss(self, outputs: Tensor, masks: Tensor) -> Tensor:
         each = functional.cross_entropy(outputs, masks, ignore_index=CLASSES, reduction="none")

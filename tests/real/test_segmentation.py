@@ -28,15 +28,18 @@ def again(name, weights):
     """Return the mean IoU that torchmetrics finds in the answers of stored weights."""
     experiment = resolve(name, (f"model.weights=file:{weights}",)).units[0].experiment
     model = build_model(experiment.model, outputs=CLASSES).eval()
+    model.to(memory_format=torch.channels_last)
     data = experiment.data.model_copy(update={"split": "test"})
     pipeline = SamplePipeline(open_dataset(data), model.preprocess, target="mask")
     iou = JaccardIndex("multiclass", num_classes=CLASSES, ignore_index=VOID)
-    # A pixel between two classes may change sides with the samples that are answered together.
+    # A pixel between two classes may change sides with the layout, and with the samples that are
+    # answered together.
     block = experiment.method.block(model.preprocess.height, model.preprocess.width, "cpu")
     for start in range(0, len(pipeline), block):
         items = [pipeline[place] for place in range(start, min(start + block, len(pipeline)))]
         images = torch.cat([item.pixels for item in items])
-        said = model(model.preprocess.normalise(images)).argmax(1)
+        images = model.preprocess.normalise(images.contiguous(memory_format=torch.channels_last))
+        said = model(images).argmax(1)
         iou.update(said, torch.cat([item.targets.mask for item in items]))
     return float(iou.compute())
 
