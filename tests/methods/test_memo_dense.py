@@ -223,5 +223,5 @@ def test_probabilities_that_do_not_sum_to_one_are_not_joined():
     Experiment.model_validate(stated)
     for kind in ("memo", "view_ensemble"):
         method = {"kind": kind, "views": {"kind": "photometric"}}
-        with pytest.raises(ValueError, match=r"leave task.probabilities out"):
+        with pytest.raises(ValueError, match=r"leave task\.probabilities out"):
             Experiment.model_validate(stated | {"method": method})

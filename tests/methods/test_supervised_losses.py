@@ -368,6 +368,43 @@ def test_usage_is_of_the_epochs_steps_where_a_mean_of_the_weights_is_kept():
     assert mean.steps[3]["validation/loss"] != plain.steps[3]["validation/loss"]
 
 
+def codes(made):
+    return {n: t.clone() for n, t in made.network.codebook.state_dict().items()}
+
+
+@pytest.mark.parametrize("tune", [["head.*"], ["decoder.*", "head.*"]])
+def test_codes_that_tune_leaves_out_stay(tune):
+    made = coded(tune=tune)
+    begun = codes(made)
+    with tuned(made.network, made.spec.tune):
+        run(made)
+    assert same(codes(made), begun)
+    made.train()
+    assert made.network.codebook.training  # in another training they move again
+    other = coded(tune=[*tune, "codebook.*"])
+    with tuned(other.network, other.spec.tune):
+        run(other, "moving")
+    assert not same(codes(other), begun)
+
+
+def test_codes_that_are_frozen_move_later():
+    class Kept(Watched):
+        def end_epoch(self, epoch):
+            self.ends.append(codes(self))
+            return {}
+
+    freeze = {"parts": ["encoder.*", "codebook.*"], "epochs": 2}
+    made = Kept(
+        Model(build_network(SMALL, outputs=3)[0], PLAIN), spec(epochs=3, freeze=freeze), SEGMENT
+    )
+    begun = codes(made)
+    run(made)
+    first, second, third = made.ends
+    assert same(first, begun)
+    assert same(second, begun)
+    assert not same(third, begun)
+
+
 @pytest.mark.parametrize(
     ("parts", "message"),
     [(["encodr.*"], "method.freeze.parts: no parameter .* 'encodr"), (["*"], "nothing left")],

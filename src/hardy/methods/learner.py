@@ -16,6 +16,7 @@ from hardy.core.errors import SpecError
 from hardy.data.item import Batch
 from hardy.methods.optim import build_optimizer
 from hardy.methods.training_spec import TrainingSpec
+from hardy.methods.tuned import rests
 from hardy.models.state import bare, copied
 
 Means = Mapping[str, Tensor | float]
@@ -99,11 +100,12 @@ class Learner(nn.Module, ABC):
 def _rest_frozen(module: nn.Module) -> None:
     """Set parts none of whose parameters learn to evaluation: their batch norms count nothing.
 
-    A part without parameters goes with what it is in.
+    A part without parameters goes with what it is in, unless it was told to rest.
     """
     for child in module.children():
         parameters = list(child.parameters())
-        if parameters and not any(p.requires_grad for p in parameters):
+        still = bool(parameters) and not any(p.requires_grad for p in parameters)
+        if still or rests(child):
             child.eval()
         else:
             _rest_frozen(child)

@@ -17,7 +17,7 @@ from hardy.core.errors import MethodError, SpecError
 from hardy.data.item import Batch, Targets
 from hardy.methods.learner import Learner, Means
 from hardy.methods.supervised.spec import SupervisedSpec
-from hardy.methods.tuned import check_patterns
+from hardy.methods.tuned import check_patterns, matched, rest, rests
 from hardy.models.model import Model
 from hardy.models.state import bare
 from hardy.tasks.base import Task
@@ -53,6 +53,7 @@ class SupervisedLearner(Learner):
         self._kept = model.model_indices
         self._labelled = labelled
         self._late: list[nn.Parameter] | None = None
+        self._late_parts: list[nn.Module] = []
         own = {name: w for name, w in (spec.loss or {}).items() if name in task.spec.loss_terms}
         self._aux = {name: w for name, w in (spec.loss or {}).items() if name not in own}
         self._pseudo = {name: w for name, w in own.items() if name.startswith(PSEUDO)}
@@ -106,8 +107,12 @@ class SupervisedLearner(Learner):
                 for name, parameter in bare(self.network).named_parameters()
                 if parameter.requires_grad and any(fnmatchcase(name, p) for p in freeze.parts)
             ]
+            network = bare(self.network)
+            self._late_parts = [p for p in matched(network, freeze.parts) if not rests(p)]
         for parameter in self._late:
             parameter.requires_grad_(epoch > freeze.epochs)
+        for part in self._late_parts:
+            rest(part, still=epoch <= freeze.epochs)
         if not any(parameter.requires_grad for parameter in self.parameters()):
             message = f"method.freeze.parts is all that learns, and epoch {epoch} has nothing left"
             raise SpecError(message, hint="Leave the head out of it.")

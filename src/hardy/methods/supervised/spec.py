@@ -23,7 +23,8 @@ class Freeze(Spec):
         Globs,
         Field(
             description="Parameters by patterns of their names. Where all of a part are among "
-            "them, its batch norms stay in evaluation: their statistics do not move.",
+            "them, its batch norms stay in evaluation: their statistics do not move; neither do "
+            "codes that follow means, where the patterns fit `codebook.codes`.",
             examples=[["encoder.*"]],
         ),
     ]
@@ -47,7 +48,8 @@ class SupervisedSpec(TrainingSpec):
         Literal["all", "head"] | Globs,
         Field(
             description="What learns: `all`, the `head`, or parameters by patterns of their names, "
-            "such as [layer4.*, fc.*]. The rest stays as it is, its batch norms' statistics too.",
+            "such as [layer4.*, fc.*]. The rest stays as it is, its batch norms' statistics "
+            "and a codebook's means too.",
             examples=["all", "head", ["layer4.*", "fc.*"]],
         ),
     ] = "all"
