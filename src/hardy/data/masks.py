@@ -144,5 +144,6 @@ def _labels(root: Path, known: tuple[str, ...] | None) -> tuple[str, ...]:
         fault = f"expected different names, but {twice[0]!r} is there {lines.count(twice[0])} times"
     if fault:
         hint = "Write one label's name a line, in the order of the values from 0."
-        raise DataError(f"{table}: {fault}", hint=hint)
+        message = f"{table}: {fault}"
+        raise DataError(message, hint=hint)
     return tuple(lines)
