@@ -5,6 +5,7 @@ import torch
 from safetensors.torch import save_file
 
 from hardy.core.cache import default_cache
+from hardy.core.seeding import torch_generator
 from hardy.data.item import Batch, Targets
 from hardy.engine.answer import rows
 from hardy.engine.checkpoint import Checkpoint
@@ -230,6 +231,7 @@ def test_a_clean_bank_is_made_once_for_all_shifts(unit, seen):
     assert set(bank) == {"bank.features", "bank.labels"}
     labels = [sample.label for sample in setup.data["fit"].samples]
     assert bank["bank.labels"].tolist() == labels
+    torch.testing.assert_close(bank["bank.features"].norm(dim=1), torch.ones(len(labels)))
     _, third, _ = fitted(unit("method.bank_on={split: train}", text=BANK), "third")
     assert sum(seen) == len(labels)  # under the shift
     assert not torch.equal(third.files[FITTED]["bank.features"], bank["bank.features"])
@@ -314,6 +316,9 @@ def test_noise_is_a_sample_s_own_at_each_level():
         assert float(drawn.std()) == pytest.approx(1, rel=0.05)
         assert abs(float((drawn[0] * drawn[1]).mean())) < 0.15
     assert abs(float(((low - clean) / 0.5 * (high - clean)).mean())) < 0.05
+    own = torch_generator(0, "noise", "0.5", "fit-3")  # by the seed, the level and the sample
+    expected = clean[3] + 0.5 * torch.randn(3, 16, 16, generator=own).flatten()
+    torch.testing.assert_close(low[3], expected)
     again = found(model, size=7, noise=(1.0, 0.5)).inputs
     assert torch.equal(again[0], high)
     assert torch.equal(again[1], low)
@@ -325,7 +330,9 @@ def test_noise_is_a_sample_s_own_at_each_level():
 
 def test_a_bank_of_fewer_samples_than_neighbours_is_said(unit):
     few, enough = Said(), Said()
-    fitted(unit("method.k=500", text=BANK), "few", reporter=few)
-    fitted(unit(text=BANK), "enough", reporter=enough)
-    assert any("k is 500, but the bank has" in line for line in few.news)
+    count = len(set_up_of(unit(text=BANK)).data["fit"].samples)
+    fitted(unit(f"method.k={count + 1}", text=BANK), "few", reporter=few)
+    fitted(unit(f"method.k={count}", text=BANK), "enough", reporter=enough)
+    said = f"k is {count + 1}, but the bank has {count} samples: all vote"
+    assert any(said in line for line in few.news)
     assert not any("but the bank" in line for line in enough.news)

@@ -1,6 +1,7 @@
 """BYOL's learner: loss, target, heads, ramps and what judges features, each by another formula."""
 
 from collections import Counter
+from contextlib import nullcontext
 from types import MappingProxyType
 
 import numpy as np
@@ -25,6 +26,7 @@ from hardy.models.model import Model
 from hardy.tasks.build import build_task
 from hardy.tasks.classify.spec import ClassifySpec
 from hardy.tasks.represent.spec import RepresentSpec
+from tests.contracts.device import another_device
 from tests.contracts.learner import LearnerContract, gradients, step, trained_of
 from tests.methods.byols import (
     CLASSES,
@@ -454,6 +456,7 @@ def test_samples_without_labels_are_judged_by_no_class():
         ({"accumulate": 2}, "compares all samples of a batch"),
         ({"online_probe": False, "monitor": "probe_accuracy"}, "online_probe is false"),
         ({"neighbours": {"bank": 1}}, "greater than or equal to 2"),
+        ({"neighbours": {"bank": 19}}, "k is 20, but the bank has 19 samples: lower k or raise"),
     ],
 )
 def test_what_does_not_go_together_is_refused(changes, message):
@@ -469,6 +472,15 @@ def test_a_shift_takes_the_place_of_noise_and_is_read_again():
     assert ByolSpec.model_validate_json(spec().model_dump_json()) == spec()
     assert given.lasts(32) == (3, 12)
     assert spec(steps=5).lasts(32) == (2, 5)
+    assert spec(batch=32).lasts(32) == (3, 3)
+    assert spec(batch=64).lasts(32) == (3, 3)  # without a batch: refused later on
+
+
+def test_what_goes_together_is_taken():
+    assert spec(predictor=None).predictor is None
+    assert spec(monitor="probe_accuracy").online_probe is None
+    assert spec(neighbours={"k": 7, "bank": 7}).neighbours.k == 7
+    assert (spec().needs_labels, spec(online_probe=True).needs_labels) == ("", "online_probe")
 
 
 def test_a_pattern_that_fits_nothing_is_refused():
@@ -553,6 +565,70 @@ def test_the_tiles_of_both_halves_are_whole_and_apart(count):
         assert number == count
         sizes = [tuple(s.stop - s.start for s in p) for p in ndimage.find_objects(pieces)]
         assert sizes == [(96, 96)] * count
+
+
+@pytest.mark.parametrize(("count", "side"), [(1, 200), (3, 296), (6, 396)])
+def test_views_stand_in_rows_of_four_below_their_titles(count, side):
+    """Tiles of 96 pixels at steps of 100; 16 at the edges, 32 between the halves."""
+    views = np.zeros((count, 8, 8, 3), np.uint8)
+    views[...] = (255, 0, 0)
+    picture = np.asarray(pairs(views, views, ("one", "other")))
+    rows = -(-count // 4)
+    assert picture.shape == (36 + 100 * rows - 4 + 16, 2 * side + 64, 3)
+    mask = (picture == (255, 0, 0)).all(-1)
+    found = sorted((p[0].start, p[1].start) for p in ndimage.find_objects(ndimage.label(mask)[0]))
+    lefts = (16, 16 + side + 32)
+    places = [divmod(n, 4) for n in range(count)]
+    assert found == sorted((36 + 100 * r, left + 100 * c) for left in lefts for r, c in places)
+    for left in lefts:
+        ink = ndimage.find_objects((picture[:36, left : left + side] < 200).any(-1).astype(int))
+        assert ink[0][1].start < 4
+        assert ink[0][0].start >= 10
+
+
+class Given:
+    """What a method is given to fit with, on a device; trains nothing, and looks at what would."""
+
+    autocast, picture = staticmethod(nullcontext), None
+
+    def __init__(self, device="cpu", *, labelled=True):
+        self.device, self.seed, self.said = torch.device(device), 0, []
+        self.pixels = Pixels(*shapes(32)[: 1 + labelled], device=device)
+
+    def source(self, role, augment=(), *, left=False, shift=None):
+        return self.pixels
+
+    def say(self, line):
+        self.said.append(line)
+
+    def train(self, learner, fit, validate):
+        self.places = {tensor.device for tensor in learner.state_dict().values()}
+
+
+@pytest.mark.parametrize(
+    ("changes", "named", "told"),
+    [
+        ({"keep": "best"}, True, True),
+        ({"keep": "best", "monitor": "accuracy"}, True, True),
+        ({"early_stop": 2}, True, True),
+        ({"keep": "best", "monitor": "loss"}, True, False),
+        ({"keep": "best"}, False, False),
+        ({}, True, False),
+    ],
+)
+def test_that_labels_choose_the_epoch_is_said_where_they_do(changes, named, told):
+    work = Given(labelled=named)
+    method(task() if named else build_task(RepresentSpec()), **changes).fit(work)
+    assert any("by labels" in line for line in work.said) == told
+
+
+def test_all_that_learns_is_on_the_models_device():
+    with another_device() as device:
+        work = Given(device)
+        made = Byol(Model(cnn(), SHAPED).to(device), spec(), task())
+        found = made.fit(work)
+    assert work.places == {torch.device(device)}
+    assert {"target.0.weight", "predictor.0.weight", "bank.features"} <= set(found)
 
 
 def method(task_, **changes):

@@ -136,6 +136,11 @@ class MethodBase(Spec):
         return ""
 
     @property
+    def needs_labels(self) -> str:
+        """The field, if stated, that asks for a label a sample though the method does not."""
+        return ""
+
+    @property
     def class_names(self) -> tuple[str, ...]:
         """Names that it states of classes, which the dataset must have."""
         return ()
