@@ -158,14 +158,14 @@ class Segment(Task):
         """
         channels, classes = self._channels(targets), len(self.labels)
         said = self.logits(outputs.detach()).max(1).indices
-        kept = (channels != IGNORED) & self._counted.to(said.device)[said]
-        right = said.where(kept & (said == channels), IGNORED)
-        parts = (right, said.where(kept, IGNORED), channels)
-        starts = (classes + 1) * torch.arange(3, device=said.device)
-        places = torch.cat([(p + 1 + n).flatten() for p, n in zip(parts, starts, strict=True)])
-        found = torch.zeros(3 * (classes + 1), dtype=torch.int64, device=said.device)
-        found.scatter_add_(0, places, torch.ones_like(places))
-        return found.view(3, -1)[:, 1:].flatten()
+        # 0 for what counts for nothing, so that each pixel has a cell (truth, said).
+        counted = self._counted.to(said.device)
+        column = (torch.arange(classes, device=said.device) + 1) * counted
+        cells = (channels + 1) * (classes + 1) + column[said]
+        table = torch.zeros((classes + 1) ** 2, dtype=torch.int64, device=said.device)
+        ones = torch.ones((), dtype=torch.int64, device=said.device).expand(cells.numel())
+        table = table.scatter_add_(0, cells.flatten(), ones).view(classes + 1, classes + 1)[1:]
+        return torch.cat([table[:, 1:].diagonal(), table[:, 1:].sum(0), table.sum(1)])
 
     def tallied(self, sums: Tensor) -> dict[str, float]:
         """Return `dice`, as `metrics` has it; nothing where no pixel was counted."""
