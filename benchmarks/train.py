@@ -259,18 +259,34 @@ def compared(case: Case, rounds: int, tries: int) -> Compared:
         setup = set_up_of(unit)
         name, loop = fastest(case, setup, root, home / "best.pt", tries)
         print(f"bare loop with {name}", flush=True)
-        ways: tuple[Way, Way] = (partial(hardy, unit), loop)
-        timed(ways[0])  # imports, and the store's first contact
-        pairs = []
-        for _ in range(rounds):
-            (mine, tracked), (others, plain) = (timed(way) for way in ways)
-            pairs.append((mine, others))
-            print(f"  {mine.epochs.round(2)} {others.epochs.round(2)}", flush=True)
-        time, processor = (
-            ratio_of([(mine.epochs[n], others.epochs[n]) for mine, others in pairs]) for n in (0, 1)
-        )
-        end = np.median([mine.end for mine, _ in pairs], axis=0)
-    return Compared(time, processor, end, tracked, plain[-1])
+        return in_turns(partial(hardy, unit), loop, rounds)
+
+
+def in_turns(tracked: Way, bare: Way, rounds: int) -> Compared:
+    """Train in turns, after a round of hardy's alone; print each pair's times."""
+    timed(tracked)  # imports, and the store's first contact
+    pairs = []
+    for _ in range(rounds):
+        (mine, metrics), (others, plain) = (timed(way) for way in (tracked, bare))
+        pairs.append((mine, others))
+        print(f"  {mine.epochs.round(2)} {others.epochs.round(2)}", flush=True)
+    time, processor = (
+        ratio_of([(mine.epochs[n], others.epochs[n]) for mine, others in pairs]) for n in (0, 1)
+    )
+    end = np.median([mine.end for mine, _ in pairs], axis=0)
+    return Compared(time, processor, end, metrics, plain[-1])
+
+
+def show(found: Compared, same: Mapping[str, str]) -> None:
+    """Print the ratios, and what both loops found, by hardy's names and the bare loop's."""
+    for what, each in (("time", found.time), ("processor time", found.processor)):
+        print(f"{what}, s: bare {each.fast:.2f}, hardy {each.plain:.2f},", end=" ")
+        print(f"ratio {each.ratio:.3f} [{each.low:.3f}, {each.high:.3f}], {each.rounds} pairs")
+    print(f"after the last epoch: {found.end[0]:.2f} s, of the processor {found.end[1]:.2f} s")
+    print("last epoch, hardy and bare:")
+    for mine, other in same.items():
+        print(f"  {mine} {found.tracked[mine]:.7f} {found.plain[other]:.7f}")
+    print(f"load {os.getloadavg()}")
 
 
 THREADS = torch.get_num_threads()
@@ -284,13 +300,19 @@ SAME = {
 @contextmanager
 def workplace(case: Case) -> Iterator[tuple[Path, Path]]:
     """Give a home of hardy's and a folder of photographs; both are gone afterwards."""
-    with TemporaryDirectory() as place:
-        home, root = Path(place), Path(place) / "photographs"
-        with patch.dict(os.environ, {"HARDY_HOME": place}):
-            os.environ.pop("MLFLOW_TRACKING_URI", None)
-            if case.size != 32:
-                classed(root)
-            yield home, root
+    with home_of_hardy() as home:
+        root = home / "photographs"
+        if case.size != 32:
+            classed(root)
+        yield home, root
+
+
+@contextmanager
+def home_of_hardy() -> Iterator[Path]:
+    """Give a home of hardy's, which is gone afterwards."""
+    with TemporaryDirectory() as place, patch.dict(os.environ, {"HARDY_HOME": place}):
+        os.environ.pop("MLFLOW_TRACKING_URI", None)
+        yield Path(place)
 
 
 def classed(root: Path) -> None:
@@ -312,14 +334,7 @@ def main() -> None:
     case = CASES[asked.case]
     print(f"{case}, {THREADS} threads, load {os.getloadavg()}")
     found = compared(case, asked.rounds, asked.tries)
-    for what, each in (("time", found.time), ("processor time", found.processor)):
-        print(f"{what}, s: bare {each.fast:.2f}, hardy {each.plain:.2f},", end=" ")
-        print(f"ratio {each.ratio:.3f} [{each.low:.3f}, {each.high:.3f}], {each.rounds} pairs")
-    print(f"after the last epoch: {found.end[0]:.2f} s, of the processor {found.end[1]:.2f} s")
-    print("last epoch, hardy and bare:")
-    for mine, other in SAME.items():
-        print(f"  {mine} {found.tracked[mine]:.6f} {found.plain[other]:.6f}")
-    print(f"load {os.getloadavg()}")
+    show(found, SAME)
 
 
 class _Raw(argparse.RawDescriptionHelpFormatter):

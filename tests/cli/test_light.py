@@ -64,7 +64,7 @@ def test_planning_loads_neither_torch_nor_mlflow(
 ) -> None:
     """Data, weights and models inside a method are looked for; what models cost is known."""
     monkeypatch.chdir(ROOT)
-    cost = ModelCost("here", 224, 1, 2, 0.01, 0.02, 3, 4, 5)
+    cost = ModelCost("here", 224, 1, 2, 0.01, 0.02, 3, 4, 5, 6)
     waiting = list(resolve(spec).units)
     while waiting:
         unit = waiting.pop()

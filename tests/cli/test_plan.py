@@ -18,7 +18,7 @@ from hardy.spec import resolve
 from hardy.tracking.mlflow_tracker import MlflowTracker
 
 ROOT = Path(__file__).parents[2]
-COST = ModelCost("here", 224, 10**9, 2 * 10**9, 0.01, 0.02, 10**9, 10**7, 10**6)
+COST = ModelCost("here", 224, 10**9, 2 * 10**9, 0.01, 0.02, 10**9, 10**7, 10**6, 10**8)
 SEEDS = ",".join(map(str, range(1000)))
 
 

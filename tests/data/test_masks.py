@@ -80,7 +80,18 @@ def test_camvid_knows_its_labels_and_parts(tmp_path):
     [
         (lambda root: (root / "labels.txt").unlink(), r"no labels\.txt"),
         (lambda root: (root / "labels.txt").write_text("a\na\n"), "different names"),
+        (lambda root: (root / "labels.txt").write_text("a\n\nb\nc\n"), "line 2 is empty"),
+        (lambda root: (root / "labels.txt").write_text("a\nb\nb\n"), "'b' is there 2 times"),
+        (lambda root: (root / "labels.txt").write_bytes(b"a\nstra\xdfe\n"), "no text in UTF-8"),
         (lambda root: (root / "masks" / "a.png").unlink(), "there is no mask"),
+        (
+            lambda root: (root / "masks" / "b.png").write_bytes(b""),
+            r"b\.png: there is no image .*images/b\.\*",
+        ),
+        (
+            lambda root: Image.new("RGB", (6, 4)).save(root / "images" / "a.png"),
+            r"is the mask of .*a\.jpg and .*a\.png",
+        ),
     ],
 )
 def test_what_is_missing_is_named(tmp_path, spoil, says):
@@ -89,6 +100,13 @@ def test_what_is_missing_is_named(tmp_path, spoil, says):
     spoil(tmp_path / "set")
     with pytest.raises(DataError, match=says):
         opened(tmp_path / "set")
+
+
+def test_a_label_table_as_windows_saves_it(tmp_path):
+    put(tmp_path / "set")
+    (tmp_path / "set" / "labels.txt").write_bytes(b"\xef\xbb\xbfvoid\r\nb\r\nc\r\n\r\n")
+    found = opened(tmp_path / "set")
+    assert (found.mask_classes, found.void) == (("void", "b", "c"), 0)
 
 
 def test_a_mask_with_an_unknown_label_or_with_colours_is_named(tmp_path):

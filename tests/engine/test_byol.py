@@ -22,7 +22,6 @@ from hardy.models.state import FITTED, WEIGHTS
 from hardy.models.weights import Located, load, read
 from hardy.spec import Resolved, Unit
 from hardy.spec.experiment import Experiment
-from hardy.tasks.represent.spec import RepresentSpec
 from tests.engine.runs import KeptRun, untimed
 from tests.engine.toys import PRINT, trained
 from tests.methods.byols import Pixels, cnn, learner, shapes, vit
@@ -199,12 +198,6 @@ def test_what_cannot_be_trained_is_refused(data, changes, message):
     assert refused.value.hint
 
 
-def test_a_probe_without_labels_is_refused():
-    given = experiment(online_probe=True).model_copy(update={"task": RepresentSpec()})
-    with pytest.raises(SpecError, match="no sample has a label"):
-        fitted(given, "unlabelled")
-
-
 def test_a_last_batch_of_one_can_be_left_out():
     run, _, _ = fitted(experiment(batch=23, drop_last=True, epochs=1), "dropped")
     assert run.steps[1]["train/loss"] > 0
@@ -350,3 +343,11 @@ def test_a_training_that_goes_well_is_not_accused(seed, changes):
     assert said == []
     assert not any(values["collapsed"] for values in run.steps.values())
     assert len(run.steps) == 3
+
+
+def test_epochs_that_are_not_reached_have_no_views_and_nobody_is_told_of_labels():
+    given = experiment(view_grids=[1, 2], epochs=1, online_probe=False)  # of three steps
+    run, _, said = fitted(given, "late")
+    assert [name for name in run.files if name.startswith("views/")] == ["views/epoch-0001.png"]
+    assert said[0] == "byol: note: no views are drawn of epoch 2: the last is 1"
+    assert not [line for line in said if "by labels" in line]

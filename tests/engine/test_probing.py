@@ -5,6 +5,7 @@ import torch
 from safetensors.torch import save_file
 
 from hardy.core.cache import default_cache
+from hardy.core.seeding import torch_generator
 from hardy.data.item import Batch, Targets
 from hardy.engine.answer import rows
 from hardy.engine.checkpoint import Checkpoint
@@ -118,6 +119,7 @@ def test_features_are_made_once_for_all_that_is_tried_on_them(unit, seen):
     assert "a new fc learns, all else stays as it is (the weights are the library's)" in whole
     assert f"{count} features of 64 from {count} samples to fit" in whole
     assert "(kept)" not in whole
+    assert f"computes features of {count} samples (fit)" in whole
     again, others = Said(), ("method.l2=0.1", "method.normalise=false", "method.keep=last")
     _, second, _ = fitted(unit(), "b", reporter=again)
     assert passes(seen) == 0
@@ -229,6 +231,7 @@ def test_a_clean_bank_is_made_once_for_all_shifts(unit, seen):
     assert set(bank) == {"bank.features", "bank.labels"}
     labels = [sample.label for sample in setup.data["fit"].samples]
     assert bank["bank.labels"].tolist() == labels
+    torch.testing.assert_close(bank["bank.features"].norm(dim=1), torch.ones(len(labels)))
     _, third, _ = fitted(unit("method.bank_on={split: train}", text=BANK), "third")
     assert sum(seen) == len(labels)  # under the shift
     assert not torch.equal(third.files[FITTED]["bank.features"], bank["bank.features"])
@@ -313,6 +316,9 @@ def test_noise_is_a_sample_s_own_at_each_level():
         assert float(drawn.std()) == pytest.approx(1, rel=0.05)
         assert abs(float((drawn[0] * drawn[1]).mean())) < 0.15
     assert abs(float(((low - clean) / 0.5 * (high - clean)).mean())) < 0.05
+    own = torch_generator(0, "noise", "0.5", "fit-3")  # by the seed, the level and the sample
+    expected = clean[3] + 0.5 * torch.randn(3, 16, 16, generator=own).flatten()
+    torch.testing.assert_close(low[3], expected)
     again = found(model, size=7, noise=(1.0, 0.5)).inputs
     assert torch.equal(again[0], high)
     assert torch.equal(again[1], low)
@@ -320,3 +326,13 @@ def test_noise_is_a_sample_s_own_at_each_level():
     assert len(rows) == 20
     assert torch.equal(rows.inputs[13], low[3])
     assert (int(rows.labels[13]), rows.ids[13]) == (3, "fit-3")
+
+
+def test_a_bank_of_fewer_samples_than_neighbours_is_said(unit):
+    few, enough = Said(), Said()
+    count = len(set_up_of(unit(text=BANK)).data["fit"].samples)
+    fitted(unit(f"method.k={count + 1}", text=BANK), "few", reporter=few)
+    fitted(unit(f"method.k={count}", text=BANK), "enough", reporter=enough)
+    said = f"k is {count + 1}, but the bank has {count} samples: all vote"
+    assert any(said in line for line in few.news)
+    assert not any("but the bank" in line for line in enough.news)

@@ -115,6 +115,69 @@ def test_numbers_are_those_of_the_table_and_the_picture_has_the_readme_s_width()
     assert 700 < found["similarity/similarity.png"].width < 1000
 
 
+def table_of(names, cosine, cka, hows):
+    ends = {"cosine_low": np.subtract(cosine, 0.02), "cosine_high": np.add(cosine, 0.01)}
+    given = {"layer": names, "tokens": hows, "cosine": cosine, "cka": cka, "samples": 9}
+    return pd.DataFrame(given | ends)
+
+
+@pytest.fixture
+def axes_of(monkeypatch):
+    monkeypatch.setattr(module, "render", lambda figure: figure)
+    return lambda table: module.picture(table, "fog-2").axes[0]
+
+
+@pytest.mark.parametrize(
+    ("cosine", "cka", "lowest"),
+    [
+        ([0.9, 0.7, -0.2], [0.8, 0.5, 0.3], -0.22),
+        ([0.99, 0.7, 0.6], [0.9, 0.5, 0.1], 0.1),
+        ([1.0, 0.99, 0.98], [np.nan] * 3, 0.9),
+    ],
+)
+def test_curves_and_band_lie_inside_the_axes_and_fill_them(cosine, cka, lowest, axes_of):
+    axes = axes_of(table_of(["identity", "a", "b"], cosine, cka, ["all"] * 3))
+    (own, other, one), (band,) = axes.lines, axes.collections
+    np.testing.assert_allclose(own.get_ydata(), cosine)
+    np.testing.assert_allclose(other.get_ydata(), cka)
+    assert set(one.get_ydata()) == {1}
+    heights = band.get_paths()[0].vertices[:, 1]
+    assert (heights.min(), heights.max()) == pytest.approx((min(cosine) - 0.02, max(cosine) + 0.01))
+    bottom, top = axes.get_ylim()
+    room = 0.1 * (1 - lowest)
+    assert lowest - room < bottom < lowest
+    assert 1 < top < 1 + room
+
+
+def test_layers_are_named_with_what_is_taken_where_that_differs(axes_of):
+    names, values = ["identity", "a", "b$c$"], [0.9, 0.8, 0.7]
+
+    def ticks(*hows):
+        labels = axes_of(table_of(names, values, values, hows)).get_xticklabels()
+        assert not any(label.get_parse_math() for label in labels)
+        return [label.get_text() for label in labels]
+
+    assert ticks("all", "all", "cls") == ["identity", "a", "b$c$ (CLS)"]
+    assert ticks("all", "cls", "cls") == names  # all of them, and the pixels have none
+    assert ticks("all", "mean", "mean") == names
+
+
+@pytest.mark.parametrize(("count", "wide"), [(3, 8), (40, 20)])
+def test_each_layer_has_room_for_its_name(count, wide, axes_of):
+    """0.45 inches a layer and 2 for the axis; 8 at least."""
+    values = [0.9] * count
+    table = table_of([f"blocks.{n}" for n in range(count)], values, values, ["all"] * count)
+    axes = axes_of(table)
+    assert axes.figure.get_size_inches()[0] == pytest.approx(wide)
+    assert axes.get_title() == "Activations, clean against fog-2 (9 samples)"
+    assert {text.get_text() for text in axes.get_legend().get_texts()} == {
+        *("cosine, mean over samples (band: 95 %)", "linear CKA")
+    }
+    assert (axes.get_xlabel(), axes.get_ylabel()) == (
+        *("layer, from the pixels on", "similarity (1: the same)"),
+    )
+
+
 def test_one_sample_has_a_cosine_and_no_cka():
     found = dict(draw(SimilaritySpec(), pairs(transformer(), 1)))
     assert "similarity/cosine/norm" in found

@@ -1,18 +1,22 @@
 """BYOL's learner: loss, target, heads, ramps and what judges features, each by another formula."""
 
 from collections import Counter
+from contextlib import nullcontext
 from types import MappingProxyType
 
 import numpy as np
 import pytest
 import torch
+from scipy import ndimage
 from torch import nn
 from torch.nn import functional
 
-from hardy.core.errors import SpecError
+from hardy.core.errors import MethodError, SpecError
 from hardy.data.item import Batch, Targets
 from hardy.methods.byol.learner import ByolLearner, distance, head_of, momentum_at
+from hardy.methods.byol.method import Byol
 from hardy.methods.byol.monitors import floor_of, monitors_of
+from hardy.methods.byol.pictures import pairs, pixels_of
 from hardy.methods.byol.probe import OnlineProbe
 from hardy.methods.byol.spec import ByolSpec, Heads, ViewNoise
 from hardy.methods.byol.views import sigma_of, views_of_batch
@@ -21,8 +25,21 @@ from hardy.methods.tuned import tuned
 from hardy.models.model import Model
 from hardy.tasks.build import build_task
 from hardy.tasks.classify.spec import ClassifySpec
+from hardy.tasks.represent.spec import RepresentSpec
+from tests.contracts.device import another_device
 from tests.contracts.learner import LearnerContract, gradients, step, trained_of
-from tests.methods.byols import CLASSES, SHAPED, SIDE, Pixels, cnn, learner, shapes, spec, vit
+from tests.methods.byols import (
+    CLASSES,
+    SHAPED,
+    SIDE,
+    Pixels,
+    cnn,
+    learner,
+    shapes,
+    spec,
+    task,
+    vit,
+)
 
 AUGMENT = [{"kind": "crop", "area": [0.3, 1.0]}, {"kind": "flip"}, {"kind": "jitter"}]
 
@@ -439,6 +456,7 @@ def test_samples_without_labels_are_judged_by_no_class():
         ({"accumulate": 2}, "compares all samples of a batch"),
         ({"online_probe": False, "monitor": "probe_accuracy"}, "online_probe is false"),
         ({"neighbours": {"bank": 1}}, "greater than or equal to 2"),
+        ({"neighbours": {"bank": 19}}, "k is 20, but the bank has 19 samples: lower k or raise"),
     ],
 )
 def test_what_does_not_go_together_is_refused(changes, message):
@@ -454,8 +472,181 @@ def test_a_shift_takes_the_place_of_noise_and_is_read_again():
     assert ByolSpec.model_validate_json(spec().model_dump_json()) == spec()
     assert given.lasts(32) == (3, 12)
     assert spec(steps=5).lasts(32) == (2, 5)
+    assert spec(batch=32).lasts(32) == (3, 3)
+    assert spec(batch=64).lasts(32) == (3, 3)  # without a batch: refused later on
+
+
+def test_what_goes_together_is_taken():
+    assert spec(predictor=None).predictor is None
+    assert spec(monitor="probe_accuracy").online_probe is None
+    assert spec(neighbours={"k": 7, "bank": 7}).neighbours.k == 7
+    assert (spec().needs_labels, spec(online_probe=True).needs_labels) == ("", "online_probe")
 
 
 def test_a_pattern_that_fits_nothing_is_refused():
     with pytest.raises(SpecError, match="no parameter"), tuned(cnn(), ["layer9.*"]):
         pass
+
+
+def test_a_sample_costs_four_passes_forward_and_two_back_in_each_epoch():
+    cost = spec(epochs=7, batch=8).cost()
+    assert (cost.forward, cost.backward, cost.batch) == (28, 14, 16)
+
+
+# --- what is noted, drawn, answered
+
+
+def test_an_epoch_begins_with_the_momentum_of_its_first_step():
+    made = learner(momentum=0.9, momentum_to=1.0)
+    steps = 3 * (32 // 8)
+    for epoch in (1, 2, 3):
+        step_ = 4 * (epoch - 1)
+        expected = 1 - 0.1 * (np.cos(np.pi * step_ / steps) + 1) / 2
+        assert made.start_epoch(epoch)["momentum"] == pytest.approx(expected)
+    assert "sigma" not in learner(noise=None).start_epoch(1)
+
+
+def test_what_features_were_before_the_first_step_is_the_first_highest():
+    made = learner()
+    made.start_epoch(1)
+    before = list(made.bank().monitors.values())
+    np.testing.assert_allclose(made.highest.tolist(), before, rtol=1e-6)
+    made.highest.fill_(99.0)
+    made.start_epoch(2)  # a later epoch compares with what there was
+    assert made.highest.tolist() == [99.0] * 4
+    made.highest.fill_(0.01)
+    made.end_epoch(2)
+    np.testing.assert_allclose(made.highest.tolist(), before, rtol=1e-6)
+
+
+class Asked(Pixels):
+    """Also keeps the epochs that batches were asked for."""
+
+    def batches(self, order, size, epoch, **place):
+        self.epochs = {*getattr(self, "epochs", ()), epoch}
+        return super().batches(order, size, epoch, **place)
+
+
+def test_the_bank_is_of_samples_as_they_are_without_an_epoch_s_draws():
+    source = Asked(*shapes(32))
+    learner(source=source).bank()
+    assert source.epochs == {0}
+
+
+def test_views_are_drawn_once_of_each_chosen_epoch():
+    drawn = []
+    made = learner(view_grids=[2], picture=lambda path, _: drawn.append(path))
+    for epoch, number in ((1, 0), (2, 1), (3, 0)):
+        made.train()(batch(epoch, number))
+    assert not drawn
+    made.train()(batch(2, 0))
+    made.eval()(batch(2))
+    assert drawn == ["views/epoch-0002.png"]
+
+
+def test_pixels_of_views_are_those_that_were_normalised():
+    levels = torch.arange(256, dtype=torch.uint8).reshape(1, 1, 16, 16).expand(1, 3, 16, 16)
+    found = pixels_of(SHAPED.normalise(levels), SHAPED)
+    assert np.array_equal(found[0], levels[0].permute(1, 2, 0).numpy())
+    beyond = pixels_of(torch.tensor([-9.0, 9.0]).reshape(1, 1, 1, 2).expand(1, 3, 1, 2), SHAPED)
+    assert beyond[0, 0, :, 0].tolist() == [0, 255]
+
+
+@pytest.mark.parametrize("count", [3, 4, 6])
+def test_the_tiles_of_both_halves_are_whole_and_apart(count):
+    first = np.full((count, 8, 8, 3), (255, 0, 0), np.uint8)
+    second = np.full((count, 8, 8, 3), (0, 0, 255), np.uint8)
+    picture = np.asarray(pairs(first, second, ("one", "other")).convert("RGB"))
+    middle = picture.shape[1] // 2
+    for colour, here in (((255, 0, 0), slice(None, middle)), ((0, 0, 255), slice(middle, None))):
+        mask = (picture == colour).all(-1)
+        assert mask.sum() == mask[:, here].sum()
+        pieces, number = ndimage.label(mask)
+        assert number == count
+        sizes = [tuple(s.stop - s.start for s in p) for p in ndimage.find_objects(pieces)]
+        assert sizes == [(96, 96)] * count
+
+
+@pytest.mark.parametrize(("count", "side"), [(1, 200), (3, 296), (6, 396)])
+def test_views_stand_in_rows_of_four_below_their_titles(count, side):
+    """Tiles of 96 pixels at steps of 100; 16 at the edges, 32 between the halves."""
+    views = np.zeros((count, 8, 8, 3), np.uint8)
+    views[...] = (255, 0, 0)
+    picture = np.asarray(pairs(views, views, ("one", "other")))
+    rows = -(-count // 4)
+    assert picture.shape == (36 + 100 * rows - 4 + 16, 2 * side + 64, 3)
+    mask = (picture == (255, 0, 0)).all(-1)
+    found = sorted((p[0].start, p[1].start) for p in ndimage.find_objects(ndimage.label(mask)[0]))
+    lefts = (16, 16 + side + 32)
+    places = [divmod(n, 4) for n in range(count)]
+    assert found == sorted((36 + 100 * r, left + 100 * c) for left in lefts for r, c in places)
+    for left in lefts:
+        ink = ndimage.find_objects((picture[:36, left : left + side] < 200).any(-1).astype(int))
+        assert ink[0][1].start < 4
+        assert ink[0][0].start >= 10
+
+
+class Given:
+    """What a method is given to fit with, on a device; trains nothing, and looks at what would."""
+
+    autocast, picture = staticmethod(nullcontext), None
+
+    def __init__(self, device="cpu", *, labelled=True):
+        self.device, self.seed, self.said = torch.device(device), 0, []
+        self.pixels = Pixels(*shapes(32)[: 1 + labelled], device=device)
+
+    def source(self, role, augment=(), *, left=False, shift=None):
+        return self.pixels
+
+    def say(self, line):
+        self.said.append(line)
+
+    def train(self, learner, fit, validate):
+        self.places = {tensor.device for tensor in learner.state_dict().values()}
+
+
+@pytest.mark.parametrize(
+    ("changes", "named", "told"),
+    [
+        ({"keep": "best"}, True, True),
+        ({"keep": "best", "monitor": "accuracy"}, True, True),
+        ({"early_stop": 2}, True, True),
+        ({"keep": "best", "monitor": "loss"}, True, False),
+        ({"keep": "best"}, False, False),
+        ({}, True, False),
+    ],
+)
+def test_that_labels_choose_the_epoch_is_said_where_they_do(changes, named, told):
+    work = Given(labelled=named)
+    method(task() if named else build_task(RepresentSpec()), **changes).fit(work)
+    assert any("by labels" in line for line in work.said) == told
+
+
+def test_all_that_learns_is_on_the_models_device():
+    with another_device() as device:
+        work = Given(device)
+        made = Byol(Model(cnn(), SHAPED).to(device), spec(), task())
+        found = made.fit(work)
+    assert work.places == {torch.device(device)}
+    assert {"target.0.weight", "predictor.0.weight", "bank.features"} <= set(found)
+
+
+def method(task_, **changes):
+    return Byol(Model(cnn(), SHAPED), spec(**changes), task_)
+
+
+def test_what_it_fitted_answers_in_evaluation_and_features_need_no_bank():
+    network = {f"network.{name}": t.clone() for name, t in cnn(seed=5).state_dict().items()}
+    images = SHAPED.normalise(shapes(32)[0][:4])
+    features = build_task(RepresentSpec(), task().names)  # of samples that have classes
+    made = method(features)
+    made.model.train()
+    made.load(network)
+    assert not made.model.training
+    with torch.no_grad():
+        expected = cnn(seed=5).eval()[:-1](images)
+    torch.testing.assert_close(made.answer(images)["byol"], expected)
+    classes = method(task())
+    classes.load(network)
+    with pytest.raises(MethodError, match="no labelled features"):
+        classes.answer(images)

@@ -183,11 +183,20 @@ def test_samples_in_memory_come_as_images_do():
         assert batch.inputs.cpu().flatten().tolist() == [4, 2]
 
 
+class Scaled(nn.Module):
+    """Makes a head's answers half as large again."""
+
+    def forward(self, x):
+        return 1.5 * x
+
+
 def test_a_head_that_is_not_the_last_step_is_refused():
     check_last(probed())
     squashed = nn.Sequential(nn.Flatten(), nn.Linear(768, 5), nn.ReLU())
-    with pytest.raises(SpecError, match="no linear function of what its head is given"):
-        check_last(Model(squashed, PLAIN))
+    scaled = nn.Sequential(nn.Flatten(), nn.Linear(768, 5), Scaled())
+    for network in (squashed, scaled):
+        with pytest.raises(SpecError, match="no linear function of what its head is given"):
+            check_last(Model(network, PLAIN))
     pointwise = nn.Sequential(
         nn.Conv2d(3, 8, 1), nn.Conv2d(8, 5, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten()
     )
@@ -199,7 +208,9 @@ def test_it_answers_with_what_it_loaded():
     """A network as the library gives it becomes what the run's files say."""
     trained_model = probed()
     method = build_method(spec(), small_model(seed=4))
+    method.model.train()
     method.load({f"network.{n}": t for n, t in trained_model.network.state_dict().items()})
+    assert not method.model.training
     images = some_views(4)
     with torch.no_grad():
         expected = trained_model(images).log_softmax(-1)
@@ -223,6 +234,7 @@ def test_what_has_no_meaning_is_refused(changes, said):
 
 def test_what_it_costs_is_a_pass_a_level():
     assert spec(noise=[0, 0.5, 1]).cost().forward == 3
+    assert spec().levels == (0.0,)
     assert (spec().cost().forward, spec().cost().backward, spec().spent(100)) == (1, 0, 1.0)
 
 
@@ -237,3 +249,11 @@ def test_a_registered_probe_and_models_of_texts():
     clip = {"kind": "open_clip", "name": "hardy-shapes", "weights": "random"}
     with pytest.raises(ValidationError, match="compares images with texts"):
         Experiment.model_validate({**parts, "model": clip})
+
+
+def test_a_probe_goes_on_from_the_weights_that_it_gave():
+    made, other = (TestProbeLearner().build() for _ in range(2))
+    with torch.no_grad():
+        made.network.weight.fill_(0.25)
+    other.load_weights(made.weights())
+    assert (other.network.weight == 0.25).all()

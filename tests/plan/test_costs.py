@@ -9,7 +9,7 @@ from hardy.plan.measured import ModelCost, measured_as, recall, remember, work_l
 from hardy.spec import Unit
 from tests.plan.helpers import PLAIN, Asked, Shelf, experiment, finished, resolved
 
-MODEL = ModelCost("here", 224, 100, 200, 0.01, 0.02, 1_000_000, 1_000, 300)
+MODEL = ModelCost("here", 224, 100, 200, 0.01, 0.02, 1_000_000, 1_000, 300, 50_000_000)
 # Four views and one step: before, four views, after; four views backward.
 FORWARD, BACKWARD = 6, 4
 
@@ -181,3 +181,26 @@ def test_a_training_costs_what_its_budget_says(changes, images):
     given = {"kind": "supervised", "epochs": 3, "batch": 16, "validate_on": {"split": "test"}}
     method = SupervisedSpec.model_validate(given | changes)
     assert method.cost().forward * 100 * method.spent(100) == pytest.approx(images)
+
+
+def vit(method, **sizes):
+    given = {"kind": "hardy", "name": "vit", "weights": "random", "classes": 6, **sizes}
+    data = {"dataset": "shapes", "split": "train"}
+    return experiment(model=given, method=method, data=data)
+
+
+def test_transformers_of_different_sizes_are_measured_apart():
+    small, large = (vit({"kind": "source"}, dim=dim, heads=8) for dim in (64, 512))
+    remember(small, MODEL)
+    assert recall(small) == MODEL
+    assert recall(large) is None
+    assert work_label(small) != work_label(large)
+
+
+@pytest.mark.parametrize(("kind", "files"), [("source", 0), ("supervised", 1), ("byol", 2)])
+def test_a_training_s_weights_take_room(kind, files):
+    method = {"kind": kind}
+    if files:
+        method["validate_on"] = {"split": "test"}
+    (cost,) = price(plan(Unit(vit(method))), Gauge(), None).units
+    assert cost.disk_bytes // 50_000_000 == files

@@ -13,7 +13,7 @@ from hardy.plan.units import Plan, make_plan
 from hardy.spec import Resolved, resolve
 from tests.plan.helpers import NO_STORES, Asked, Shelf, finished
 
-COST = ModelCost("here", 224, 10**9, 2 * 10**9, 0.01, 0.02, 10**9, 10**7, 10**6)
+COST = ModelCost("here", 224, 10**9, 2 * 10**9, 0.01, 0.02, 10**9, 10**7, 10**6, 10**8)
 SPEC = """\
 name: searched
 data: {dataset: folder, root: IMAGES, partition: {fractions: {tune: 0.5, test: 0.5}, part: tune}}

@@ -329,7 +329,8 @@ DATASETS: Catalog[DatasetCard] = Catalog(
                 title="your own images: folders of classes, images alone, or with masks and labels",
                 classes=None,
                 module="hardy.data.folder",
-                source="set data.root to a folder that holds CLASS/*.jpg",
+                source="set data.root to a folder that holds CLASS/*.jpg, images alone, or "
+                "images/*.jpg, masks/*.png and labels.txt",
             ),
         ),
     ],

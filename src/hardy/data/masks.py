@@ -5,6 +5,8 @@ at the dataset's root, one a line in the order of the values; the name `void` is
 and metrics. SegNet's copy of CamVid comes without such a table; its twelve labels are known here.
 """
 
+from collections import Counter
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -14,7 +16,7 @@ from PIL import Image
 from hardy.core.errors import DataError
 from hardy.data.dataset import Dataset, Sample, read_file
 from hardy.data.decode import decode_mask
-from hardy.data.files import contents, images, need_folder
+from hardy.data.files import SUFFIXES, contents, images, need_folder
 from hardy.data.spec import DataSpec
 
 TABLE = "labels.txt"
@@ -61,8 +63,8 @@ def open_masks(
         known: Labels where there is no table.
 
     Raises:
-        DataError: If the layout is another one, the table is absent or wrong, or an image has no
-            mask.
+        DataError: If the layout is another one, the table is absent or wrong, or images and masks
+            are no pairs.
     """
     need_folder(root)
     if not has_masks(folder):
@@ -70,7 +72,7 @@ def open_masks(
         raise DataError(message, hint=f"Expected {folder}/images/*.jpg and masks/*.png.")
     labels = _labels(root, known)
     files = sorted(images(folder / "images"))
-    masks = [_mask_of(folder, file) for file in files]
+    masks = _masks_of(folder, files)
     samples = tuple(
         Sample(file.relative_to(root).as_posix(), 0, file, content, mask, mask_content)
         for file, mask, content, mask_content in zip(
@@ -99,12 +101,23 @@ def read_mask(sample: Sample, labels: int) -> Image.Image:
     return mask
 
 
-def _mask_of(folder: Path, image: Path) -> Path:
-    mask = folder / "masks" / f"{image.stem}.png"
-    if not mask.is_file():
-        message = f"{image}: there is no mask {mask}"
-        raise DataError(message, hint="Every image needs a mask of the same name, as PNG.")
-    return mask
+def _masks_of(folder: Path, files: Sequence[Path]) -> list[Path]:
+    masks = [folder / "masks" / f"{file.stem}.png" for file in files]
+    for file, mask in zip(files, masks, strict=True):
+        if not mask.is_file():
+            message = f"{file}: there is no mask {mask}"
+            raise DataError(message, hint="Every image needs a mask of the same name, as PNG.")
+    # Without these a photograph in a format that is not read would be left out unsaid.
+    alone = sorted(set((folder / "masks").glob("[!.]*.png")) - set(masks))
+    if alone:
+        message = f"{alone[0]}: there is no image {folder / 'images' / alone[0].stem}.*"
+        hint = f"Add it as one of {', '.join(sorted(SUFFIXES))}, or take its mask away."
+        raise DataError(message, hint=hint)
+    if twice := [mask for mask, times in Counter(masks).items() if times > 1]:
+        of = [str(file) for file, mask in zip(files, masks, strict=True) if mask == twice[0]]
+        message = f"{twice[0]}: is the mask of {' and '.join(of)}"
+        raise DataError(message, hint="Rename one of these images, and give it a mask.")
+    return masks
 
 
 def _labels(root: Path, known: tuple[str, ...] | None) -> tuple[str, ...]:
@@ -114,9 +127,23 @@ def _labels(root: Path, known: tuple[str, ...] | None) -> tuple[str, ...]:
             return known
         message = f"{root}: found images and masks, but no {TABLE}"
         raise DataError(message, hint=f"Write {table}: one label's name a line, in their order.")
-    lines = [line.strip() for line in table.read_text(encoding="utf-8").splitlines()]
-    names = tuple(line for line in lines if line)
-    if not names or len(set(names)) != len(names) or len(names) > 256:
-        message = f"{table}: expected 1 to 256 different names, got {len(names)} lines"
-        raise DataError(message, hint="Write one label's name a line, in the order of the values.")
-    return names
+    try:
+        lines = [line.strip() for line in table.read_text(encoding="utf-8-sig").splitlines()]
+    except UnicodeDecodeError as error:
+        message = f"{table}: is no text in UTF-8, at byte {error.start}"
+        raise DataError(message, hint="Save it as UTF-8.") from error
+    while lines and not lines[-1]:
+        lines.pop()
+    fault = ""
+    if not 1 <= len(lines) <= 256:
+        fault = f"expected 1 to 256 names, got {len(lines)}"
+    elif "" in lines:
+        # Line n names the value n - 1: without this line, all later names would move.
+        fault = f"line {lines.index('') + 1} is empty, and the value {lines.index('')} is its own"
+    elif twice := [name for name, times in Counter(lines).items() if times > 1]:
+        fault = f"expected different names, but {twice[0]!r} is there {lines.count(twice[0])} times"
+    if fault:
+        hint = "Write one label's name a line, in the order of the values from 0."
+        message = f"{table}: {fault}"
+        raise DataError(message, hint=hint)
+    return tuple(lines)

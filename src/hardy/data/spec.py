@@ -207,7 +207,11 @@ class DataSpec(Spec):
         if self.split is None and card.corrupted:
             message = f"dataset {self.dataset} needs data.split, such as {splits[0]}"
         elif self.split is not None and self.split not in splits:
-            has = "; it is one whole" if not splits else f"; it has {', '.join(splits[:5])}"
+            has = (
+                "; it is one whole, which data.partition divides"
+                if not splits
+                else f"; it has {', '.join(splits[:5])}"
+            )
             has += ", ..." if len(splits) > 5 else ""
             message = f"split is {self.split!r}, which {self.dataset} has not{has}"
         elif self.shapes is not None and self.dataset != "shapes":

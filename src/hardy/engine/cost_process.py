@@ -69,6 +69,7 @@ def probe(experiment: Experiment) -> dict[str, Any]:
         "base_bytes": max(0, peaks[0] - _SMALL * slope),
         "image_bytes": slope,
         "forward_bytes": max(0, few - one) // (_SMALL - _ONE),
+        "weights_bytes": sum(t.numel() * t.element_size() for t in network.state_dict().values()),
     }
 
 

@@ -60,6 +60,7 @@ def picture(
     for group in _groups(table, classes):
         look: dict[str, Any] = {"c": group.colour, "alpha": 0.8, "marker": ".", "s": 90}
         look |= {"marker": "x", "s": 26} if group.shifted else {"linewidths": 0}
+        look |= {"depthshade": False} if deep else {}  # which would hide what lies behind
         axes.scatter(*(group.points[axis] for axis in "xyz"[: len(axes_names)]), **look)
     for label, name in zip(("xlabel", "ylabel", "zlabel"), axes_names, strict=False):
         axes.set(**{label: name})

@@ -81,7 +81,7 @@ def _line(
     colour = GREY if place is None else _COLOURS[place % len(_COLOURS)]
     style = _STYLES[(place or 0) // len(_COLOURS) % len(_STYLES)]
     low, level, high = (scale * own[key] for key in ("low", "level", "high"))
-    every = max(1, len(own) // _MOST_MARKERS + (len(own) % _MOST_MARKERS > 0))
+    every = -(-len(own) // _MOST_MARKERS)
     axes.plot(
         own["value"],
         level,
@@ -90,7 +90,6 @@ def _line(
         marker=_MARKERS[(place or 0) % len(_MARKERS)],
         markerfacecolor="white" if baseline else colour,
         markevery=every,
-        markersize=5,
         linewidth=1.8,
         label=label,
     )

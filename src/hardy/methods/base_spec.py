@@ -54,6 +54,9 @@ class MethodBase(Spec):
     leaves_more: ClassVar[bool] = True
     """Whether such a run may leave other things that it fitted beside its network's tensors."""
 
+    networks_left: ClassVar[int] = 0
+    """How many files as large as its network's weights a run leaves."""
+
     makes_head: ClassVar[bool] = False
     """Whether it gives its network a new head where the outputs are not the task's classes."""
 
@@ -130,6 +133,11 @@ class MethodBase(Spec):
     @property
     def pooled(self) -> str:
         """The field, if stated, that changes what only classifiers have: maps to be pooled."""
+        return ""
+
+    @property
+    def needs_labels(self) -> str:
+        """The field, if stated, that asks for a label a sample though the method does not."""
         return ""
 
     @property

@@ -15,6 +15,7 @@ class TrainingSpec(MethodBase):
     """Base of the schemas of methods that train a network on the experiment's samples."""
 
     yields_weights: ClassVar[bool] = True
+    networks_left: ClassVar[int] = 1
 
     trains_on_all_cores: ClassVar[bool] = True
     """Whether operations on images up to 64 pixels are divided among cores, too."""

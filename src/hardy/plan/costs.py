@@ -118,7 +118,7 @@ class _Prices:
             seconds=None if seconds is None or samples is None else seconds * samples,
             seconds_from=source,
             memory_bytes=_memory(experiment, model) if model else None,
-            disk_bytes=None if samples is None else _disk(experiment, samples),
+            disk_bytes=None if samples is None else _disk(experiment, samples, model),
         )
 
     def _model(self, experiment: Experiment) -> ModelCost | None:
@@ -165,13 +165,14 @@ def _times(each: int | None, count: int | None, spent: float) -> int | None:
     return None if each is None or count is None else round(each * count * spent)
 
 
-def _disk(experiment: Experiment, samples: int) -> int:
+def _disk(experiment: Experiment, samples: int, model: ModelCost | None) -> int:
     wanted = experiment.explain
     panels = min(samples, wanted.gradcam.count) if wanted.gradcam else 0
     grids = min(samples, wanted.view_grids)
     pages = wanted.embedding is not None and wanted.embedding.dimensions == 3
     drawn = panels * _PANEL_BYTES + grids * _GRID_BYTES + pages * _PAGE_BYTES
-    return _RUN_BYTES + samples * _RECORD_BYTES + drawn
+    weights = experiment.method.networks_left * model.weights_bytes if model else 0
+    return _RUN_BYTES + samples * _RECORD_BYTES + drawn + weights
 
 
 def _total(costs: Iterable[UnitCost]) -> UnitCost:

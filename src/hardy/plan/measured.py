@@ -6,12 +6,13 @@ from dataclasses import asdict, dataclass, fields
 from hardy.core.cache import default_cache
 from hardy.core.hashing import digest
 from hardy.models.reference import Library, Random
+from hardy.models.spec import HardyModel, ModelSpec
 from hardy.plan.machine import machine
 from hardy.spec.experiment import Experiment
 
 _KIND = "costs"
 # Raised when what is measured changes, so that older measurements are made again.
-_FORMAT = 4
+_FORMAT = 5
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,7 @@ class ModelCost:
         base_bytes: Peak memory of the process but for the images, in bytes.
         image_bytes: What each image of a batch adds to it, with all that a backward pass needs.
         forward_bytes: What each adds in a forward pass alone.
+        weights_bytes: What a file of its weights takes.
     """
 
     machine: str
@@ -40,6 +42,7 @@ class ModelCost:
     base_bytes: int
     image_bytes: int
     forward_bytes: int
+    weights_bytes: int
 
 
 def measured_as(experiment: Experiment) -> dict[str, str | int]:
@@ -55,7 +58,15 @@ def measured_as(experiment: Experiment) -> dict[str, str | int]:
         "precision": experiment.precision,
         "machine": machine(experiment.compute.device),
         **({"input": str(model.input.size)} if model.input and model.input.size else {}),
+        **({"sizes": sizes} if (sizes := _sizes(model)) else {}),
     }
+
+
+def _sizes(model: ModelSpec) -> str:
+    """Return what a network is made of that its name does not tell."""
+    if not isinstance(model, HardyModel) or model.name != "vit":
+        return ""
+    return ", ".join(f"{name} {value}" for name, value in model.vit.items())
 
 
 def work_label(experiment: Experiment) -> str:
@@ -71,7 +82,8 @@ def work_label(experiment: Experiment) -> str:
         work += f" by {experiment.compute.threads} threads"
     where = f"{experiment.precision} on {machine(experiment.compute.device)}"
     size = f" at {model.input.size}" if model.input and model.input.size else ""
-    return f"{experiment.method.kind} {model.kind}/{model.name}{size}: {work}, {where}"
+    name = f"{model.name} ({sizes})" if (sizes := _sizes(model)) else model.name
+    return f"{experiment.method.kind} {model.kind}/{name}{size}: {work}, {where}"
 
 
 def recall(experiment: Experiment) -> ModelCost | None:

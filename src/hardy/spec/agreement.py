@@ -67,6 +67,12 @@ def _task_is_answered(experiment: Experiment) -> Iterator[str]:
             )
 
 
+def _labels_are_there(experiment: Experiment) -> Iterator[str]:
+    stated, task = experiment.method.needs_labels, experiment.task
+    if stated and task.target != "label":
+        yield f"method.{stated} needs labels, and the task {task.kind} has none; leave it out"
+
+
 def _the_task_can_be_trained_for(experiment: Experiment) -> Iterator[str]:
     if experiment.method.needs_loss and not experiment.task.has_loss:
         kind = experiment.task.kind
@@ -288,6 +294,7 @@ _RULES: tuple[Callable[[Experiment], Iterator[str]], ...] = (
     _samples_are_apart,
     _devices_can_do_it,
     _task_is_answered,
+    _labels_are_there,
     _the_task_can_be_trained_for,
     _heads_are_of_classifiers,
     _layers_are_known,

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple, TypeVar
 
@@ -42,17 +42,35 @@ def check(
     except ValidationError as error:
         errors = _true(error.errors(include_url=False))
     schema = model.__pydantic_core_schema__
-    faults.extend(_translate(error, schema, tree, beside) for error in errors)
+    faults.extend(_joined(_translate(error, schema, tree, beside) for error in errors))
     faults.extend(_behind_wrong_kinds(model, tree, errors))
     return None
 
 
+def _joined(faults: Iterable[Diagnostic]) -> list[Diagnostic]:
+    """Make one of the faults of a value that may be of several types: any of these would do."""
+    found: dict[tuple[object, ...], Diagnostic] = {}
+    for fault in faults:
+        before = found.get(fault.identity)
+        if before is not None and before.expected and fault.expected:
+            expected = " or ".join(dict.fromkeys([before.expected, fault.expected]))
+            suggestion = before.suggestion or fault.suggestion
+            fault = replace(before, expected=expected, suggestion=suggestion)
+        found[fault.identity] = fault
+    return list(found.values())
+
+
 def _true(errors: list[ErrorDetails]) -> list[ErrorDetails]:
-    """Leave out that a list or mapping is too short, where its entries were only at fault."""
+    """Leave out what is at fault only because of another entry.
+
+    A list or mapping is too short where its entries were wrong, and a default that goes by other
+    keys cannot be had where one of these is.
+    """
     return [
         error
         for error in errors
-        if error["type"] != "too_short" or not any(_below_it(error, other) for other in errors)
+        if error["type"] != "default_factory_not_called"
+        and (error["type"] != "too_short" or not any(_below_it(error, other) for other in errors))
     ]
 
 
@@ -245,7 +263,11 @@ def _hint(error: ErrorDetails, description: str) -> str:
     if error["type"] == "string_pattern_mismatch" and description:
         # A pattern tells a machine; the field's description tells a person.
         return f"{description} ({words})"
-    return words.replace("an object", "a mapping").replace("a valid string", "a text")
+    return (
+        words.replace("an object", "a mapping")
+        .replace("a valid string", "a text")
+        .replace("a valid array", "a list")
+    )
 
 
 def _type_words(wanted: Schema) -> str:

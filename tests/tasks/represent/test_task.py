@@ -89,6 +89,27 @@ def test_the_interval_of_the_spread_is_not_pulled_down_by_repeated_samples():
     assert at(np.arange(40)) == pytest.approx(TASK.metrics(frame_of(features), "own")["spread"])
 
 
+def test_a_draw_with_repeats_has_its_share_of_the_variance_back():
+    """Divided by N - 1 in place of N, as of a sample of its own."""
+    features = drawn(12, 5)
+    at = TASK.metric_at(frame_of(features), "own", "spread")
+    units = features / np.linalg.norm(features, axis=1, keepdims=True)
+    for places in ([0, 0, 1], [5, 5, 3, 2, 9, 9], [1, 1, 1, 4], np.arange(12).repeat(2)):
+        expected = math.sqrt(5) * units[places].std(0, ddof=1).mean()
+        assert at(np.asarray(places)) == pytest.approx(expected, rel=1e-12)
+    whole = math.sqrt(5) * units[[3, 1, 8]].std(0).mean()
+    assert at(np.array([3, 1, 8])) == pytest.approx(whole, rel=1e-12)
+    assert at(np.array([4])) == pytest.approx(0, abs=1e-12)
+    rank = TASK.metric_at(frame_of(features), "own", "effective_rank")
+    again = TASK.metrics(frame_of(features[[0, 0, 1]]), "own")["effective_rank"]
+    assert rank(np.array([0, 0, 1])) == pytest.approx(again)
+
+
+def test_a_terminal_is_told_the_first_four():
+    assert TASK.told({"features": [1.0, 2, 3, 4, 5]}) == ["5 features: 1, 2, 3, 4, ..."]
+    assert TASK.outputs == 0
+
+
 def test_what_is_no_number_is_refused():
     with pytest.raises(MethodError, match="not finite"):
         TASK.columns("own", torch.full((2, 3), torch.nan), Targets())

@@ -41,8 +41,7 @@ class Byol(Fits, Answers):
         """Train; return the network, its target, the heads and the labelled features.
 
         Raises:
-            SpecError: If a pattern of `tune` fits no parameter, a batch has one sample, or a probe
-                is asked for where there are no labels.
+            SpecError: If a pattern of `tune` fits no parameter, or a batch has one sample.
         """
         spec = self.spec
         source = work.source("fit", spec.augment, left=True, shift=spec.shift)
@@ -52,9 +51,9 @@ class Byol(Fits, Answers):
         by_labels = learner.labelled and spec.monitor in (None, "accuracy", "probe_accuracy")
         if by_labels and (spec.keep == "best" or spec.early_stop):
             work.say("epochs are compared by accuracy on the validation samples: by labels")
-        if spec.online_probe and learner.probe is None:
-            message = "method.online_probe is true, and no sample has a label"
-            raise SpecError(message, hint="Leave it out, or choose a task and data with classes.")
+        if late := [epoch for epoch in spec.view_grids if epoch > spec.lasts(len(source))[0]]:
+            last = spec.lasts(len(source))[0]
+            work.say(f"note: no views are drawn of epoch {late[0]}: the last is {last}")
         learner.to(work.device)
         with tuned(bare(self.model.network), spec.tune):
             work.train(learner, source, work.source("validate", shift=spec.shift))

@@ -56,6 +56,13 @@ class Neighbours(Spec):
         int, Field(ge=2, le=1_000_000, description="Most training samples to look among.")
     ] = 5000
 
+    @model_validator(mode="after")
+    def _enough_to_look_among(self) -> Self:
+        if self.k > self.bank:
+            message = f"k is {self.k}, but the bank has {self.bank} samples: lower k or raise bank"
+            raise ValueError(message)
+        return self
+
 
 def _noise(stated: Mapping[str, Any]) -> ViewNoise | None:
     """Return the noise where none is stated: a shift takes its place."""
@@ -69,6 +76,7 @@ class ByolSpec(TrainingSpec):
     tasks: ClassVar[tuple[str, ...]] = ("classify", "represent")
     makes_head: ClassVar[bool] = True
     separable: ClassVar[bool] = False
+    networks_left: ClassVar[int] = 2  # and its target
     measures: ClassVar[frozenset[str]] = frozenset(
         {
             "loss",
@@ -188,6 +196,11 @@ class ByolSpec(TrainingSpec):
         if message:
             raise ValueError(message)
         return self
+
+    @property
+    def needs_labels(self) -> str:
+        """The probe, where it is asked for; where nothing is stated, labels decide."""
+        return "online_probe" if self.online_probe else ""
 
     def cost(self) -> Passes:
         """Return what one sample costs: both views, through the network and through the target."""

@@ -40,6 +40,10 @@ class Knn(Fits, Answers):
     def fit(self, work: Work) -> dict[str, Tensor]:
         """Return the bank: features of length 1, and classes."""
         found = features_of(work, "fit", self.model, self.spec)
+        if self.spec.k > len(found.ids):
+            work.say(
+                f"note: k is {self.spec.k}, but the bank has {len(found.ids)} samples: all vote"
+            )
         return {_FEATURES: functional.normalize(found.inputs[0], dim=-1), _LABELS: found.labels}
 
     def load(self, fitted: Mapping[str, Tensor]) -> None:

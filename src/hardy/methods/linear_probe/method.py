@@ -59,7 +59,6 @@ class LinearProbe(Fits, Answers):
         fit = features_of(work, "fit", self.model, self.spec, self.spec.levels)
         validate = features_of(work, "validate", self.model, self.spec)
         learner = ProbeLearner(self.model, self.spec, self.task)
-        learner.to(work.device)
         work.train(learner, fit.source(work), validate.source(work))
         return {f"{NETWORK}{name}": tensor for name, tensor in learner.weights().items()}
 

@@ -85,7 +85,7 @@ class Represent(Task):
 
         def at(places: np.ndarray) -> float:
             times = np.bincount(places, minlength=count)
-            repeat = len(places) > 1 and times.max() > 1
+            repeat = times.max() > 1
             return spread(units, times) * (np.sqrt(1 + 1 / (len(places) - 1)) if repeat else 1.0)
 
         return at
