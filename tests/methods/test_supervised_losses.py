@@ -425,6 +425,7 @@ class SegmentRank:
     """One rank of a training on some labels."""
 
     rank: Rank
+    coded: bool
 
     def __call__(self, send):
         torch.set_num_threads(1)
@@ -435,33 +436,38 @@ class SegmentRank:
             part()
 
     def train(self, told, checkpoint):
-        made = on_some_labels()
+        made = on_some_labels(coded=self.coded)
         job = training(made, told, fit=Planes(), validate=Planes(6), reporter=silent())
         fabric = ranked_fabric(Experiment.model_validate(EXPERIMENT | SOURCE), self.rank)
         train(replace(job, task=SEGMENT, fabric=fabric), checkpoint)
         return made
 
 
-def on_some_labels():
-    terms = {"cross_entropy": 1.0, "pseudo_dice": 0.3}
+def on_some_labels(*, coded=False):
+    terms = {"cross_entropy": 1.0, "pseudo_dice": 0.3} | ({"commitment": 0.25} if coded else {})
     known = frozenset(str(n) for n in range(0, 10, 3))
-    return learner(net=plain_network(), known=known, labelled=0.4, loss=terms)
+    small = SMALL.model_copy(update={"restart": None})  # each rank would draw from its own rows
+    net = build_network(small, outputs=3)[0] if coded else plain_network()
+    net.to(memory_format=torch.channels_last)  # as engine.setup lays it out before ranks meet
+    return learner(net=net, known=known, labelled=0.4, loss=terms)
 
 
 @pytest.mark.slow
-def test_two_devices_see_the_same_labels_and_count_the_dice_of_all():
-    alone = run(one := on_some_labels(), "alone")
+@pytest.mark.parametrize("coded", [False, True])
+def test_two_devices_see_the_same_labels_and_count_the_dice_of_all(coded):
+    alone = run(one := on_some_labels(coded=coded), "alone")
     address, told = free_address(), KeptRun("together")
-    with beside([SegmentRank(Rank(1, 2, 1, address))]):
+    with beside([SegmentRank(Rank(1, 2, 1, address), coded)]):
         meet(rank := Rank(0, 2, 0, address))
         try:
-            both = SegmentRank(rank).train(told, Checkpoint("together", PRINT))
+            both = SegmentRank(rank, coded).train(told, Checkpoint("together", PRINT))
         finally:
             part()
     for name, tensor in one.weights().items():
         torch.testing.assert_close(both.weights()[name], tensor, rtol=1e-4, atol=1e-6)
     for epoch in (1, 2):
-        for name in ("train/loss", "train/dice", "validation/miou"):
+        names = ("train/codebook_usage", "train/perplexity", "train/commitment") if coded else ()
+        for name in ("train/loss", "train/dice", "validation/miou", *names):
             assert told.steps[epoch][name] == pytest.approx(alone.steps[epoch][name], rel=1e-4)
 
 
@@ -495,6 +501,15 @@ def test_what_cannot_be_is_refused_by_validate(changes, message):
     Experiment.model_validate({**EXPERIMENT, "method": method | whole})
     with pytest.raises(ValueError, match=message):
         Experiment.model_validate({**EXPERIMENT, "method": method | changes})
+
+
+def test_changed_pixels_need_a_shift_that_changes_them():
+    method = {"kind": "supervised", "validate_on": {"split": "test"}, "over": "changed"}
+    stated = EXPERIMENT | {"task": {"kind": "reconstruct"}, "method": method}
+    shifted = EXPERIMENT["data"] | {"shift": {"kind": "mask"}}
+    Experiment.model_validate(stated | {"data": shifted})
+    with pytest.raises(ValueError, match=r"nothing would be learned; set data\.shift"):
+        Experiment.model_validate(stated)
 
 
 def test_codes_that_are_learned_need_their_term():

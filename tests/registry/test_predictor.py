@@ -1,4 +1,7 @@
+import base64
+import io
 import json
+from functools import partial
 
 import numpy as np
 import pytest
@@ -7,13 +10,15 @@ from PIL import Image
 
 from hardy.core.errors import RegistryError, WeightsError
 from hardy.data.view_spec import Operations, Photometric
-from hardy.methods.evaluate.spec import SourceSpec
+from hardy.methods.evaluate.spec import EvaluateSpec, SourceSpec
 from hardy.methods.view_ensemble.spec import ViewEnsembleSpec
 from hardy.models import head
 from hardy.models.build import build_model
-from hardy.models.segmenters.spec import UNetSmall
+from hardy.models.segmenters.spec import UNetSmall, VqVae
 from hardy.registry.bundle import WEIGHTS, Card, write_bundle, write_weights
 from hardy.registry.predictor import Predictor, load_predictor
+from hardy.tasks.build import build_task
+from hardy.tasks.reconstruct.spec import ReconstructSpec
 from hardy.tasks.segment.spec import SegmentSpec
 from tests.contracts.dense import Dense, DenseSpec
 from tests.contracts.device import another_device
@@ -144,6 +149,57 @@ def test_a_version_mirrors_back_what_mirrored_views_say(tmp_path, images):
         predictor.model.network = Sideless(predictor.model.network)
         rows.append(predictor.predict(images, adapt=True))
     np.testing.assert_allclose(*(table["entropy"] for table in rows), rtol=1e-5)
+
+
+TINY = VqVae(
+    name="vqvae", hidden=8, residual=4, layers=1, codes=9, code_dim=2, input={"size": (24, 32)}
+)
+
+
+@pytest.mark.parametrize(
+    ("task", "names"),
+    [
+        (ReconstructSpec(), ()),
+        (SegmentSpec(), CLASSES),
+        (SegmentSpec(binary=True), CLASSES[:2]),
+        (SegmentSpec(probabilities="sigmoid"), CLASSES),
+    ],
+)
+def test_a_version_of_planes_is_rebuilt_with_the_layer_and_the_channels_of_its_task(
+    tmp_path, images, task, names
+):
+    judge = build_task(task, names)
+    image = task.target == "image"
+    model = build_model(TINY, outputs=judge.outputs, of_image=image, seed=3)
+    card = Card(
+        experiment="try/one",
+        task=task,
+        model=TINY,
+        method=EvaluateSpec(),
+        main="evaluate",
+        names=names,
+        model_indices=None,
+        preprocess=model.preprocess,
+        seed=3,
+        precision="32-true",
+        weights_sha256=write_weights(model.network, tmp_path),
+        data_digests=("d",),
+        fingerprints=("f",),
+    )
+    write_bundle(tmp_path, card, records(5))
+    predictor = load_predictor(tmp_path, device="cpu")
+    plain = model.preprocess.normalise(
+        torch.from_numpy(np.array(model.preprocess.geometry(images[0]))).permute(2, 0, 1)[None]
+    )
+    with torch.no_grad():
+        answer = judge.answer(model.eval()(plain))[0]
+    (row,) = predictor.predict(images[:1]).to_dict("records")
+    found = np.asarray(Image.open(io.BytesIO(base64.b64decode(row["image" if image else "mask"]))))
+    back = partial(model.preprocess.back, width=images[0].width, height=images[0].height)
+    planes = np.rint(255 * answer.numpy()) if image else answer.argmax(0).numpy()[None]
+    expected = np.stack([back(plane) for plane in planes], -1)
+    np.testing.assert_array_equal(found.reshape(expected.shape), expected)
+    assert len(np.unique(found)) > 1
 
 
 def test_views_and_seed_change_the_adaptation_alone(bundle, images):

@@ -140,6 +140,11 @@ def _the_loss_has_what_is_stated_of_it(experiment: Experiment) -> Iterator[str]:
                 f"the loss of the task {experiment.task.kind} has nothing that method.{field} "
                 "could say of it; leave it out"
             )
+        elif option == "only" and experiment.data.shift is None:
+            yield (
+                f"method.{field} is of the pixels that data.shift changes, and there is none: "
+                "nothing would be learned; set data.shift, or leave it out"
+            )
 
 
 def _the_terms_of_the_loss_are_known(experiment: Experiment) -> Iterator[str]:
