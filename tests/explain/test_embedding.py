@@ -29,6 +29,14 @@ def test_a_map_is_the_same_each_time(method, dimensions):
     assert len(axes) == dimensions
 
 
+@pytest.mark.parametrize("method", ["pca", "tsne"])
+def test_rows_that_are_all_the_same_are_one_point(method):
+    # scikit-learn's t-SNE ends the process here: a fault of this test is a crash of pytest.
+    points, axes = embed(EmbeddingSpec(method=method), np.full((6, 40), 0.3), 0)
+    assert not points.any()
+    assert "the same" in axes[0]
+
+
 def test_pca_is_the_singular_value_decomposition_s():
     points, axes = embed(EmbeddingSpec(method="pca"), rows(), 0)
     centred = rows() - rows().mean(0)

@@ -75,7 +75,15 @@ def features(spec: EmbeddingSpec, pairs: Pairs) -> Features:
 
 
 def embed(spec: EmbeddingSpec, rows: np.ndarray, seed: int) -> tuple[np.ndarray, list[str]]:
-    """Return points (M, 2 or 3) of rows (M, D), and what the axes of the map are called."""
+    """Return points (M, 2 or 3) of rows (M, D), and what the axes of the map are called.
+
+    Rows that are all the same, as a codebook of one code gives them, are one point.
+    """
+    if not np.ptp(rows.astype(np.float32), axis=0).any():
+        # t-SNE would divide by their deviation and end the process (scikit-learn 1.9).
+        points = np.zeros((len(rows), spec.dimensions))
+        return points, [f"{_AXES[n]} (all samples are the same)" for n in range(spec.dimensions)]
+
     from sklearn.decomposition import PCA
     from sklearn.manifold import TSNE
     from threadpoolctl import threadpool_limits
