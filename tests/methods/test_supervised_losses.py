@@ -171,6 +171,19 @@ def test_the_truth_of_the_others_is_not_seen():
     assert not torch.equal(loss, made(given._replace(targets=Targets(mask=masks)))["loss"])
 
 
+def test_the_dice_of_a_training_is_of_the_labelled_alone():
+    terms = {"cross_entropy": 1.0, "pseudo_iou": 0.5}
+    given, tallies = batch(), []
+    masks = given.targets.mask.clone()
+    masks[[0, 3]] = 2 - masks[[0, 3]]
+    for each in (given, given._replace(targets=Targets(mask=masks))):
+        made = learner(known=frozenset({"s1", "s2"}), labelled=0.5, loss=terms).train()
+        made(each)
+        tallies.append(made.tally.clone())
+    assert torch.equal(*tallies)
+    assert int(tallies[0].view(3, -1)[2].sum()) == 2 * 8 * 9
+
+
 def test_the_labelled_are_drawn_by_the_seed_alone():
     dataset = open_dataset(DataSpec.model_validate(SHAPES))
     one, again, other = (labelled(dataset, 0.3, seed) for seed in (0, 0, 1))
