@@ -1,6 +1,7 @@
 """A parent's report: the answers and the gains of all its units, as tables and a picture."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 
 import numpy as np
 import pandas as pd
@@ -10,6 +11,7 @@ from hardy.measure.answer_table import answer_row
 from hardy.measure.gains import gain_rows
 from hardy.measure.records import COST
 from hardy.results.pooled import joined
+from hardy.results.seeds import over_seeds
 from hardy.results.stored import StoredUnit, by_experiment
 from hardy.results.table import board_of
 from hardy.spec import Resolved
@@ -33,6 +35,8 @@ def parent_report(resolved: Resolved, units: Sequence[StoredUnit]) -> Iterator[t
         rows = [row for part in alike for row in _answer_rows(_common_name(resolved, part), part)]
         yield f"report/answers{mark}.csv", as_csv(pd.DataFrame(rows))
         yield from _gains(resolved, [unit for part in alike for unit in part], mark)
+    if seeds := [asdict(found) for found in over_seeds(resolved, units)]:
+        yield "report/seeds.csv", as_csv(pd.DataFrame(seeds))
 
 
 def _by_task(units: Sequence[StoredUnit]) -> list[list[StoredUnit]]:

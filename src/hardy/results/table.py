@@ -7,6 +7,7 @@ from typing import Any
 from hardy.measure.leaderboard import Board, leaderboard_row
 from hardy.measure.records import shares
 from hardy.results.pooled import pooled
+from hardy.results.seeds import differing_in_seeds, of_metric
 from hardy.results.stored import StoredUnit, by_experiment
 from hardy.results.verdicts import aggregated
 from hardy.spec import Resolved
@@ -111,8 +112,22 @@ def _table(name: str, board: Board, units: Sequence[StoredUnit]) -> Table:
         caption=board.caption,
         headers=board.headers[start:],
         rows=[board.cells(row)[start:] for row in rows],
-        lines=(*_all_answers(board, units), *_remarks(units), *again),
+        lines=(*_seeds(name, board, units), *_all_answers(board, units), *_remarks(units), *again),
     )
+
+
+def _seeds(name: str, board: Board, units: Sequence[StoredUnit]) -> Iterator[str]:
+    """Say what runs that differ in their seeds alone come to together."""
+    for alike in differing_in_seeds(units):
+        found = of_metric(name, alike, board.headline)
+        if found is not None:
+            scale, unit = (100, " %") if board.binary else (1, "")
+            mean, low, high = (f"{scale * v:.4g}" for v in (found.mean, found.low, found.high))
+            which = f" ({alike[0].shift})" if len(alike) < len(units) else ""
+            yield (
+                f"{board.headline} over {found.runs} seeds{which}: mean {mean}{unit}, "
+                f"95 % interval of the mean [{low}, {high}] by Student's t"
+            )
 
 
 def _all_answers(board: Board, units: Sequence[StoredUnit]) -> list[str]:
