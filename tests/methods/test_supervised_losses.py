@@ -410,7 +410,7 @@ EXPERIMENT = {
         ({"loss": {"focl": 1.0}}, "method.loss names focl.*'focal'"),
         ({"loss": {}}, "at least 1"),
         ({"loss": {"dice": 0.0}}, "greater than 0"),
-        ({"loss": {"pseudo_dice": 1.0}}, "say of which share by labelled"),
+        ({"loss": {"pseudo_dice": 1.0}}, "pseudo_dice sees no truth.*labelled: 0.25"),
         ({"loss": {"pseudo_dice": 1.0}, "labelled": 0.5}, "no term that sees the truth"),
         ({"loss": {"dice": 1.0}, "label_smoothing": 0.1}, "loss has neither"),
         ({"labelled": 0.5, "mixup": 0.2}, "leave one out"),
@@ -424,6 +424,35 @@ def test_what_cannot_be_is_refused_by_validate(changes, message):
     Experiment.model_validate({**EXPERIMENT, "method": method | whole})
     with pytest.raises(ValueError, match=message):
         Experiment.model_validate({**EXPERIMENT, "method": method | changes})
+
+
+@pytest.mark.parametrize(
+    ("model", "method", "shift", "message"),
+    [
+        ({}, {"over": "changed"}, None, r"method\.over .* there is no shift"),
+        ({"codebook": "learned"}, {}, None, r"vqvae as set here .* dictionary: 1"),
+        (
+            {"codebook": "learned"},
+            {"loss": {"mse": 1, "commitment": 0.25}},
+            None,
+            r"which method\.loss lacks",
+        ),
+        ({"codebook": "learned"}, {"loss": {"mse": 1, "dictionary": 1}}, None, None),
+        ({}, {"over": "changed"}, {"kind": "mask"}, None),
+    ],
+)
+def test_a_loss_that_would_teach_nothing_is_refused(model, method, shift, message):
+    given = EXPERIMENT | {
+        "task": {"kind": "reconstruct"},
+        "data": EXPERIMENT["data"] | {"shift": shift},
+        "model": {"kind": "segmenter", "name": "vqvae", **model},
+        "method": {"kind": "supervised", "validate_on": {"split": "test"}, **method},
+    }
+    if message is None:
+        Experiment.model_validate(given)
+        return
+    with pytest.raises(ValueError, match=message):
+        Experiment.model_validate(given)
 
 
 def test_parts_that_thaw_are_refused_on_several_devices():

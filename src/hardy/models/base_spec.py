@@ -80,6 +80,11 @@ class ModelBase(Spec):
         return frozenset()
 
     @property
+    def aux_needed(self) -> frozenset[str]:
+        """Those of them without which a part of the network would learn nothing."""
+        return frozenset()
+
+    @property
     def has_head(self) -> bool:
         """Whether a head of its own gives the outputs: not texts, nor channels for each pixel."""
         return not (self.compares_texts or self.dense)

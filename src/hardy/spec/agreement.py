@@ -134,6 +134,11 @@ def _the_loss_has_what_is_stated_of_it(experiment: Experiment) -> Iterator[str]:
                 f"the loss of the task {experiment.task.kind} has nothing that method.{field} "
                 "could say of it; leave it out"
             )
+        elif option == "only" and experiment.data.shift is None:
+            yield (
+                f"method.{field} takes the loss over what data.shift changed, and there is no "
+                f"shift: state one, or leave {field} out"
+            )
 
 
 def _the_terms_of_the_loss_are_known(experiment: Experiment) -> Iterator[str]:
@@ -148,6 +153,16 @@ def _the_terms_of_the_loss_are_known(experiment: Experiment) -> Iterator[str]:
         yield (
             "method.loss has no term that sees the truth; add one of "
             f"{', '.join(sorted(t for t in own if not t.startswith(PSEUDO)))}"
+        )
+
+
+def _what_the_network_needs_is_in_the_loss(experiment: Experiment) -> Iterator[str]:
+    method, model = experiment.method, experiment.model
+    lacking = sorted(model.aux_needed - set(method.loss_terms)) if method.needs_loss else []
+    if lacking:
+        yield (
+            f"{model.name} as set here has parts that learn by {' and '.join(lacking)} alone, "
+            f"which method.loss lacks; add {', '.join(f'{term}: 1' for term in lacking)} to it"
         )
 
 
@@ -280,6 +295,7 @@ _RULES: tuple[Callable[[Experiment], Iterator[str]], ...] = (
     _turned_images_have_their_truth,
     _the_loss_has_what_is_stated_of_it,
     _the_terms_of_the_loss_are_known,
+    _what_the_network_needs_is_in_the_loss,
     _what_thaws_is_on_one_device,
     _planes_are_asked_for_and_given,
     _texts_need_an_image_text_model,

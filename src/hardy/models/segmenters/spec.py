@@ -123,7 +123,12 @@ class VqVae(SegmenterBase):
     def aux(self) -> frozenset[str]:
         """The terms of the loss that the codebook has."""
         terms = frozenset({"commitment"})
-        return terms | {"dictionary"} if self.codebook == "learned" else terms
+        return terms | self.aux_needed
+
+    @property
+    def aux_needed(self) -> frozenset[str]:
+        """What a codebook that follows gradients follows."""
+        return frozenset({"dictionary"} if self.codebook == "learned" else ())
 
     @property
     def stated_outputs(self) -> int | None:
