@@ -36,7 +36,7 @@ def test_a_mask_of_another_size_fails_the_check(tmp_path, capsys):
     Image.new("L", (8, 7)).save(tmp_path / "set" / "masks" / "a.png")
     (tmp_path / "set" / "labels.txt").write_text("ground")
     assert run(["data", "check", "folder", "--root", str(tmp_path / "set"), "--decode"]) == 1
-    assert "(8, 7) pixels, but its image has (8, 6)" in capsys.readouterr().out
+    assert "8 x 7 pixels, but its image has 8 x 6" in capsys.readouterr().out
 
 
 def test_an_absent_set_says_what_to_fetch_from_where(capsys, monkeypatch):

@@ -262,6 +262,16 @@ def test_masks_come_with_their_images(masked, workers, monkeypatch):
     assert torch.equal(flipped.targets.mask, expected.flip(-1))
 
 
+def test_a_mask_of_another_size_than_its_image_is_an_error(masked):
+    image = masked.samples[2]
+    Image.new("L", (44, 60)).save(image.mask)
+    told = r"2\.png: a mask of 44 x 60 pixels, but its image has 60 x 44"
+    with pytest.raises(DataError, match=told):
+        listed(images(masked, target="mask"), order=range(6))
+    answered = SamplePipeline(masked, PREPROCESS, target="mask")[2]
+    assert "a mask of 44 x 60 pixels" in answered.reason
+
+
 def test_captions_come_with_their_images():
     shapes = opened(DataSpec.model_validate({"dataset": "shapes", "shapes": {"count": 6}}))
     found = listed(images(shapes), order=[3, 1])[0]

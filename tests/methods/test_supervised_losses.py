@@ -500,7 +500,7 @@ EXPERIMENT = {
         ({"loss": {"focl": 1.0}}, "method.loss names focl.*'focal'"),
         ({"loss": {}}, "at least 1"),
         ({"loss": {"dice": 0.0}}, "greater than 0"),
-        ({"loss": {"pseudo_dice": 1.0}}, "say of which share by labelled"),
+        ({"loss": {"pseudo_dice": 1.0}}, "pseudo_dice sees no truth.*labelled: 0.25"),
         ({"loss": {"pseudo_dice": 1.0}, "labelled": 0.5}, "no term that sees the truth"),
         ({"loss": {"dice": 1.0}, "label_smoothing": 0.1}, "loss has neither"),
         ({"labelled": 0.5, "mixup": 0.2}, "leave one out"),

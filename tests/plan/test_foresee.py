@@ -392,6 +392,22 @@ def test_a_class_that_is_weighed_is_one_of_the_dataset_s(name, known):
 @pytest.mark.parametrize(
     ("stated", "message"),
     [
+        ({"binary": True}, "task.binary is for two classes, and these are 3: a, b, c"),
+        ({"ignore": ["a", "b", "c"]}, "task.ignore names all classes, so that no pixel counts"),
+        ({"ignore": ["void"]}, "task: own has no class 'void'. Its classes are a, b, c."),
+    ],
+)
+def test_what_no_segmentation_can_be_is_told_before_it_runs(stated, message):
+    masked = replace(
+        opened((), read_mask=lambda _: None), mask_classes=("a", "void", "b", "c"), void=1
+    )
+    told = faults(planned(UNetSmall(), masked, task={"kind": "segment", **stated}))
+    assert told == (message,)
+
+
+@pytest.mark.parametrize(
+    ("stated", "message"),
+    [
         ({}, None),
         ({"ignore": ["b"]}, None),
         ({"ignore": ["bb"]}, "task: own has no class 'bb'. Did you mean 'b'?"),

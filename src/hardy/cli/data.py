@@ -178,4 +178,7 @@ def _broken(dataset: "Dataset") -> Iterator[str]:
             yield error.message
             continue
         if mask is not None and mask.size != image.size:
-            yield f"{sample.mask}: {mask.size} pixels, but its image has {image.size}"
+            yield (
+                f"{sample.mask}: {mask.width} x {mask.height} pixels, but its image has "
+                f"{image.width} x {image.height}"
+            )

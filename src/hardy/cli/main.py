@@ -26,7 +26,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "resume": ("hardy.cli.resume", "Go on with a run that was stopped or failed."),
     "reproduce": ("hardy.cli.reproduce", "Run again what a run was; say whether it drifted."),
     "data": ("hardy.cli.data", "Check a dataset, or draw a contact sheet of it."),
-    "predict": ("hardy.cli.predict", "Classify images with a registered model."),
+    "predict": ("hardy.cli.predict", "Ask a registered model about images."),
     "embed": ("hardy.cli.embed", "Write the features of images by a model, as parquet."),
     "promote": ("hardy.cli.promote", "Let a policy decide which version is the champion."),
     "cache": ("hardy.cli.cache", "Show, bound or empty what is kept on disk for other runs."),

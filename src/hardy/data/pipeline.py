@@ -176,8 +176,9 @@ class SamplePipeline:
             DataError: If a file is broken.
         """
         sample = self.dataset.samples[self.indices[position]]
-        image = np.asarray(preprocess.geometry(self.dataset.read(sample)))
-        return image.transpose(2, 0, 1), self._mask(sample, preprocess)
+        image = self.dataset.read(sample)
+        levels = np.asarray(preprocess.geometry(image)).transpose(2, 0, 1)
+        return levels, self._mask(sample, image, preprocess)
 
     def shifted(
         self, levels: NDArray[np.uint8], position: int
@@ -207,7 +208,7 @@ class SamplePipeline:
         """Return a sample's truth; a mask is moved to the network's size as its image is."""
         dataset = self.dataset
         label = torch.tensor([sample.label]) if dataset.classes else None
-        moved, clean = self._mask(sample, self.preprocess), None
+        moved, clean = self._mask(sample, image, self.preprocess), None
         mask = None if moved is None else torch.from_numpy(moved.astype(np.int64))[None]
         if self.target == "image":
             plain = np.array(self.preprocess.geometry(image))
@@ -219,12 +220,26 @@ class SamplePipeline:
             own = (OwnMask(labels, self.preprocess),)
         return Targets(label, mask, clean, caption, own)
 
-    def _mask(self, sample: Sample, preprocess: Preprocess) -> NDArray[np.uint8] | None:
+    def _mask(
+        self, sample: Sample, image: Image.Image, preprocess: Preprocess
+    ) -> NDArray[np.uint8] | None:
+        """Return a sample's mask where it is wanted, moved as its image is.
+
+        Raises:
+            DataError: If it is broken, or of another size than its image: its pixels are others'.
+        """
         dataset = self.dataset
         if self.target != "mask" or dataset.read_mask is None:
             return None
         void = OUTSIDE if dataset.void is None else dataset.void
-        return np.asarray(preprocess.mask(dataset.read_mask(sample), fill=void))
+        mask = dataset.read_mask(sample)
+        if mask.size != image.size:
+            message = (
+                f"{sample.mask or sample.id}: a mask of {mask.width} x {mask.height} pixels, but "
+                f"its image has {image.width} x {image.height}"
+            )
+            raise DataError(message, hint="Give each pixel of the image its label.")
+        return np.asarray(preprocess.mask(mask, fill=void))
 
     def _viewed(
         self,

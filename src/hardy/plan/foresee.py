@@ -111,7 +111,9 @@ def _of_outputs(planned: PlannedUnit, dataset: Dataset) -> Iterator[str]:
 
 
 def _of_names(experiment: Experiment, dataset: Dataset) -> Iterator[str]:
-    classes = dataset.mask_classes if experiment.task.target == "mask" else dataset.classes
+    classes = dataset.classes
+    if experiment.task.target == "mask":
+        classes = tuple(c for n, c in enumerate(dataset.mask_classes) if n != dataset.void)
     named = {
         "method.class_weights": experiment.method.class_names,
         "task": experiment.task.class_names,
@@ -121,6 +123,8 @@ def _of_names(experiment: Experiment, dataset: Dataset) -> Iterator[str]:
             if name not in classes:
                 known = did_you_mean(name, classes) or f"Its classes are {', '.join(classes)}."
                 yield f"{field}: {dataset.name} has no class {name!r}. {known}"
+    if fault := experiment.task.misfit(classes):
+        yield f"task.{fault}"
 
 
 def _planes(planned: PlannedUnit, dataset: Dataset) -> int:

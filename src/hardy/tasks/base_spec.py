@@ -1,6 +1,6 @@
 """What every task's schema says of it before anything runs: its metrics and their directions."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -75,6 +75,10 @@ class TaskBase(Spec):
     def normal(self) -> bool:
         """Whether answers that are probabilities sum to one over classes."""
         return True
+
+    def misfit(self, classes: Sequence[str]) -> str:
+        """Say what does not go with a dataset's classes but void; empty where all does."""
+        return ""
 
     def planes(self, classes: int) -> int:
         """Return how many channels a dense network for so many classes of pixels has."""

@@ -122,7 +122,11 @@ class SupervisedSpec(TrainingSpec):
         if self.label_smoothing is not None and terms and not set(terms) & set(_SMOOTHED):
             message = f"label_smoothing is of {' and '.join(_SMOOTHED)}, and loss has neither"
         elif any(term.startswith(PSEUDO) for term in terms) and self.labelled is None:
-            message = "loss has terms that see no truth; say of which share by labelled"
+            pseudo = next(term for term in terms if term.startswith(PSEUDO))
+            message = (
+                f"{pseudo} sees no truth: state the share of samples whose truth the others see, "
+                "such as labelled: 0.25, or leave it out"
+            )
         elif self.labelled is not None and self.mixup is not None:
             message = "mixup blends samples with others, which labelled tells apart; leave one out"
         if message:

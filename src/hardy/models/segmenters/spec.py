@@ -123,12 +123,12 @@ class VqVae(SegmenterBase):
     def aux(self) -> frozenset[str]:
         """The terms of the loss that the codebook has."""
         terms = frozenset({"commitment"})
-        return terms | {"dictionary"} if self.codebook == "learned" else terms
+        return terms | self.needed
 
     @property
     def needed(self) -> frozenset[str]:
         """The term whose gradient learned codes follow."""
-        return self.aux - {"commitment"}
+        return frozenset({"dictionary"} if self.codebook == "learned" else ())
 
     @property
     def stated_outputs(self) -> int | None:

@@ -48,7 +48,9 @@ def segment_planes(
 def overlay(
     image: Image.Image, mask: np.ndarray, named: Sequence[tuple[str, int, Colour]]
 ) -> Image.Image:
-    """Lay a mask's colours over a photograph, with outlines and a legend below.
+    """Lay a mask's colours over a photograph in grey, with outlines and a legend below.
+
+    In grey, since blue over yellow would look like a class that is green in the legend.
 
     Args:
         image: RGB, of any size; shown at its own size, but enlarged where it is small and reduced
@@ -60,7 +62,8 @@ def overlay(
     scale = min(max(1, -(-_NARROW // max(image.size))), _WIDE / max(image.size))
     size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
     labels = np.asarray(Image.fromarray(mask).resize(size, Image.Resampling.NEAREST))
-    pixels = np.asarray(image.resize(size, Image.Resampling.LANCZOS), float)
+    resized = image.resize(size, Image.Resampling.LANCZOS)
+    pixels = np.asarray(resized.convert("L"), float)[..., None]
     colours = np.tile(np.array(GROUND, float), (256, 1))
     for _, label, colour in named:
         colours[label] = colour

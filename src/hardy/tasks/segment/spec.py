@@ -1,6 +1,6 @@
 """Schema of the task `segment`."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
@@ -8,6 +8,7 @@ from pydantic import Field, field_validator, model_validator
 from hardy.tasks.base_spec import Metric, TaskBase
 
 # What says the same as leaving a field out, so that both are one experiment.
+_TWO = 2
 _UNSTATED = {"probabilities": "softmax", "binary": False, "resolution": "network", "ignore": ()}
 
 
@@ -148,6 +149,15 @@ class SegmentSpec(TaskBase):
     def normal(self) -> bool:
         """Whether a pixel's probabilities sum to one."""
         return self.probabilities != "sigmoid"
+
+    def misfit(self, classes: Sequence[str]) -> str:
+        """Say whether `binary` has other than two classes, or `ignore` leaves none."""
+        if self.binary and len(classes) != _TWO:
+            named = ", ".join(classes[:8])
+            return f"binary is for two classes, and these are {len(classes)}: {named}"
+        if classes and set(classes) <= set(self.ignore or ()):
+            return "ignore names all classes, so that no pixel counts"
+        return ""
 
     def planes(self, classes: int) -> int:
         """Return one channel for each class, or one for two."""

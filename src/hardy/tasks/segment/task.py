@@ -39,7 +39,6 @@ from hardy.tasks.segment.spec import SegmentSpec
 _UNKNOWN = -2
 _LABELS = 256
 _TOLD = 5
-_TWO = 2
 
 
 def build(spec: SegmentSpec, names: tuple[str, ...], void: int | None) -> "Segment":
@@ -95,9 +94,9 @@ class Segment(Task):
         self._channel_of[
             [n for n, on in zip(self.labels, self._counted, strict=True) if not on]
         ] = IGNORED
-        if spec.binary and names and len(self.labels) != _TWO:
-            message = f"task.binary is for two classes, and these are {len(self.labels)}"
-            raise SpecError(message, hint="Leave binary out.")
+        if names and (fault := spec.misfit(self.classes)):
+            message = f"task.{fault}"
+            raise SpecError(message, hint=f"Leave {fault.split()[0]} out, or change the classes.")
 
     @property
     def outputs(self) -> int:
