@@ -7,6 +7,8 @@ from hardy.engine.checkpoint import Checkpoint
 from hardy.engine.train import train
 from hardy.methods.supervised.learner import SupervisedLearner
 from hardy.methods.supervised.spec import SupervisedSpec
+from hardy.tasks.build import build_task
+from hardy.tasks.classify.spec import ClassifySpec
 from tests.contracts.device import another_device
 from tests.contracts.learner import on
 from tests.contracts.method import small_model
@@ -89,7 +91,8 @@ def test_a_training_is_the_same_there_and_goes_on_there(optimizer):
 def test_weights_of_classes_go_along():
     """A buffer that no state holds."""
     given = SupervisedSpec.model_validate({"kind": "supervised", "validate_on": {"split": "test"}})
+    task = build_task(ClassifySpec(), tuple("abcde"))
     with another_device() as device:
-        learner = SupervisedLearner(small_model(), given, None, torch.ones(5)).to(device)
+        learner = SupervisedLearner(small_model(), given, task, torch.ones(5)).to(device)
         assert learner.class_weights.device == device
     assert "class_weights" not in learner.state_dict()

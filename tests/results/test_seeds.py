@@ -21,7 +21,7 @@ def seeded(name, task, skills, **changes):
     for seed, skill in enumerate(skills):
         one = unit(f"{name}/{seed}", task, skill)
         experiment = one.experiment.model_copy(update={"seed": seed, **changes})
-        one.planned = SimpleNamespace(unit=SimpleNamespace(experiment=experiment))
+        one.experiment = experiment
         made.append(one)
     return made
 
@@ -51,7 +51,7 @@ def test_the_mean_and_its_interval_are_students():
 
 def test_runs_that_differ_otherwise_have_no_mean():
     one, two = seeded("a", DENSE, (0.3,)), seeded("b", DENSE, (0.5, 0.6))
-    two[1].planned.unit.experiment = two[1].experiment.model_copy(
+    two[1].experiment = two[1].experiment.model_copy(
         update={"compute": two[1].experiment.compute.model_copy(update={"threads": 1})}
     )
     assert not list(over_seeds(resolved(a=one, b=two), [*one, *two]))
