@@ -8,6 +8,10 @@ READY := $(VENV)/.ready
 # not begun, and a module's tests stay together otherwise, with the fixtures that they share.
 PYTEST := $(BIN)/pytest -n logical --maxprocesses 4 --dist worksteal
 
+# Tests start hundreds of processes; where Python is told to write no bytecode, each would compile
+# hardy anew.
+COMPILE := $(BIN)/python -m compileall -q src
+
 .PHONY: demo test test-all lint clean
 
 demo: $(READY)
@@ -18,6 +22,7 @@ test: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(COMPILE)
 	$(PYTEST) -m 'not slow and not real'
 
 # What `make test` leaves out, after it: each test runs once.

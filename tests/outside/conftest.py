@@ -23,7 +23,7 @@ class Tree:
 
     def __init__(self, root: Path) -> None:
         self.root, self.home = root, root / "home"
-        skipped = shutil.ignore_patterns("__pycache__", "*.egg-info")
+        skipped = shutil.ignore_patterns("*.egg-info")
         shutil.copytree(ROOT / "src", root / "src", ignore=skipped)
         shutil.copyfile(ROOT / "MLproject", root / "MLproject")
         for folder in ("experiments", "registry", "home"):
