@@ -1,6 +1,6 @@
 """What a spec may say about shifts: what is done to every sample before the model sees it."""
 
-from typing import Annotated, Literal, Self, get_args
+from typing import Annotated, Literal, Self, TypeAlias, get_args
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -238,7 +238,7 @@ class Greyscale(Spec):
         return f"{self.kind}-{self.probability:g}"
 
 
-_Plain = Annotated[
+_Plain: TypeAlias = (
     Corruption
     | GaussianSigma
     | BlurPercent
@@ -248,16 +248,18 @@ _Plain = Annotated[
     | Mask
     | Turn
     | ColourJitter
-    | Greyscale,
-    Field(discriminator="kind"),
-]
+    | Greyscale
+)
 
 
 class OneOf(Spec):
     """One of several shifts for each sample, each as likely as the others."""
 
     kind: Literal["one_of"] = "one_of"
-    shifts: Annotated[tuple[_Plain, ...], Field(min_length=1, description="Which.")]
+    shifts: Annotated[
+        tuple[Annotated[_Plain, Field(discriminator="kind")], ...],
+        Field(min_length=1, description="Which."),
+    ]
     probability: Annotated[
         float | None,
         Field(
@@ -282,20 +284,7 @@ class OneOf(Spec):
         return f"{self.kind}{share}-{'+'.join(shift.label for shift in self.shifts)}"
 
 
-ShiftSpec = Annotated[
-    Corruption
-    | GaussianSigma
-    | BlurPercent
-    | SaltAndPepper
-    | Poisson
-    | Speckle
-    | Mask
-    | Turn
-    | ColourJitter
-    | Greyscale
-    | OneOf,
-    Field(discriminator="kind"),
-]
+ShiftSpec = Annotated[_Plain | OneOf, Field(discriminator="kind")]
 
 
 def turns(shift: ShiftSpec | None) -> frozenset[int]:

@@ -61,6 +61,8 @@ def build_smp(spec: SmpModel, outputs: int, *, pretrained: bool) -> nn.Module:
             encoder_weights=True if pretrained else None,
             classes=outputs,
         )
+    # smp checks no encoder beforehand: its decoders meet features of other scales or layouts, and
+    # fail as whatever line first uses them does. All of it is a choice that the spec made.
     except (ValueError, TypeError, NotImplementedError, AssertionError, IndexError) as error:
         reason = (str(error).strip().splitlines() or [repr(error)])[0]
         message = f"model.encoder: {spec.name} cannot stand on {spec.encoder}: {reason}"
