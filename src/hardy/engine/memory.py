@@ -14,7 +14,8 @@ from hardy.methods.training_spec import TrainingSpec
 def too_large(trained: Trained, batch: Batch, spec: TrainingSpec, ranks: int = 1) -> MethodError:
     """Return the error that a batch is which memory does not suffice for.
 
-    Batches of half as many samples, and so on, are tried, so that the hint is true.
+    Batches of half as many samples, and so on, are tried, so that the hint is true; by one process
+    alone, since a pass may wait for others (buffers, codes, counts), which do not take part.
 
     Args:
         trained: What memory does not suffice for.
@@ -22,11 +23,15 @@ def too_large(trained: Trained, batch: Batch, spec: TrainingSpec, ranks: int = 1
         spec: The schedule.
         ranks: Among how many a batch is divided.
     """
+    message = f"a batch of {spec.batch} does not fit into the memory of {batch.inputs.device}"
+    if ranks > 1:
+        hint = (
+            f"Lower method.batch, such as to {max(ranks, spec.batch // 2)}; smaller ones were not "
+        )
+        return MethodError(message, hint=hint + "tried, since several devices share them.")
     count = len(batch.ids) // 2
     while count and not _fits(trained, batch, count):
         count //= 2
-    count *= ranks
-    message = f"a batch of {spec.batch} does not fit into the memory of {batch.inputs.device}"
     if not count:
         return MethodError(message, hint="A single image does not: take a smaller input or model.")
     hint = f"{count} fit: set method.batch to {count}"
