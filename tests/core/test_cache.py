@@ -214,7 +214,7 @@ def test_two_writers_of_many_keys_keep_a_small_budget(folder):
     writers = [start(write_many, folder, budget, seed) for seed in (0, 1)]
     finished(*writers)
     cache = Cache(folder, budget)
-    # While one of them trims, what the other writes is not seen.
+    # While one of them trims, the other waits: at most a value of each is over the budget.
     assert sum(entry.size for entry in cache.entries()) < 2 * budget
     cache.trim()
     entries = cache.entries()

@@ -150,8 +150,10 @@ def test_samples_that_were_seen_twice_are_no_one_experiments(units) -> None:
     assert {"mean/ece", "mean/accuracy"} <= set(found)
     (table,) = tables(whole(again), again)
     mean = 100 * sum(one.metrics["accuracy"] for one in again) / 3
-    assert table.lines[0].startswith("all answers, mean accuracy of 3 runs, in %: source ")
-    assert table.lines[0].endswith(f"memo {mean:.1f}")
+    seeds, answers = table.lines[:2]
+    assert seeds.startswith("accuracy over 2 seeds (contrast-1): mean ")
+    assert answers.startswith("all answers, mean accuracy of 3 runs, in %: source ")
+    assert answers.endswith(f"memo {mean:.1f}")
 
 
 def test_the_line_of_all_answers_is_of_all_samples(units) -> None:

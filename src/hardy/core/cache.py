@@ -36,6 +36,8 @@ _PART = 1 / 32
 # No draft takes so long to write: whoever wrote an older one is dead.
 _DRAFT_SECONDS = 3600
 _LOCK_SECONDS = 60
+# A trim takes milliseconds; one of a process that was stopped shall not hold up all others.
+_TRIM_SECONDS = 1
 
 
 class Entry(NamedTuple):
@@ -168,10 +170,10 @@ class Cache:
     def trim(self) -> None:
         """Take away what was used longest ago until the budget is kept.
 
-        Nothing is done where another process is at it, or where nothing can be written.
+        Nothing is done where another process takes long over it, or where nothing can be written.
         """
         budget = self.budget
-        with suppress(OSError), self._lock("all", 0):
+        with suppress(OSError), self._lock("all", _TRIM_SECONDS):
             self._evict(budget)
             self._unsummed = budget * _PART
 
