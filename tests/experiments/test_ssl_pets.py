@@ -317,3 +317,10 @@ def test_the_twins_are_told_apart_by_weights_and_share() -> None:
             subset = tuned.data.subset
             assert (1 if subset is None else subset.fraction) == share / 100
             assert tuned.data.shapes.masks == "trimap"
+
+
+@pytest.mark.parametrize("name", ["table-1/pretrain", "table-2/pretrain", "table-1/pretrain-mixed"])
+def test_a_pretraining_draws_what_the_scripts_draw(name: str) -> None:
+    explain = experiment(name).explain
+    assert explain is not None
+    assert explain.model_fields_set == {"feature_maps", "latents", "codebook"}

@@ -7,7 +7,7 @@ a run that was killed ends with the bits of one that was not.
 
 import math
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,12 +18,14 @@ from lightning_fabric import Fabric
 from safetensors.torch import save
 from torch import Tensor
 
-from hardy.core.errors import MethodError, SpecError
+from hardy.core.errors import MethodError
 from hardy.core.seeding import derive, generator
 from hardy.data.item import Batch
 from hardy.engine.budget import Budget, Parts
 from hardy.engine.checkpoint import Checkpoint, Measures, Progress, TrainState
+from hardy.engine.judge import LOSS, Judge
 from hardy.engine.memory import too_large
+from hardy.engine.pending import Done, read, timed
 from hardy.engine.progress import Reporter
 from hardy.engine.trained import Trained
 from hardy.engine.training_log import SECONDS, log_curves, logged, speed
@@ -35,7 +37,7 @@ from hardy.models.state import copied
 from hardy.plan.tracker import Run
 from hardy.tasks.base import Task
 
-EPOCH, STEP = "train/loss", "step/loss"
+EPOCH, STEP = LOSS, "step/loss"
 """Metrics that every epoch, and every few steps, have: how far a run's curves go."""
 
 _MOST = 2**63 - 1
@@ -95,13 +97,14 @@ class _Loop:
         self.checkpoint = checkpoint
         self.budget = Budget.of(self.spec, len(training.fit))
         sizes = {"steps": self.budget.steps, "epoch_steps": self.budget.epoch_steps}
+        self.judge = Judge(training.learner, training.task)
         self.trained = Trained(self.learner, self.fabric, **sizes)
         self.state = TrainState()
         self._kept_at = self._told_at = perf_counter()
         self._keeping = 0.0
         self._logged = {EPOCH: 0, STEP: 0}
         self._best: dict[str, Tensor] = {}  # the best epoch's state, while it is not on disk yet
-        self._pending: list[_Done] = []
+        self._pending: list[Done] = []
         self._clock = perf_counter()
 
     def run(self) -> None:
@@ -119,7 +122,9 @@ class _Loop:
             self._watched(epoch)
         # For what draws from the global generators, such as dropout.
         with torch.random.fork_rng(devices=[]):
-            while len(self.state.epochs) < self.budget.epochs and not self._stops_early():
+            while len(self.state.epochs) < self.budget.epochs and not self.judge.stops_early(
+                self.state.epochs
+            ):
                 self._epoch(len(self.state.epochs) + 1)
         if self.fabric.global_rank:
             return  # rank 0 says and writes what came of it
@@ -133,7 +138,7 @@ class _Loop:
         self.learner.eval()
         best = self.state.best if self.spec.keep == "best" else 0
         epochs = self.state.epochs
-        merits = [self._merit(each) for each in epochs]
+        merits = self.judge.merits(epochs)
         log_curves(training.run, training.task, epochs, merits, best or len(epochs))
         training.run.metrics(speed(self.state.epochs, len(training.fit)))
 
@@ -150,7 +155,7 @@ class _Loop:
             measures = self._measures(epoch, done) | noted
             seconds = done.seconds + perf_counter() - start
             epochs = (*self.state.epochs, {**measures, SECONDS: seconds})
-            merits = [self._merit(each) for each in epochs]
+            merits = self.judge.merits(epochs)
             if self.spec.keep == "best" and all(merits[-1] > merit for merit in merits[:-1]):
                 self._best = copied(self.learner.state_dict())
                 self.state = replace(self.state, best=epoch)
@@ -159,10 +164,13 @@ class _Loop:
         self.trained.end_epoch(merits[-1])
         self.state = replace(self.state, epochs=epochs, progress=Progress())
         self._log_epochs()
-        last = epoch == self.budget.epochs or self._stops_early()
-        self._keep(least=0.0, always=last or epoch == 1)
+        self._keep(least=0.0, always=self._ended() or epoch == 1)
         self._tell(f"epoch {epoch}/{self.budget.epochs}  {self._news(measures)}")
         self._watched(epoch)
+
+    def _ended(self) -> bool:
+        epochs = self.state.epochs
+        return len(epochs) == self.budget.epochs or self.judge.stops_early(epochs)
 
     def _watched(self, epoch: int) -> None:
         """Tell the watch of an epoch; rank 0 alone does.
@@ -172,7 +180,7 @@ class _Loop:
         """
         watch = self.training.watch
         if watch is not None and not self.fabric.global_rank:
-            merit = self._merit(self.state.epochs[epoch - 1])
+            merit = self.judge.merit(self.state.epochs[epoch - 1])
             watch.epoch(epoch, self.budget.epochs, merit)
 
     def _measures(self, epoch: int, done: Progress) -> Measures:
@@ -208,7 +216,7 @@ class _Loop:
         rank = (self.fabric.global_rank,) if self.fabric.global_rank else ()
         self._clock = perf_counter()
         with closing(batches):
-            for number, (batch, waited) in enumerate(_timed(batches), start=first):
+            for number, (batch, waited) in enumerate(timed(batches), start=first):
                 torch.manual_seed(derive(images.seed, "step", epoch, number, *rank) & _MOST)
                 closes, rows = parts.closes(number), parts.rows(number)
                 found = self._backward(batch, rows, parts.sizes[number], closes=closes)
@@ -216,7 +224,7 @@ class _Loop:
                 norm = self.trained.step(self.state.step + 1) if closes else None
                 if closes and norm is None:
                     raise too_large(self.trained, batch, spec, self.fabric.world_size)
-                self._pending.append(_Done(found, parts.sizes[number], rate, waited, norm))
+                self._pending.append(Done(found, parts.sizes[number], rate, waited, norm))
                 self.state = replace(self.state, step=self.state.step + closes)
                 last = number == len(parts.sizes) - 1
                 point = closes and self.state.step % every == 0
@@ -255,7 +263,7 @@ class _Loop:
         """
         now = perf_counter()
         progress = self.state.progress
-        for found, norm, done in _read(self._pending):
+        for found, norm, done in read(self._pending):
             sums = {
                 name: progress.sums.get(name, 0.0) + value * done.samples
                 for name, value in found.items()
@@ -332,73 +340,5 @@ class _Loop:
     def _news(self, measures: Mapping[str, float]) -> str:
         """Say what an epoch came to: the losses, the task's headline, what epochs are kept by."""
         told = ("loss", self.training.task.headline, self.spec.monitor)
-        names = dict.fromkeys((EPOCH, *(f"validation/{name}" for name in told)))
+        names = dict.fromkeys((LOSS, *(f"validation/{name}" for name in told)))
         return "  ".join(f"{n} {measures[n]:.4g}" for n in names if n in measures)
-
-    def _stops_early(self) -> bool:
-        """Whether no epoch was better for as long as the schedule waits."""
-        patience, merits = self.spec.early_stop, [self._merit(each) for each in self.state.epochs]
-        if patience is None or not merits:
-            return False
-        return len(merits) - 1 - merits.index(max(merits)) >= patience
-
-    def _merit(self, measures: Mapping[str, float]) -> float:
-        """Return how good an epoch is, higher is better.
-
-        Raises:
-            SpecError: If it has not the measure that the spec names.
-        """
-        found = _below(measures, "validation/") or {"loss": measures[EPOCH]}
-        name = self.spec.monitor
-        if name is None:
-            return _ordered(self.learner.merit(found))
-        known = {**logged(measures), **found}
-        if name not in known:
-            message = f"method.monitor is {name}, which an epoch of {self.spec.kind} does not have"
-            raise SpecError(message, hint=f"It has {', '.join(known)}.")
-        plain = name.removeprefix("validation/")
-        metric = self.training.task.spec.metrics.get(plain)
-        higher = plain in self.spec.rising if metric is None else bool(metric.higher_is_better)
-        if self.spec.direction is not None:
-            higher = self.spec.direction == "max"
-        return _ordered(known[name] if higher else -known[name])
-
-
-@dataclass(frozen=True)
-class _Done:
-    """What a batch left: tensors that are not read yet, and what is known of it."""
-
-    found: Mapping[str, Tensor]
-    samples: int
-    rate: float
-    waited: float
-    norm: Tensor | None
-
-
-def _ordered(merit: float) -> float:
-    """Return a number that can be compared: what is none is worse than all."""
-    return -math.inf if math.isnan(merit) else merit
-
-
-def _timed(batches: Iterable[Batch]) -> Iterator[tuple[Batch, float]]:
-    """Yield batches, each with the seconds that it was waited for."""
-    start = perf_counter()
-    for batch in batches:
-        yield batch, perf_counter() - start
-        start = perf_counter()
-
-
-def _read(pending: Sequence[_Done]) -> Iterator[tuple[Measures, float | None, _Done]]:
-    """Yield what batches left, read from the device in one go."""
-    values = [value for done in pending for value in done.found.values()]
-    values += [done.norm for done in pending if done.norm is not None]
-    device = next((value.device for value in values), None)
-    values = [value.to(device, torch.float32) for value in values]
-    numbers = iter(torch.stack(values).tolist()) if values else iter(())
-    found = [{name: next(numbers) for name in done.found} for done in pending]
-    for done, each in zip(pending, found, strict=True):
-        yield each, None if done.norm is None else next(numbers), done
-
-
-def _below(measures: Mapping[str, float], prefix: str) -> Measures:
-    return {n.removeprefix(prefix): v for n, v in measures.items() if n.startswith(prefix)}

@@ -127,6 +127,11 @@ class SupervisedSpec(TrainingSpec):
                 f"{pseudo} sees no truth: state the share of samples whose truth the others see, "
                 "such as labelled: 0.25, or leave it out"
             )
+        elif self.freeze is not None and self.freeze.epochs >= self.epochs:
+            message = (
+                f"freeze.epochs is {self.freeze.epochs} of epochs {self.epochs}: the parts would "
+                "never learn; state fewer, or what learns by tune"
+            )
         elif self.labelled is not None and self.mixup is not None:
             message = "mixup blends samples with others, which labelled tells apart; leave one out"
         if message:

@@ -3,9 +3,9 @@
 It has as many channels as its task: the mask's classes, or red, green and blue.
 """
 
-from typing import Annotated, Any, ClassVar, Literal, TypeAlias
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeAlias
 
-from pydantic import Discriminator, Field, Tag, field_validator
+from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from hardy.core.catalog import did_you_mean
 from hardy.models.base_spec import PRETRAINED, STORED, ModelBase, OwnWeights, squeezed
@@ -23,6 +23,8 @@ EncoderWeights = Annotated[
         examples=["random", "pretrained", "package:NAME", "file:PATH", "experiment:NAME"],
     ),
 ]
+
+_DECAY = 0.99
 
 
 class SegmenterBase(ModelBase):
@@ -101,8 +103,8 @@ class VqVae(SegmenterBase):
     ] = "ema"
     decay: Annotated[
         float,
-        Field(ge=0, lt=1, description="Share that a moving mean keeps in a step; for `ema`."),
-    ] = 0.99
+        Field(ge=0, lt=1, description="Share that a moving mean keeps in a step; for `ema` alone."),
+    ] = _DECAY
     restart: Annotated[
         int | None,
         Field(
@@ -118,6 +120,13 @@ class VqVae(SegmenterBase):
             "that gives red, green and blue in a reconstruction, for three classes alone."
         ),
     ] = "own"
+
+    @model_validator(mode="after")
+    def _means_or_gradients(self) -> Self:
+        if self.codebook == "learned" and self.decay != _DECAY:
+            message = "decay is of codes that follow means; leave it out, or say codebook: ema"
+            raise ValueError(message)
+        return self
 
     @property
     def aux(self) -> frozenset[str]:
@@ -193,7 +202,6 @@ class SmpModel(SegmenterBase):
     encoder: Annotated[
         str,
         Field(
-            pattern="^tu-.+",
             description="`tu-` and timm's name of a network with features at several scales.",
             examples=["tu-tf_efficientnet_lite0", "tu-resnet34"],
         ),
@@ -203,6 +211,9 @@ class SmpModel(SegmenterBase):
     @classmethod
     def _has_scales(cls, stated: str) -> str:
         name = stated.removeprefix("tu-")
+        if name == stated and name in timm_names():
+            message = f"say tu-{name} for timm's {name}: segmentation-models-pytorch names it so"
+            raise ValueError(message)
         if name not in timm_names():
             near = did_you_mean(name, timm_names()) or "Names are timm's, after `tu-`."
             message = f"timm has no model {name!r}. {near}"
