@@ -15,8 +15,8 @@ CUTS = {
     "hidden: 64, residual: 32, layers: 2": "hidden: 8, residual: 8, layers: 1",
     "codes: 128": "codes: 8",
     "input: {size: 64": "input: {size: 32",
-    "steps: 200": "steps: 8",
-    "steps: 100": "steps: 8",
+    "steps: 300": "steps: 8",
+    "steps: 160": "steps: 8",
     "samples: 100": "samples: 8",
     "seed: [0, 1, 2]": "seed: [0, 1]",
 }
