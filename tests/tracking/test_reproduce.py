@@ -15,6 +15,7 @@ TAGS = {
     "hardy.state_sha256": "bb",
     "hardy.data_digest": "cc",
     "hardy.device": "cpu",
+    "hardy.threads": "1",
 }
 SPEC = """\
 name: unit
@@ -58,6 +59,7 @@ def test_the_same_again(tracker: MlflowTracker, tmp_path: Path) -> None:
         ({"fingerprint": "e" * 32}, ["version of a part"]),
         ({"device": "cuda", "packages": {"torch": "2.11.0"}}, ["device", "package"]),
         ({"python": "3.12.0", "state_sha256": "bc"}, ["weights", "python"]),
+        ({"threads": "2"}, ["device"]),
         ({"git_dirty": "dd"}, ["hardy"]),
         ({}, []),
     ],

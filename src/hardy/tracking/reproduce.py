@@ -11,7 +11,7 @@ from typing import Any
 
 from hardy.core.errors import TrackingError
 from hardy.measure.drift import Drift, compare
-from hardy.plan.tracker import FINGERPRINT_TAG, PastRun, Tracker
+from hardy.plan.tracker import FINGERPRINT_TAG, THREADS_TAG, PastRun, Tracker
 from hardy.results.stored import StoredUnit
 from hardy.tracking.scratch import ASIDE_FINGERPRINT_TAG
 
@@ -111,6 +111,7 @@ def _facts(
     yield (DATA, "digest"), tags.get("hardy.data_digest", "")
     yield (CODE, "fingerprint"), mark
     yield ("device", "kind"), tags.get("hardy.device", "")
+    yield ("device", "threads of an operation"), tags.get(THREADS_TAG, "")
     hardware = environment.get("hardware", {})
     yield ("device", "GPUs"), ", ".join(hardware.get("gpus", []))
     for name, version in environment.get("packages", {}).items():
