@@ -242,8 +242,8 @@ def torch_file(state, *, new=True):
     [
         ("w.safetensors", lambda _: b"", "is empty"),
         ("w.pth", lambda _: b"", "is empty"),
-        ("w.safetensors", lambda s: save(s)[:-4], "damaged or cut short, at 212 bytes"),
-        ("w.safetensors", lambda s: save(s)[:30], "damaged or cut short, at 30 bytes"),
+        ("w.safetensors", lambda s: save(s)[:-4], "is cut short: it has 212 of 216 bytes"),
+        ("w.safetensors", lambda s: save(s)[:30], "is cut short: it has 30 of 1[0-9]{2} bytes"),
         ("w.pth", lambda s: torch_file(s)[:-40], "is cut short, at"),
         ("w.pth", lambda s: torch_file(s, new=False)[:-5], "damaged or cut short, at"),
         ("w.pth", lambda s: torch_file(s, new=False)[:200], "damaged or cut short, at 200"),
@@ -262,6 +262,22 @@ def test_a_damaged_file_says_what_is_wrong_with_it(tmp_path, name, content, says
     with pytest.raises(WeightsError, match=f"{name} .*{says}") as caught:
         read(Located(tmp_path / name, ""))
     assert caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (lambda _: b"", "is empty"),
+        (lambda s: save(s)[:-4], "is cut short"),
+        (lambda s: torch_file(s)[:-40], "is cut short"),
+        (lambda _: b"garbage" * 9, "no file of tensors"),
+    ],
+)
+def test_a_plan_says_what_no_file_of_tensors_can_be(tmp_path, content, says):
+    path = tmp_path / "w.pth"
+    path.write_bytes(content({"w": torch.ones(2)}))
+    with pytest.raises(WeightsError, match=says):
+        locate(TimmModel(name="resnet18", weights=f"file:{path}"))
 
 
 def zipped(name):

@@ -3,6 +3,7 @@
 What needs torch imports it late: a plan asks for identities alone.
 """
 
+import json
 import pickle
 import re
 import struct
@@ -64,19 +65,9 @@ def open_tensors(path: Path, *, convert: str) -> Any:  # noqa: ANN401 - whatever
     import torch
     from safetensors.torch import load_file
 
-    with path.open("rb") as stream:
-        head = stream.read(64)
-    if _is_torchscript(path):
-        message = f"{path} is a TorchScript archive, as OpenAI published CLIP: code with tensors"
-        raise WeightsError(
-            message,
-            hint="Where you trust it, convert it once: torch.save(torch.jit.load(FILE, "
-            "map_location='cpu').state_dict(), NEW_FILE); then give file:NEW_FILE.",
-        )
-    if fault := _fault(path, head):
-        raise fault
+    check_kind(path)
     try:
-        if _is_safetensors(head):
+        if _is_safetensors(_head(path)):
             return load_file(path)
         # As a stream: torch would go by the file's name. Its warnings are of a pickle's version.
         with path.open("rb") as stream, warnings.catch_warnings(action="ignore"):
@@ -112,26 +103,39 @@ def need_finite(tensors: "Mapping[str, Tensor]", file: str) -> None:
         raise WeightsError(message, hint=hint)
 
 
-def _fault(path: Path, head: bytes) -> WeightsError | None:
-    """Say what a file is that its first bytes tell to be no file of tensors."""
+def check_kind(path: Path) -> None:
+    """Raise if a file's length or first bytes tell that it is no whole file of tensors.
+
+    It takes no torch, so that a plan says it; what else may be wrong, opening tells.
+
+    Raises:
+        WeightsError: If it is empty, cut short, something else or a TorchScript archive.
+    """
+    head, size = _head(path), path.stat().st_size
     if not head:
-        return WeightsError(f"{path} is empty", hint=_AGAIN)
+        message = f"{path} is empty"
+        raise WeightsError(message, hint=_AGAIN)
     if head.startswith(b"version https://git-lfs"):
         message = f"{path} is a pointer of Git LFS, not the file itself"
-        return WeightsError(message, hint="Fetch the file: git lfs pull")
+        raise WeightsError(message, hint="Fetch the file: git lfs pull")
     if head.startswith(_ZIP):
-        if not zipfile.is_zipfile(path):  # what torch.save writes ends with a table of contents
-            message = f"{path} is cut short, at {path.stat().st_size} bytes"
-            return WeightsError(message, hint=_AGAIN)
-        with zipfile.ZipFile(path) as archive:
-            known = any(name.endswith("/data.pkl") for name in archive.namelist())
+        known = _is_torch_zip(path, size)
+    elif _is_safetensors(head):
+        known = True
+        if size < (wanted := _stated_size(path, size)):
+            message = f"{path} is cut short: it has {size} of {wanted} bytes"
+            raise WeightsError(message, hint=_AGAIN)
     else:
-        known = head.startswith(_PICKLE) or _is_safetensors(head)
-    if known:
-        return None
-    message = f"{path} is no file of tensors: it begins with {head[:24]!r}"
-    hint = "Give a .safetensors file, or one that torch.save wrote of a state_dict()."
-    return WeightsError(message, hint=hint)
+        known = head.startswith(_PICKLE)
+    if not known:
+        message = f"{path} is no file of tensors: it begins with {head[:24]!r}"
+        hint = "Give a .safetensors file, or one that torch.save wrote of a state_dict()."
+        raise WeightsError(message, hint=hint)
+
+
+def _head(path: Path) -> bytes:
+    with path.open("rb") as stream:
+        return stream.read(64)
 
 
 def _is_safetensors(head: bytes) -> bool:
@@ -139,9 +143,36 @@ def _is_safetensors(head: bytes) -> bool:
     return head[8:9] == b"{"
 
 
-def _is_torchscript(path: Path) -> bool:
-    """Tell by the table of constants that `torch.jit.save` alone writes."""
+def _stated_size(path: Path, size: int) -> int:
+    """Return how long a safetensors file says that it is; 0 where its table cannot be read."""
+    with path.open("rb") as stream:
+        begin = 8 + int.from_bytes(stream.read(8), "little")
+        if begin > size:
+            return begin
+        try:
+            table = json.loads(stream.read(begin - 8))
+            ends = [e["data_offsets"][1] for name, e in table.items() if name != "__metadata__"]
+        except (ValueError, LookupError, TypeError):
+            return 0
+    return begin + max(ends, default=0)
+
+
+def _is_torch_zip(path: Path, size: int) -> bool:
+    """Tell by the table that `torch.save` writes, at the archive's end.
+
+    Raises:
+        WeightsError: If the end is missing, or if `torch.jit.save` wrote it, by its constants.
+    """
     if not zipfile.is_zipfile(path):
-        return False
+        message = f"{path} is cut short, at {size} bytes"
+        raise WeightsError(message, hint=_AGAIN)
     with zipfile.ZipFile(path) as archive:
-        return any(name.endswith("/constants.pkl") for name in archive.namelist())
+        names = archive.namelist()
+    if any(name.endswith("/constants.pkl") for name in names):
+        message = f"{path} is a TorchScript archive, as OpenAI published CLIP: code with tensors"
+        hint = (
+            "Where you trust it, convert it once: torch.save(torch.jit.load(FILE, "
+            "map_location='cpu').state_dict(), NEW_FILE); then give file:NEW_FILE."
+        )
+        raise WeightsError(message, hint=hint)
+    return any(name.endswith("/data.pkl") for name in names)

@@ -16,7 +16,7 @@ from hardy.core.errors import WeightsError
 from hardy.core.hashing import file_sha256
 from hardy.core.variables import stated_path
 from hardy.models.clip.texts import check_names
-from hardy.models.files import need_finite, open_tensors
+from hardy.models.files import check_kind, need_finite, open_tensors
 from hardy.models.reference import File, OfExperiment, Package, RunFile, Version, WeightsRef
 from hardy.models.segmenters.spec import SegmenterBase
 from hardy.models.spec import ModelSpec, OpenClipModel
@@ -93,8 +93,9 @@ def locate(spec: ModelSpec) -> Located:
     """Find the weights of a model and say what identifies them.
 
     Raises:
-        WeightsError: If the file or the package is absent, if the package's file is not the one
-            that was checked, or if the weights lie in a store of runs, which is not looked into.
+        WeightsError: If the file or the package is absent, if the file cannot be one of tensors, if
+            the package's is not the one that was checked, or if the weights lie in a store of runs,
+            which is not looked into.
         SpecError: If the file of an image-text model's class names is absent.
     """
     if isinstance(spec, OpenClipModel):
@@ -116,6 +117,7 @@ def _locate_file(text: str) -> Located:
     if not path.is_file():
         message = f"weights file {text} does not exist (looked for {path})"
         raise WeightsError(message, hint="Give the path of a .safetensors or .pth file.")
+    check_kind(path)
     return Located(path, f"sha256:{file_sha256(path)}")
 
 
