@@ -101,4 +101,82 @@ def test_a_name_of_nothing_is_told_of_both_lists(capsys):
     assert run(["data", "check", "zzzzzz"]) == 2
     told = capsys.readouterr().err
     assert "there is neither a dataset nor an experiment 'zzzzzz'" in told
-    assert "hardy list datasets" in told
+    assert "Datasets are imagenet-sample, " in told
+    assert "`hardy list` shows experiments" in told
+
+
+def test_an_experiment_is_found_whose_name_is_near_a_datasets(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "MLproject").touch()
+    (tmp_path / "experiments").mkdir()
+    put(tmp_path / "set", "cat/1.png")
+    (tmp_path / "experiments" / "shape.yaml").write_text(
+        "name: x\ndata: {dataset: folder, root: set}\n"
+        "model: {kind: hardy}\nmethod: {kind: source}\n"
+    )
+    assert run(["data", "check", "shape"]) == 0
+    assert "1 samples" in capsys.readouterr().out
+    assert run(["data", "check", "shapez"]) == 2
+    assert "Did you mean 'shapes'?" in capsys.readouterr().err
+
+
+def test_what_is_not_read_is_counted_and_named(tmp_path, capsys):
+    root = tmp_path / "set"
+    put(root, "cat/1.png", "cat/2.tif", "cat/more/3.png", "dog/4.TIFF", "above.png")
+    (root / "cat" / "phone.heic").write_bytes(b"....ftypheic")
+    (root / "dog" / "notes.txt").touch()
+    arguments = ["data", "check", "folder", "--root", str(root)]
+    assert run([*arguments, "--decode"]) == 0
+    out = capsys.readouterr().out
+    assert "3 samples" in out
+    assert "decoded   3 of 3" in out
+    aside = "cat/more/ (1 image), cat/phone.heic, dog/notes.txt, above.png (beside the class"
+    assert f"4 not read: {aside}" in out
+    (root / "dog" / "gone.png").symlink_to(root / "nowhere.png")
+    (root / "dog" / "torn.png").write_bytes((root / "cat" / "1.png").read_bytes()[:40])
+    assert run(arguments) == 1  # a link to nothing needs no decoding to be seen
+    out = capsys.readouterr().out
+    assert "5 samples" in out
+    assert "gone.png: a link to " in out
+    assert "torn" not in out
+    assert run([*arguments, "--decode"]) == 1
+    out = capsys.readouterr().out
+    assert "torn.png: cannot be decoded" in out
+    assert "decoded   3 of 5" in out
+
+
+def test_of_a_division_only_what_is_no_sample_of_any_part_is_not_read(tmp_path, capsys):
+    put(tmp_path / "set", *(f"{name}/{n}.png" for name in ("cat", "dog") for n in range(4)))
+    spec = tmp_path / "spec.yaml"
+    spec.write_text(
+        f"name: x\ndata: {{dataset: folder, root: '{tmp_path / 'set'}', "
+        "partition: {fractions: {a: 0.5, b: 0.5}, part: b}}\n"
+        "model: {kind: hardy}\nmethod: {kind: source}\n"
+    )
+    assert run(["data", "check", str(spec)]) == 0
+    out = capsys.readouterr().out
+    assert "2 samples" in out
+    assert "not read" not in out
+
+
+def test_what_can_be_fetched_is_listed_with_its_size(capsys):
+    assert run(["data", "get"]) == 0
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["sam-vit-b", "375", "MB", "dl.fbaipublicfiles.com"] in lines
+    assert ["cifar10", "170", "MB", "www.cs.toronto.edu"] in lines
+
+
+@pytest.mark.parametrize(
+    ("name", "says", "hint"),
+    [
+        ("sam-vit-x", "nothing to fetch named 'sam-vit-x'", "Did you mean 'sam-vit-"),
+        ("zzz", "nothing to fetch named 'zzz'", "There are imagenet-a, "),
+        ("imagenet-val", "nothing that hardy can fetch", "image-net.org (after registering)"),
+        ("shapes", "nothing that hardy can fetch", "It is drawn when it is used."),
+    ],
+)
+def test_what_cannot_be_fetched_says_where_it_comes_from(name, says, hint, capsys):
+    assert run(["data", "get", name]) == 2
+    told = capsys.readouterr().err
+    assert says in told
+    assert hint in told

@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from hardy.cli.predict import command
 from hardy.core.errors import DataError, RegistryError
 from tests.registry.conftest import model, shelf, stub_package  # noqa: F401
 from tests.registry.helpers import CLASSES
+from tests.registry.test_windows import predictor
 
 pytestmark = pytest.mark.usefixtures("stub_package")
 
@@ -57,8 +59,55 @@ def test_an_unreadable_picture_is_told_what_helps_here(uri, tmp_path):
     done = predict("--model", uri, path)
     assert isinstance(done.exception, DataError)
     assert "torn.jpg: cannot be decoded" in done.exception.message
-    assert "leave this one out" in done.exception.hint
+    assert "leave these out" in done.exception.hint
     assert "data." not in done.exception.hint  # there is no spec to set it in
+
+
+def test_one_broken_image_does_not_take_the_others_answers(uri, photo):
+    folder = photo.parent
+    Image.open(photo).save(folder / "a.tif")
+    (folder / "torn.png").write_bytes(photo.read_bytes()[:300])
+    (folder / "gone.jpg").symlink_to(folder / "nowhere.jpg")
+    (folder / "phone.heic").write_bytes(b"....ftypheic")
+    (folder / "deeper").mkdir()
+    Image.open(photo).save(folder / "deeper" / "x.png")
+    done = predict("--model", uri, folder)
+    assert isinstance(done.exception, DataError)
+    assert done.exception.exit_status == 1
+    answered = [line for line in done.stdout.splitlines() if not line.startswith(" ")]
+    assert answered == [str(folder / "a.tif"), str(photo)]
+    assert "2 of 4 images have no answer" in done.exception.message
+    assert "gone.jpg: a link to " in done.exception.message
+    assert "no answer: " in done.stderr
+    assert "torn.png: cannot be decoded" in done.stderr
+    assert "2 not read: deeper/ (1 image), phone.heic" in done.stderr
+    rows = json.loads(predict("--model", uri, "--format", "json", folder).stdout)
+    assert [Path(row["file"]).name for row in rows] == ["a.tif", "b.png", "gone.jpg", "torn.png"]
+    assert "label" in rows[0]
+    assert "label" in rows[1]
+    assert set(rows[2]) == set(rows[3]) == {"file", "error"}
+
+
+def test_of_a_segmenter_too_the_others_masks_are_written(photo, tmp_path, monkeypatch):
+    monkeypatch.setattr("hardy.registry.load.load", lambda uri: predictor())
+    (photo.parent / "a.png").write_bytes(photo.read_bytes()[:300])
+    done = predict("--model", "models:/any/1", "--out", tmp_path / "out", photo.parent)
+    assert isinstance(done.exception, DataError)
+    assert "1 of 2 images have no answer: " in done.exception.message
+    assert done.stdout.startswith(f"{photo}\n")
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert "b.mask.png" in names
+    assert not any(name.startswith("a.") for name in names)
+
+
+def test_where_none_can_be_read_all_are_named(uri, tmp_path):
+    for name in ("a.png", "b.png"):
+        (tmp_path / name).touch()
+    done = predict("--model", uri, tmp_path)
+    assert "2 of 2 images have no answer" in done.exception.message
+    assert "a.png: cannot be decoded: it is empty" in done.exception.message
+    assert "b.png: cannot be decoded: it is empty" in done.stderr
+    assert done.stdout == ""
 
 
 def test_wrong_files_are_named_before_the_model_is_loaded(tmp_path):

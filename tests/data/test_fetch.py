@@ -1,3 +1,4 @@
+import errno
 import functools
 import hashlib
 import io
@@ -11,14 +12,17 @@ from typing import ClassVar
 import pytest
 from PIL import Image
 
-from hardy.core.errors import DataError
+from hardy.cli.main import run
+from hardy.core.errors import DataError, WeightsError
 from hardy.data import open as opening
 from hardy.data.cards import DATASETS
-from hardy.data.fetch import fetch_all
+from hardy.data.fetch import fetch_all, fetch_file
 from hardy.data.imagenet import class_map, imagenet_synsets
 from hardy.data.open import data_digest, fetch, open_dataset
-from hardy.data.sources import DOWNLOADS, Download
+from hardy.data.sources import CHECKPOINTS, DOWNLOADS, Download, how_to_get
 from hardy.data.spec import DataSpec
+from hardy.methods.memo_plus.spec import Sam
+from hardy.models.sam import checkpoint_file
 
 
 class Handler(SimpleHTTPRequestHandler):
@@ -203,3 +207,91 @@ def test_every_published_download_can_be_checked():
         algorithm, _, value = download.checksum.partition(":")
         assert len(value) == {"md5": 32, "sha256": 64, "": 0}[algorithm]
         assert download.checksum or download.size
+
+
+def test_a_checkpoint_is_fetched_with_its_checksum_where_a_spec_looks(
+    server, tmp_path, monkeypatch, capsys
+):
+    folder, url = server
+    monkeypatch.setenv("HARDY_DATA", str(tmp_path / "data"))
+    content = b"tensors" * 1000
+    (folder / "sam_vit_b_01ec64.pth").write_bytes(content)
+    local = checked(url, folder / "sam_vit_b_01ec64.pth")
+    monkeypatch.setitem(CHECKPOINTS, "sam-vit-b", local)
+    absent = Sam().checkpoint
+    with pytest.raises(WeightsError) as caught:
+        checkpoint_file(absent, "vit_b")
+    assert "`hardy data get sam-vit-b`" in caught.value.hint
+    assert how_to_get(absent) == "hardy data get sam-vit-b"
+    assert run(["data", "get", "sam-vit-b"]) == 0
+    path = checkpoint_file(absent, "vit_b")
+    assert path.read_bytes() == content
+    assert str(path) in capsys.readouterr().out
+    assert not (path.parent / f".{path.name}.incoming").exists()
+    Handler.asked.clear()
+    assert run(["data", "get", "sam-vit-b"]) == 0  # it is there, and is what it must be
+    assert not Handler.asked
+    path.write_bytes(content[:-1])
+    assert run(["data", "get", "sam-vit-b"]) == 1
+    assert "Move it away, and get it again." in capsys.readouterr().err
+    elsewhere = tmp_path / "elsewhere" / "sam_vit_b_01ec64.pth"
+    with pytest.raises(WeightsError, match="does not exist") as caught:
+        checkpoint_file(str(elsewhere), "vit_b")
+    assert f"hardy data get sam-vit-b --root {elsewhere.parent}" in caught.value.hint
+    assert run(["data", "get", "sam-vit-b", "--root", str(elsewhere.parent)]) == 0
+    assert elsewhere.read_bytes() == content
+
+
+def test_a_checkpoint_that_was_exchanged_is_not_kept(server, tmp_path, monkeypatch, capsys):
+    folder, url = server
+    monkeypatch.setenv("HARDY_DATA", str(tmp_path / "data"))
+    (folder / "x.pth").write_bytes(b"others")
+    wrong = Download(f"{url}/x.pth", f"sha256:{'0' * 64}", 6)
+    monkeypatch.setitem(CHECKPOINTS, "sam-vit-b", wrong)
+    assert run(["data", "get", "sam-vit-b"]) == 1
+    assert "x.pth" in capsys.readouterr().err
+    assert not (tmp_path / "data" / "weights" / "x.pth").exists()
+
+
+def test_a_dataset_is_fetched_by_name(server, tmp_path, monkeypatch, capsys):
+    folder, url = server
+    monkeypatch.setenv("HARDY_DATA", str(tmp_path / "data"))
+    (folder / "v6.npy").write_bytes(b"3")
+    card = DATASETS["cifar10.1"]
+    local = type(card)(**{**vars(card), "downloads": (checked(url, folder / "v6.npy"),)})
+    monkeypatch.setattr("hardy.cli.data.DATASETS", {"cifar10.1": local})
+    assert run(["data", "get", "cifar10.1"]) == 0
+    assert (tmp_path / "data" / "cifar10.1" / "v6.npy").read_bytes() == b"3"
+    Handler.asked.clear()
+    assert run(["data", "get", "cifar10.1"]) == 0
+    assert not Handler.asked
+    assert "`hardy data check cifar10.1` looks at it" in capsys.readouterr().out
+
+
+def test_no_connection_and_no_room_say_so(tmp_path, monkeypatch):
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    gone = Download("http://127.0.0.1:9/x.npy", f"sha256:{'0' * 64}")
+    with pytest.raises(DataError, match=r"no connection to 127\.0\.0\.1:9"):
+        fetch_all((gone,), tmp_path / "data" / "set")
+    (tmp_path / "file").touch()
+    with pytest.raises(DataError, match="cannot be written to") as caught:
+        fetch_all((gone,), tmp_path / "file" / "set")
+    assert "HARDY_DATA" in caught.value.hint
+
+    def full(self, url, output_file, pooch):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("hardy.data.fetch._Resuming.__call__", full)
+    with pytest.raises(DataError, match=r"data: the disk is full, [\d,]+ MB free"):
+        fetch_file(gone, tmp_path / "data" / "x.npy")
+
+
+def test_checkpoints_are_checked_by_their_sha256():
+    for download in CHECKPOINTS.values():
+        assert len(download.checksum.removeprefix("sha256:")) == 64
+        assert download.size
+    assert {name: each.file for name, each in CHECKPOINTS.items()} == {
+        "sam-vit-b": "sam_vit_b_01ec64.pth",
+        "sam-vit-l": "sam_vit_l_0b3195.pth",
+        "sam-vit-h": "sam_vit_h_4b8939.pth",
+    }

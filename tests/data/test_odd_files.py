@@ -8,7 +8,9 @@ import pytest
 from PIL import Image
 
 from hardy.core.errors import DataError
+from hardy.data import files
 from hardy.data.item import BadSample, Prepared
+from hardy.data.leaks import leaks
 from hardy.data.loader import broken
 from hardy.data.open import open_dataset
 from hardy.data.pipeline import SamplePipeline
@@ -46,6 +48,9 @@ def odd(tmp_path):
     turned = np.zeros((16, 16, 3), np.uint8)
     turned[8:] = 255
     Image.fromarray(turned).save(folder / "rotated.jpg", exif=exif)
+    Image.fromarray(noise).save(folder / "scan.tif")
+    Image.fromarray(noise[..., 0].astype(np.float32)).save(folder / "real.tiff")
+    (folder / "gone.jpg").symlink_to(tmp_path / "unmounted.jpg")
     (folder / "empty.jpg").touch()
     (folder / "bomb.png").write_bytes(bomb(20_000))
     return tmp_path / "set"
@@ -54,11 +59,14 @@ def odd(tmp_path):
 def test_each_odd_file_is_read_or_refused_by_name(odd):
     found = open_dataset(DataSpec(dataset="folder", root=str(odd)))
     pipeline = SamplePipeline(found, PREPROCESS)
-    items = {item.id.rpartition("/")[2]: item for item in (pipeline[n] for n in range(8))}
+    items = {item.id.rpartition("/")[2]: item for item in (pipeline[n] for n in range(11))}
     bad = {name: item.reason for name, item in items.items() if isinstance(item, BadSample)}
-    assert set(bad) == {"truncated.jpg", "empty.jpg", "bomb.png"}
+    assert set(bad) == {"truncated.jpg", "empty.jpg", "bomb.png", "gone.jpg", "real.tiff"}
     assert all(name in reason for name, reason in bad.items())
     assert "pixels" in bad["bomb.png"]
+    assert "it is empty" in bad["empty.jpg"]
+    assert "unmounted.jpg, which does not exist" in bad["gone.jpg"]
+    assert "real numbers" in bad["real.tiff"]
     assert "Scale" in items["bomb.png"].hint
     pixels = {
         name: item.pixels[0].permute(1, 2, 0).numpy()
@@ -66,6 +74,7 @@ def test_each_odd_file_is_read_or_refused_by_name(odd):
         if isinstance(item, Prepared)
     }
     assert np.array_equal(pixels["grey16.png"][..., 0], np.arange(256).reshape(16, 16))
+    assert np.array_equal(pixels["scan.tif"], np.asarray(Image.open(odd / "thing/scan.tif")))
     assert pixels["animated.gif"][0, 0].tolist() == [0, 255, 0]
     assert pixels["rotated.jpg"][:6].min() > 240
     assert pixels["rotated.jpg"][-6:].max() < 15
@@ -82,3 +91,19 @@ def test_without_skipping_the_reader_raises_with_the_way_out(odd):
     assert caught.value.hint == "Fetch the file again."
     bad = broken(BadSample(0, empty.id, caught.value.message, caught.value.hint))
     assert bad.hint == "Fetch the file again. Or set data.on_bad_sample: skip."
+
+
+def test_a_link_that_leads_somewhere_again_is_another_dataset(odd):
+    spec = DataSpec(dataset="folder", root=str(odd))
+    before = open_dataset(spec)
+    (gone,) = (sample for sample in before.samples if not sample.content)
+    assert gone.id == "thing/gone.jpg"
+    assert gone.id not in {id_ for id_, _ in leaks(before, before)}  # nothing is known of it
+    (odd / "thing" / "whole.jpg").rename(odd.parent / "unmounted.jpg")
+    assert all(sample.content for sample in open_dataset(spec).samples)
+
+
+def test_a_link_to_nothing_in_a_large_set_has_no_size(odd, monkeypatch):
+    monkeypatch.setattr(files, "HASHED_BYTES", 1)
+    found = open_dataset(DataSpec(dataset="folder", root=str(odd)))
+    assert [sample.id for sample in found.samples if not sample.content] == ["thing/gone.jpg"]

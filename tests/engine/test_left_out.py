@@ -17,6 +17,7 @@ from hardy.engine.answer import answer
 from hardy.engine.checkpoint import Checkpoint
 from hardy.engine.fit import fit, fitted_folder
 from hardy.engine.journal import Journal
+from hardy.engine.left_out import LeftOut
 from hardy.engine.progress import Reporter
 from hardy.engine.setup import set_up
 from hardy.engine.unit import _judge
@@ -102,6 +103,9 @@ def test_samples_to_fit_on_and_to_answer_are_named_in_the_run(planned):
     assert bad["answer"].id not in set(frame["sample"])
     assert run.files["data/skipped.csv"] == setup.left_out.csv()
     assert "truncated" in run.files["data/skipped.csv"]
+    line = setup.left_out.line()
+    assert line.startswith("2 broken samples left out (1 to fit, 1 to answer): ")
+    assert all(id_ in line for id_, _ in wanted)
     # Pictures are of samples that can be read: those that are left.
     assert len([path for path in run.files if path.startswith("gradcam/")]) == 5
 
@@ -111,6 +115,16 @@ def test_samples_to_fit_on_and_to_answer_are_named_in_the_run(planned):
     resumed = set_up_of(unit)  # temperatures are there, answers are not
     learned(resumed, "another")
     assert named(resumed) == wanted[:1]
+
+
+def test_the_line_names_the_first_of_many():
+    left_out = LeftOut()
+    for n in range(7):
+        left_out.add("answer", BadSample(n, f"cat/{n}.jpg", "torn"))
+    assert left_out.line() == (
+        "7 broken samples left out (7 to answer): cat/0.jpg, cat/1.jpg, cat/2.jpg, cat/3.jpg, "
+        "cat/4.jpg and 2 more; data/skipped.csv of the run says why"
+    )
 
 
 def test_what_was_made_without_some_is_not_taken_where_none_may_be_skipped(planned):

@@ -1,8 +1,10 @@
+import io
 import pickle
+import zipfile
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save, save_file
 from torch import nn
 
 from hardy.core.errors import WeightsError
@@ -203,22 +205,116 @@ class _Bomb:
 def test_a_pickle_with_code_is_refused_and_never_run(small, tmp_path):
     path = tmp_path / "bomb.pth"
     torch.save({"x": _Bomb()}, path)
-    with pytest.raises(WeightsError, match=r"bomb\.pth is not a plain table of tensors"):
+    with pytest.raises(WeightsError, match=r"bomb\.pth is not a plain table of tensors") as caught:
         fill(small, Located(path, ""))
-    (tmp_path / "old.pth").write_bytes(pickle.dumps(_Bomb(), protocol=2))
-    with pytest.raises(WeightsError, match="not a plain table"):
-        fill(small, Located(tmp_path / "old.pth", ""))
+    assert "a pickle with objects of exec" in caught.value.message
+    for name in ("old.pth", "old.safetensors"):
+        (tmp_path / name).write_bytes(pickle.dumps(_Bomb(), protocol=2))
+        with pytest.raises(WeightsError, match="tensors: it is a pickle") as caught:
+            fill(small, Located(tmp_path / name, ""))
+        assert "never runs a pickle's code" in caught.value.hint
 
 
-@pytest.mark.parametrize("content", [b"", b"garbage" * 100])
-@pytest.mark.parametrize("name", ["w.safetensors", "w.pth"])
-def test_a_damaged_file_is_refused_by_name(small, tmp_path, name, content):
-    (tmp_path / name).write_bytes(content)
-    with pytest.raises(WeightsError, match=name) as caught:
-        fill(small, Located(tmp_path / name, ""))
-    # A table of tensors holds no code: only the other kind may want to be converted to it.
-    assert ("Convert it" in caught.value.hint) == (name == "w.pth")
+def test_torch_never_advises_to_run_the_code(small, tmp_path):
+    files = {
+        "module.pth": lambda stream: torch.save(small, stream),
+        "plain.pth": lambda stream: stream.write(pickle.dumps({"w": [1.0]})),
+        "text.pth": lambda stream: stream.write(b"<html>404</html>"),
+    }
+    for name, write in files.items():
+        with (tmp_path / name).open("wb") as stream:
+            write(stream)
+        with pytest.raises(WeightsError, match=name) as caught:
+            read(Located(tmp_path / name, ""))
+        told = caught.value.message + caught.value.hint
+        assert "weights_only" not in told
+        assert "\x1b" not in told  # torch's bold letters
+
+
+def torch_file(state, *, new=True):
+    stream = io.BytesIO()
+    torch.save(state, stream, _use_new_zipfile_serialization=new)
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        ("w.safetensors", lambda _: b"", "is empty"),
+        ("w.pth", lambda _: b"", "is empty"),
+        ("w.safetensors", lambda s: save(s)[:-4], "is cut short: it has 212 of 216 bytes"),
+        ("w.safetensors", lambda s: save(s)[:30], "is cut short: it has 30 of 1[0-9]{2} bytes"),
+        ("w.pth", lambda s: torch_file(s)[:-40], "is cut short, at"),
+        ("w.pth", lambda s: torch_file(s, new=False)[:-5], "damaged or cut short, at"),
+        ("w.pth", lambda s: torch_file(s, new=False)[:200], "damaged or cut short, at 200"),
+        ("w.pth", lambda _: b"garbage" * 100, "no file of tensors: it begins with b'garbage"),
+        ("w.safetensors", lambda _: b"garbage" * 100, "no file of tensors"),
+        ("w.pth", lambda _: zipped("notes.txt"), "no file of tensors"),
+        ("w.safetensors", lambda _: b"version https://git-lfs.github.com/spec/v1\noid", "Git LFS"),
+        ("w.pth", lambda _: torch_file([1, 2]), "not a plain table of tensors: it holds a list"),
+        ("w.pth", lambda _: torch_file({"state_dict": {}}), "it holds no tensor"),
+        ("w.pth", lambda _: torch_file({"epoch": 3}), "not a plain.*: epoch is of type int"),
+    ],
+)
+def test_a_damaged_file_says_what_is_wrong_with_it(tmp_path, name, content, says):
+    state = {"w": torch.ones(8), "b": torch.ones(8, 2)}
+    (tmp_path / name).write_bytes(content(state))
+    with pytest.raises(WeightsError, match=f"{name} .*{says}") as caught:
+        read(Located(tmp_path / name, ""))
     assert caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (lambda _: b"", "is empty"),
+        (lambda s: save(s)[:-4], "is cut short"),
+        (lambda s: torch_file(s)[:-40], "is cut short"),
+        (lambda _: b"garbage" * 9, "no file of tensors"),
+    ],
+)
+def test_a_plan_says_what_no_file_of_tensors_can_be(tmp_path, content, says):
+    path = tmp_path / "w.pth"
+    path.write_bytes(content({"w": torch.ones(2)}))
+    with pytest.raises(WeightsError, match=says):
+        locate(TimmModel(name="resnet18", weights=f"file:{path}"))
+
+
+def zipped(name):
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
+        archive.writestr(name, "x")
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize("ending", ["safetensors", "pth"])
+def test_the_bytes_tell_what_a_file_is_and_not_its_name(small, tmp_path, ending):
+    wanted = {k: torch.ones_like(v) for k, v in small.state_dict().items()}
+    content = torch_file(wanted) if ending == "safetensors" else save(wanted)
+    (tmp_path / f"w.{ending}").write_bytes(content)
+    fill(small, Located(tmp_path / f"w.{ending}", ""))
+    assert torch.equal(small[0].weight, torch.ones(4, 3, 1, 1))
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), -float("inf")])
+def test_numbers_that_are_none_are_refused_with_their_tensor(small, tmp_path, number):
+    state = small.state_dict()
+    state["1.running_mean"] = torch.tensor([0, number, 0, number])
+    state["1.bias"] = torch.tensor([number, 0, 0, 0])
+    before = state_sha256(small)
+    with pytest.raises(WeightsError) as caught:
+        fill(small, saved(tmp_path / "w.safetensors", state))
+    assert "w.safetensors: NaN or infinity in" in caught.value.message
+    assert "1 of the 4 numbers of 1.bias (and in 1 more" in caught.value.message
+    assert state_sha256(small) == before
+    del state["1.bias"], state["1.running_mean"]
+    state["unused"] = torch.tensor([number])
+    load(small, state, partial=True)  # what goes nowhere is not looked at
+
+
+def test_a_networks_own_mask_may_be_infinite(small):
+    small.register_buffer("mask", torch.full((2, 2), -torch.inf).triu(1))
+    assert load(small, small.state_dict()).taken == len(small.state_dict())
 
 
 def test_the_packaged_file_is_the_one_that_was_checked():

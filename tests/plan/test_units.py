@@ -8,6 +8,7 @@ from PIL import Image
 from hardy.core.errors import DataError, WeightsError
 from hardy.data.open import open_dataset
 from hardy.methods.evaluate.spec import SourceSpec
+from hardy.methods.memo_plus.spec import MemoPlusSpec, Sam
 from hardy.plan import inputs
 from hardy.plan.foresee import faults
 from hardy.plan.tracker import PastRun
@@ -142,6 +143,17 @@ def test_a_dataset_is_opened_once_a_plan_and_handed_along(monkeypatch, tmp_path)
     assert first.own.count == len(first.own.dataset.samples) == 24
     assert first.own.digest == first.own.dataset.digest
     assert first.samples["answer"].dataset is second.samples["validate"].dataset
+
+
+def test_an_absent_checkpoint_is_told_with_the_command_that_fetches_it(monkeypatch, tmp_path):
+    monkeypatch.setenv("HARDY_DATA", str(tmp_path))
+    unit = Unit(experiment(method=MemoPlusSpec()))
+    (planned,) = Asked().plan(resolved(unit)).units
+    (line,) = planned.absent
+    assert line.endswith("sam_vit_b_01ec64.pth does not exist; to get it: hardy data get sam-vit-b")
+    other = Unit(experiment(method=MemoPlusSpec(segmenter=Sam(checkpoint="own.pth"))))
+    (planned,) = Asked().plan(resolved(other)).units
+    assert planned.absent == ("file absent: own.pth does not exist",)
 
 
 def test_what_is_absent_is_told_or_raised(monkeypatch, tmp_path):

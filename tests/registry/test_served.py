@@ -70,6 +70,9 @@ def test_loads_by_mlflow_and_takes_every_kind_of_input(uri, images, tmp_path, re
         pd.DataFrame({"image": paths}),
         {"image": np.array(texts)},
         images.astype(np.int64),
+        images / 255,
+        images.transpose(0, 3, 1, 2).astype(np.float32) / np.float32(255),
+        np.concatenate([images, images[..., :1]], 3),
     ):
         pd.testing.assert_frame_equal(model.predict(given), expected)
     pd.testing.assert_frame_equal(model.predict(images[0]), expected[:1])

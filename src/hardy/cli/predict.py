@@ -1,7 +1,7 @@
 """`hardy predict`: what a registered model says of image files."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +12,9 @@ from hardy.spec.scalars import read_scalar
 
 if TYPE_CHECKING:
     import pandas as pd
+    from PIL.Image import Image
 
-_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"}
+_SHOWN = 10
 
 
 @click.command()
@@ -57,6 +58,9 @@ def command(
 ) -> None:
     """Predict for IMAGES: files, or folders of files.
 
+    An image that cannot be read is named and has no answer; the others have theirs, and the exit
+    status is 1.
+
     Example: hardy predict --model models:/imagenet-robust@champion photo.jpg --adapt
     """
     if views is not None and not adapt:
@@ -67,27 +71,54 @@ def command(
     if out is not None:
         _check_stems(files)
 
-    from hardy.data.decode import decode
     from hardy.registry.load import load
 
     predictor = load(model)
-    try:
-        decoded = [decode(file, name=str(file)) for file in files]
-    except DataError as error:
-        error.hint = "Give image files that open in a viewer, or leave this one out."
-        raise
-    table = predictor.predict(decoded, adapt=adapt, views=views or 0, seed=seed, **given)
-    rows = _rows(files, table)
+    decoded, broken = _decoded(files)
+    read = [file for file in files if file not in broken]
+    rows = list[dict[str, Any]]()
+    if decoded:
+        table = predictor.predict(decoded, adapt=adapt, views=views or 0, seed=seed, **given)
+        rows = _rows(read, table)
     written = list[list[str]]()
-    if out:
+    if out and rows:
         pairs = zip(rows, decoded, strict=True)
-        written = _write(out, files, [predictor.task.files(row, image) for row, image in pairs])
+        written = _write(out, read, [predictor.task.files(row, image) for row, image in pairs])
     if form == "json":
-        click.echo(json.dumps(rows, indent=2, ensure_ascii=False))
-        return
-    for number, row in enumerate(rows):
-        lines = [*predictor.task.told(row), *(written[number] if written else ())]
-        click.echo("\n".join([row["file"], *(f"  {line}" for line in lines)]))
+        of = {row["file"]: row for row in rows}
+        all_rows = [of.get(str(f)) or {"file": str(f), "error": broken[f].message} for f in files]
+        click.echo(json.dumps(all_rows, indent=2, ensure_ascii=False))
+    else:
+        for number, row in enumerate(rows):
+            lines = [*predictor.task.told(row), *(written[number] if written else ())]
+            click.echo("\n".join([row["file"], *(f"  {line}" for line in lines)]))
+    if broken:
+        raise _without_answer(broken, len(files))
+
+
+def _decoded(files: Sequence[Path]) -> "tuple[list[Image], dict[Path, DataError]]":
+    """Return the images that can be read, and of the other files what is wrong with them."""
+    from hardy.data.decode import decode
+
+    images, broken = list["Image"](), dict[Path, DataError]()
+    for file in files:
+        try:
+            images.append(decode(file, name=str(file)))
+        except DataError as error:
+            broken[file] = error
+    return images, broken
+
+
+def _without_answer(broken: Mapping[Path, DataError], total: int) -> DataError:
+    first, *others = [error.message for error in broken.values()]
+    for message in others[:_SHOWN]:
+        click.echo(f"no answer: {message}", err=True)
+    if len(others) > _SHOWN:
+        click.echo(f"no answer: {len(others) - _SHOWN} more", err=True)
+    message = first if total == 1 else f"{len(broken)} of {total} images have no answer: {first}"
+    message += " (the others are named above)" if others else ""
+    hint = "Give image files that open in a viewer, or leave these out."
+    return DataError(message, hint=hint)
 
 
 def _check_stems(files: list[Path]) -> None:
@@ -142,6 +173,9 @@ def _param(text: str) -> tuple[str, Any]:
 def find_images(paths: tuple[Path, ...]) -> list[Path]:
     """Return the files named, and of folders the images directly in them, sorted by name.
 
+    Images are what a dataset's are: a link to nothing is one, which cannot be read. What else is in
+    a folder is told on stderr.
+
     Raises:
         DataError: If a path does not exist, or a folder holds no image.
     """
@@ -149,18 +183,24 @@ def find_images(paths: tuple[Path, ...]) -> list[Path]:
 
 
 def _files(path: Path) -> list[Path]:
-    if not path.exists():
+    from hardy.data.files import SUFFIXES, found_in
+
+    if not (path.exists() or path.is_symlink()):
         message = f"{path}: no such file"
         raise DataError(message, hint="Give image files or folders of them.")
     if not path.is_dir():
         return [path]
-    found = sorted(p for p in path.iterdir() if p.suffix.lower() in _SUFFIXES and p.is_file())
+    found, others = found_in(path)
     if not found:
         message = f"{path}: the folder holds no image"
-        hint = f"Looked for {', '.join(sorted(_SUFFIXES))}."
+        hint = f"Looked for {', '.join(sorted(SUFFIXES))}."
         if any(entry.is_dir() for entry in path.iterdir()):
             hint += f" Folders in it are not looked into: name them, such as {path}/*."
         raise DataError(message, hint=hint)
+    if others:
+        more = f" and {len(others) - _SHOWN} more" if len(others) > _SHOWN else ""
+        told = ", ".join(others[:_SHOWN]) + more
+        click.echo(f"{path}: {len(others)} not read: {told}", err=True)
     return found
 
 

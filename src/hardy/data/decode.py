@@ -53,16 +53,17 @@ def decode(source: Path | bytes, *, name: str) -> Image.Image:
         name: What to call the image in errors.
 
     Raises:
-        DataError: If the file is absent, empty, truncated, no image, or over 100 megapixels.
+        DataError: If the file is absent, empty, truncated, no image, one of real numbers, or over
+            100 megapixels.
     """
     with _QUIET:
         try:
             with Image.open(BytesIO(source) if isinstance(source, bytes) else source) as image:
                 _refuse_bomb(image.size, name)
                 image.load()
-                return _upright(_to_rgb(image), _orientation(image))
+                return _upright(to_rgb(image, name), _orientation(image))
         except _BROKEN as error:
-            raise _broken(error, name) from error
+            raise _broken(error, name, source) from error
 
 
 def decode_mask(source: Path, *, name: str) -> Image.Image:
@@ -83,7 +84,7 @@ def decode_mask(source: Path, *, name: str) -> Image.Image:
                     # A palette's indices are the labels; converting would give its colours.
                     return Image.fromarray(np.asarray(image).astype(np.uint8))
         except _BROKEN as error:
-            raise _broken(error, name) from error
+            raise _broken(error, name, source) from error
     message = f"{name}: a mask of mode {image.mode}, expected one channel of 8 bits"
     raise DataError(message, hint="Save masks as grey or palette PNG whose values are labels.")
 
@@ -125,23 +126,36 @@ def _refuse_bomb(size: tuple[int, int], name: str) -> None:
         raise DataError(message, hint=_SMALLER)
 
 
-def _broken(error: BaseException, name: str) -> DataError:
+def _broken(error: BaseException, name: str, source: Path | bytes) -> DataError:
     if isinstance(error, FileNotFoundError):
+        if isinstance(source, Path) and source.is_symlink():
+            message = f"{name}: a link to {source.readlink()}, which does not exist"
+            return DataError(message, hint="Mount or fetch what it leads to.")
         return DataError(f"{name}: no such file", hint="Check the dataset's folder.")
     if isinstance(error, Image.DecompressionBombError):  # Pillow's own, far above ours
         return DataError(f"{name}: {error}", hint=_SMALLER)
-    reason = "not an image" if isinstance(error, UnidentifiedImageError) else str(error)
-    return DataError(
-        f"{name}: cannot be decoded: {reason or type(error).__name__}",
-        hint="Fetch the file again.",
-    )
+    if isinstance(error, UnidentifiedImageError):
+        empty = not (source if isinstance(source, bytes) else source.stat().st_size)
+        reason = "it is empty" if empty else "not an image of a format that is read"
+        hint = "Fetch the file again." if empty else "Save it as JPEG or PNG, or take it away."
+        return DataError(f"{name}: cannot be decoded: {reason}", hint=hint)
+    reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return DataError(f"{name}: cannot be decoded: {reason}", hint="Fetch the file again.")
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
+def to_rgb(image: Image.Image, name: str) -> Image.Image:
+    """Return an image of any mode as RGB of 8 bits a channel, by the rules of `decode`.
+
+    Raises:
+        DataError: If its pixels are real numbers, of which nothing tells which is white.
+    """
     # Pillow would clip 16-bit grey at 255, which turns nearly every pixel white.
     if image.mode == "I" or image.mode.startswith("I;16"):
         levels = np.clip(np.asarray(image).astype(np.int64), 0, 65535)
         return Image.fromarray(((levels + 128) // 257).astype(np.uint8)).convert("RGB")
+    if image.mode == "F":
+        message = f"{name}: its pixels are real numbers, and nothing tells which is white"
+        raise DataError(message, hint="Save it with 8 or 16 bits a channel.")
     return image.convert("RGB")
 
 

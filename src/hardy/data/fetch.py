@@ -1,14 +1,17 @@
-"""Fetches published archives: checked, resumable, and unpacked in one step or not at all.
+"""Fetches published files: checked, resumable, and unpacked in one step or not at all.
 
 Archives are collected in a hidden folder beside the dataset's root and unpacked there; the root
 appears by one rename once everything is in place. A fetch that was cut off goes on where it was.
 """
 
+import errno
+import hashlib
 import json
 import shutil
 import tarfile
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any, cast
 
@@ -34,11 +37,9 @@ def fetch_all(downloads: Sequence[Download], root: Path) -> None:
 
     Raises:
         DataError: If an archive cannot be had, is not what its publisher states, or would write
-            outside its folder.
+            outside its folder; or if the folder cannot be written to.
     """
-    root.parent.mkdir(parents=True, exist_ok=True)
-    incoming = root.parent / f".{root.name}.incoming"
-    with FileLock(root.parent / f".{root.name}.lock"):
+    with _incoming(root) as incoming:
         if root.is_dir() and any(root.iterdir()):  # another process has fetched it meanwhile
             return
         tree = incoming / "tree"
@@ -50,6 +51,59 @@ def fetch_all(downloads: Sequence[Download], root: Path) -> None:
             _unpack(archive, tree / download.into)
         tree.replace(root)
         shutil.rmtree(incoming)
+
+
+def fetch_file(download: Download, target: Path) -> None:
+    """Fetch a single file, unless it is there already.
+
+    Args:
+        download: The file.
+        target: Where it goes, whole or not at all.
+
+    Raises:
+        DataError: If it cannot be had or is not what its publisher states, one that is there
+            included; or if the folder cannot be written to.
+    """
+    with _incoming(target) as incoming:
+        if target.is_file():
+            _check_same(download, target)
+            return
+        _get(download, incoming / "0").replace(target)
+        shutil.rmtree(incoming)
+
+
+@contextmanager
+def _incoming(target: Path) -> Iterator[Path]:
+    """Yield the hidden folder beside a target in which files are collected, by one at a time.
+
+    Raises:
+        DataError: If nothing can be written there.
+    """
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(target.parent / f".{target.name}.lock"):
+            yield target.parent / f".{target.name}.incoming"
+    except OSError as error:
+        raise _unwritable(target.parent, error) from error
+
+
+def _unwritable(folder: Path, error: OSError) -> DataError:
+    message = f"{folder}: cannot be written to: {error.strerror or error}"
+    hint = "Set HARDY_DATA, or --root, to a folder that can be."
+    if error.errno == errno.ENOSPC:
+        message = f"{folder}: the disk is full, {shutil.disk_usage(folder).free / 1e6:,.0f} MB free"
+        hint = "Make room and try again: what is fetched already is kept."
+    return DataError(message, hint=hint)
+
+
+def _check_same(download: Download, target: Path) -> None:
+    """Raise if a file that is there is not the published one."""
+    algorithm, _, wanted = download.checksum.partition(":")
+    with target.open("rb") as stream:
+        got = hashlib.file_digest(stream, algorithm).hexdigest()
+    if got != wanted:
+        message = f"{target}: is not {download.url}: its {algorithm} is {got}, expected {wanted}"
+        raise DataError(message, hint="Move it away, and get it again.")
 
 
 def _get(download: Download, folder: Path) -> Path:
@@ -70,7 +124,11 @@ def _get(download: Download, folder: Path) -> Path:
                 downloader=_Resuming(folder / f"{download.file}.part", download.size),
             )
         )
-    except (OSError, ValueError, requests.RequestException) as error:
+    except requests.ConnectionError as error:
+        message = f"{download.url}: no connection to {download.host}"
+        hint = "Check the network and try again: what is fetched already is kept."
+        raise DataError(message, hint=hint) from error
+    except (ValueError, requests.RequestException) as error:
         message = f"{download.url}: {str(error).strip() or repr(error)}"
         raise DataError(message, hint="Try again: what is fetched already is kept.") from error
     if not checksum:

@@ -20,7 +20,7 @@ from hardy.core.seeding import generator
 from hardy.data.cifar import CLASSES as CIFAR
 from hardy.data.cifar import cifar_samples, read_cifar
 from hardy.data.dataset import Dataset, Sample
-from hardy.data.files import class_folders, images, labelled, need_folder
+from hardy.data.files import class_folders, file_size, images, labelled, need_folder
 from hardy.data.spec import DataSpec
 
 CLASSES = ("cat", "dog")
@@ -90,7 +90,7 @@ def _microsoft(root: Path) -> list[Sample]:
 
 
 def _files(root: Path, label: int, files: list[Path]) -> list[Sample]:
-    return list(labelled(root, ((label, file) for file in files if file.stat().st_size)))
+    return list(labelled(root, ((label, file) for file in files if file_size(file) != 0)))
 
 
 _SOURCES: dict[str, tuple[str, Callable[[Path], list[Sample]]]] = {

@@ -1,4 +1,4 @@
-"""Where the public datasets are published, and the checksums that their archives must have.
+"""Where public datasets and weights are published, and the checksums that their files must have.
 
 Checksums are those that the authors, torchvision or TensorFlow Datasets publish. Where none is
 published, the size stands instead, and the SHA-256 of the first download is kept beside the data.
@@ -27,6 +27,11 @@ class Download:
     def file(self) -> str:
         """Name of the file, without the query of its URL."""
         return self.url.partition("?")[0].rpartition("/")[2]
+
+    @property
+    def host(self) -> str:
+        """Who publishes it, such as `zenodo.org`."""
+        return self.url.split("/")[2]
 
 
 _IMAGENET_C = {
@@ -136,3 +141,42 @@ DOWNLOADS: dict[str, tuple[Download, ...]] = {
         ),
     ),
 }
+
+WEIGHTS_FOLDER = "weights"
+"""Where published weights are put, below HARDY_DATA."""
+
+_SAM = {
+    "b": (
+        "sam_vit_b_01ec64.pth",
+        "ec2df62732614e57411cdcf32a23ffdf28910380d03139ee0f4fcbe91eb8c912",
+        375042383,
+    ),
+    "l": (
+        "sam_vit_l_0b3195.pth",
+        "3adcc4315b642a4d2101128f611684e8734c41232a17c648ed1693702a49a622",
+        1249524607,
+    ),
+    "h": (
+        "sam_vit_h_4b8939.pth",
+        "a7bf3b02f3ebf1267aba913ff637d9a2d5c33d3173bb679e46d9f338c26f262e",
+        2564550879,
+    ),
+}
+CHECKPOINTS: dict[str, Download] = {
+    f"sam-vit-{size}": Download(
+        f"https://dl.fbaipublicfiles.com/segment_anything/{file}", f"sha256:{sha256}", length
+    )
+    for size, (file, sha256, length) in _SAM.items()
+}
+"""Segment Anything's weights (arXiv:2304.02643), which no package ships.
+
+Their authors publish no checksum; these are what micro-sam (computational-cell-analytics) and other
+tools check the files by.
+"""
+
+
+def how_to_get(file: str) -> str:
+    """Return the command that fetches a published file of a path; empty where none does."""
+    name = file.rpartition("/")[2]
+    found = (known for known, each in CHECKPOINTS.items() if each.file == name)
+    return next((f"hardy data get {known}" for known in found), "")

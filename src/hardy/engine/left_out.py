@@ -13,6 +13,8 @@ from hardy.tasks.report import as_csv
 ARTIFACT = "data/skipped.csv"
 """Where a run names them."""
 
+_NAMED = 5
+
 
 @dataclass
 class LeftOut:
@@ -37,11 +39,16 @@ class LeftOut:
         return as_csv(pd.DataFrame(rows, columns=["id", "role", "reason"]))
 
     def line(self) -> str:
-        """Say how many were left out of what."""
+        """Say how many were left out of what, and name the first."""
         counts = Counter(role for role, _ in self.reasons)
         told = ", ".join(f"{count} to {role}" for role, count in counts.items())
         what = "broken sample" if len(self) == 1 else "broken samples"
-        return f"{len(self)} {what} left out ({told}): {ARTIFACT} of the run names them"
+        names = [id_ for _, id_ in self.reasons]
+        more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+        return (
+            f"{len(self)} {what} left out ({told}): {', '.join(names[:_NAMED])}{more}; {ARTIFACT} "
+            "of the run says why"
+        )
 
     def dump(self) -> str:
         """Return all as JSON, for `read`."""

@@ -7,20 +7,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from hardy.core.errors import WeightsError
+from hardy.core.paths import data_dir
 from hardy.core.variables import stated_path
+from hardy.data.sources import CHECKPOINTS, WEIGHTS_FOLDER
 from hardy.models.files import content_identity
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
     from torch import nn
-
-# The published files, by architecture.
-_FILES = {
-    "vit_b": "sam_vit_b_01ec64.pth, 375 MB",
-    "vit_l": "sam_vit_l_0b3195.pth, 1.25 GB",
-    "vit_h": "sam_vit_h_4b8939.pth, 2.56 GB",
-}
 
 
 def checkpoint_file(text: str, arch: str) -> Path:
@@ -36,10 +31,14 @@ def checkpoint_file(text: str, arch: str) -> Path:
     path = stated_path(text)
     if not path.is_file():
         message = f"method.segmenter.checkpoint: {text} does not exist (looked for {path})"
+        name = f"sam-{arch.replace('_', '-')}"
+        file = CHECKPOINTS[name]
+        place = data_dir() / WEIGHTS_FOLDER / file.file
+        elsewhere = "" if path == place else f" --root {path.parent}"
         raise WeightsError(
             message,
-            hint=f"Put Segment Anything's {arch} there (published as {_FILES[arch]}), or set "
-            "`segmenter: {kind: superpixels}`, which needs no weights.",
+            hint=f"Fetch {file.file}, {(file.size or 0) / 1e6:,.0f} MB: `hardy data get {name}"
+            f"{elsewhere}`; or set `segmenter: {{kind: superpixels}}`, which needs no weights.",
         )
     return path
 

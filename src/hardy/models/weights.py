@@ -16,7 +16,7 @@ from hardy.core.errors import WeightsError
 from hardy.core.hashing import file_sha256
 from hardy.core.variables import stated_path
 from hardy.models.clip.texts import check_names
-from hardy.models.files import open_tensors
+from hardy.models.files import check_kind, need_finite, open_tensors
 from hardy.models.reference import File, OfExperiment, Package, RunFile, Version, WeightsRef
 from hardy.models.segmenters.spec import SegmenterBase
 from hardy.models.spec import ModelSpec, OpenClipModel
@@ -93,8 +93,9 @@ def locate(spec: ModelSpec) -> Located:
     """Find the weights of a model and say what identifies them.
 
     Raises:
-        WeightsError: If the file or the package is absent, if the package's file is not the one
-            that was checked, or if the weights lie in a store of runs, which is not looked into.
+        WeightsError: If the file or the package is absent, if the file cannot be one of tensors, if
+            the package's is not the one that was checked, or if the weights lie in a store of runs,
+            which is not looked into.
         SpecError: If the file of an image-text model's class names is absent.
     """
     if isinstance(spec, OpenClipModel):
@@ -116,6 +117,7 @@ def _locate_file(text: str) -> Located:
     if not path.is_file():
         message = f"weights file {text} does not exist (looked for {path})"
         raise WeightsError(message, hint="Give the path of a .safetensors or .pth file.")
+    check_kind(path)
     return Located(path, f"sha256:{file_sha256(path)}")
 
 
@@ -238,7 +240,8 @@ def load(
         file: Where they come from, for messages.
 
     Raises:
-        WeightsError: If some are, and that is not allowed; or if nothing fits.
+        WeightsError: If some are, and that is not allowed; if nothing fits; or if one that does
+            holds NaN or infinity where the network has none, as a mask of its own may.
     """
     own, name = network.state_dict(), file or "the file"
     fitting = {k: v for k, v in tensors.items() if k in own and own[k].shape == v.shape}
@@ -252,6 +255,7 @@ def load(
         message = f"nothing of {name} fits the model; {_beginnings(tensors)}, the model's with "
         message += ", ".join(_first_steps(own))
         raise WeightsError(message, hint="Check `take`, `into` and `names` in model.weights.")
+    need_finite({k: v for k, v in fitting.items() if own[k].isfinite().all()}, name)
     network.load_state_dict(fitting, strict=False)
     return Loaded(len(fitting), missing, unused)
 
@@ -280,11 +284,17 @@ def _first(names: Sequence[str]) -> str:
 def _opened(path: Path) -> "dict[str, Tensor]":
     import torch
 
-    content = open_tensors(path, convert="Convert it to .safetensors.")
+    content = open_tensors(path, convert="Save the model's state_dict() alone, as .safetensors.")
     for key in ("state_dict", "model", "net"):
         if isinstance(content, dict) and isinstance(content.get(key), dict):
             content = content[key]
-    if not isinstance(content, dict) or not all(torch.is_tensor(v) for v in content.values()):
-        message = f"{path} holds {type(content).__name__}, not a table of tensors"
+    if isinstance(content, dict):
+        others = (k for k, v in content.items() if not torch.is_tensor(v))
+        fault = next((f"{k} is of type {type(content[k]).__name__}" for k in others), "")
+        fault = fault if content else "it holds no tensor"
+    else:
+        fault = f"it holds a {type(content).__name__}"
+    if fault:
+        message = f"{path} is not a plain table of tensors: {fault}"
         raise WeightsError(message, hint="Save the model's state_dict() alone.")
     return {key.removeprefix("module."): value for key, value in content.items()}

@@ -10,6 +10,7 @@ from hardy.core.hashing import canonical_json, digest
 from hardy.core.variables import stated_path
 from hardy.data.dataset import Dataset
 from hardy.data.held_out_spec import HeldOut
+from hardy.data.sources import how_to_get
 from hardy.data.spec import DataSpec
 from hardy.methods.base_spec import Role
 from hardy.models.spec import ModelSpec
@@ -76,7 +77,9 @@ class PlannedUnit:
         lines = [data + each.absent for each in self.samples.values() if each.absent]
         lines += [f"weights absent: {w.absent}" for w in self.located.values() if w.absent]
         files = [f for f in experiment.method.files if not stated_path(f).is_file()]
-        lines += [f"file absent: {file} does not exist" for file in files]
+        for file in files:
+            how = how_to_get(file)
+            lines.append(f"file absent: {file} does not exist{f'; to get it: {how}' * bool(how)}")
         return tuple(dict.fromkeys(lines))
 
     @property

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from hardy.core.errors import WeightsError
 from hardy.core.variables import stated_path
-from hardy.models.files import open_tensors
+from hardy.models.files import need_finite, open_tensors
 
 _META = tuple(f"meta_net.linear{n}.{part}" for n in (1, 2) for part in ("weight", "bias"))
 _CONVERT = (
@@ -36,7 +36,7 @@ def read_checkpoint(text: str, width: int, classes: int, *, meta: bool) -> dict[
         `ctx`, (n, W) or (C, n, W); `meta_net.linear1.weight`, (H, D), and three more by CoCoOp.
 
     Raises:
-        WeightsError: If the file is absent, holds code, or is laid out otherwise.
+        WeightsError: If the file is absent, holds code or NaN, or is laid out otherwise.
     """
     path = stated_path(text)
     if not path.is_file():
@@ -50,6 +50,7 @@ def read_checkpoint(text: str, width: int, classes: int, *, meta: bool) -> dict[
         message = f"{path} has no tensor {missing[0]}; it holds {found}"
         raise WeightsError(message, hint="Give the file of the prompt learner that CoOp saves.")
     held = {name: cast("Tensor", table[name]).float() for name in wanted}
+    need_finite(held, str(path))
     _check_shape(path, tuple(held["ctx"].shape), width, None if meta else classes)
     return held
 
