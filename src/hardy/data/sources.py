@@ -170,8 +170,7 @@ CHECKPOINTS: dict[str, Download] = {
 }
 """Segment Anything's weights (arXiv:2304.02643), which no package ships.
 
-Their authors publish no checksum; these are what micro-sam (computational-cell-analytics) and other
-tools check the files by.
+Their authors publish no checksum; these are what other public tools check the files by.
 """
 
 
