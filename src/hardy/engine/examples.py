@@ -1,5 +1,6 @@
 """Several samples of a unit in one picture: each with its truth, its answers, and their errors."""
 
+import io
 from collections.abc import Iterator
 
 import numpy as np
@@ -38,10 +39,9 @@ def examples(
         if spec.files:
             for caption, pixels in planes.tiles.items():
                 name = f"{file_name(frame, row)}/{_plain(caption)}.png"
-                yield f"{_FOLDER}/{name}", Image.fromarray(pixels)
-    shift = setup.experiment.data.shift_label
+                yield f"{_FOLDER}/{name}", _png(pixels)
     mean = float(np.mean([each["score"] for each in rows]))
-    title = f"{len(rows)} of {len(frame)} samples ({spec.choose})   {shift}"
+    title = f"{len(rows)} of {len(frame)} samples ({spec.choose})"
     yield f"{_FOLDER}/examples.csv", as_csv(pd.DataFrame(rows))
     yield f"{_FOLDER}/examples.png", plane_grid(drawn, title)
     yield "examples/score", mean
@@ -65,6 +65,12 @@ def _answers(setup: Setup, item: Prepared) -> dict[str, Tensor]:
     with setup.fabric.autocast():
         found = outcome_of(setup.method, setup.subject(item)).answers
     return {n: found[n] for n in (method.baseline, method.kind) if n in found}
+
+
+def _png(pixels: np.ndarray) -> bytes:
+    stream = io.BytesIO()
+    Image.fromarray(pixels).save(stream, "png")
+    return stream.getvalue()
 
 
 def _plain(caption: str) -> str:

@@ -22,8 +22,8 @@ from hardy.measure.bootstrap import resampled
 from hardy.measure.records import column
 from hardy.tasks.base_spec import TaskBase
 
-Content = Image.Image | str
-"""What an artifact holds: a picture, or text."""
+Content = Image.Image | str | bytes
+"""What an artifact holds: a picture, which is given a title, text, or a file's bytes as they are."""
 
 WINDOW = "window"
 """Parameter of tasks whose answers are planes: `whole`, or `tiles` of the image as it is."""
