@@ -12,10 +12,11 @@ from torch import Tensor
 from hardy.core.errors import DataError
 from hardy.data.item import Prepared
 from hardy.engine.setup import Setup
-from hardy.explain.choose import choose
+from hardy.explain.choose import choose, places_of
 from hardy.explain.drawing import titled
 from hardy.explain.gradcam import heat_map
 from hardy.explain.panels import Heat, gradcam_panel, view_grid
+from hardy.explain.spec import Chosen
 from hardy.methods.base import Adapts, Answers
 from hardy.methods.base_spec import views_of
 from hardy.plan.tracker import Run
@@ -121,10 +122,12 @@ def _gradcam(item: Prepared, heats: dict[str, Heat], truth: str) -> Image.Image:
 
 
 def _chosen(setup: Setup, frame: pd.DataFrame) -> list[int]:
-    """Return the rows of the samples to draw, by the rule that the spec names."""
+    """Return the rows of the samples to draw: those that the spec names, or by its rule."""
     wanted, method, task = setup.experiment.explain.gradcam, setup.experiment.method, setup.task
     if wanted is None:
         return []
+    if isinstance(wanted.choose, Chosen):
+        return places_of(wanted.choose, frame["sample"].tolist())
     change = None
     if method.baseline is not None:
         change = task.score(frame, method.kind) - task.score(frame, method.baseline)
