@@ -40,6 +40,6 @@ def _table(unit: StoredUnit) -> pd.DataFrame | None:
         path = unit.store.artifact(unit.run_id, CLASSES)
     except ArtifactAbsent:
         return None
-    # Texts as they are: a class may be called `nan`.
-    table = pd.read_csv(path, converters={"class": str, "answer": str})
+    # Nothing but an empty cell is no value: a class may be called `nan`.
+    table = pd.read_csv(path, dtype={"class": str}, keep_default_na=False, na_values=[""])
     return table[table["answer"] == unit.main] if "answer" in table else table
