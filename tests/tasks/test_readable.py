@@ -161,6 +161,15 @@ def bars(figure: Figure, label: str) -> list[SimpleNamespace]:
     ]
 
 
+def test_pictures_name_the_answer_that_they_are_of(drawn: list[Figure]) -> None:
+    reliability_diagram(np.array([0.75] * 4), np.array([True] * 4), "source")
+    for count in (3, 26):
+        rows = [{"label": n, "prediction": 0, "count": 1} for n in range(count)]
+        confusion_picture(rows, NAMES, "memo")
+    titles = [figure.axes[0].get_title() for figure in drawn]
+    assert [title.partition(": ")[0] for title in titles] == ["source", "memo", "memo"]
+
+
 def legend_of(figure: Figure) -> set[str]:
     (legend,) = figure.legends
     return {text.get_text().split(":")[0] for text in legend.get_texts()}

@@ -36,7 +36,9 @@ def test_confusion_pictures_are_whole(classes: int) -> None:
 
 def test_only_classes_that_occur_decide_between_matrix_and_bars(monkeypatch) -> None:
     seen: list[list[int]] = []
-    monkeypatch.setattr(charts, "_matrix", lambda rows, classes, present: seen.append(present))
+    monkeypatch.setattr(
+        charts, "_matrix", lambda rows, classes, present, answer: seen.append(present)
+    )
     confusion_picture([{"label": 7, "prediction": 299, "count": 3}], CLASSES)
     assert seen == [[7, 299]]
     assert isinstance(confusion_picture(counts(31), CLASSES), Image.Image)

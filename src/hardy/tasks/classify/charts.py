@@ -20,7 +20,7 @@ _SKY = "#56B4E9"  # Okabe and Ito's, over blue
 Row = Mapping[str, int | str]
 
 
-def confusion_picture(rows: Sequence[Row], classes: Sequence[str]) -> Image.Image:
+def confusion_picture(rows: Sequence[Row], classes: Sequence[str], answer: str = "") -> Image.Image:
     """Draw the confusion of the classes that occur, as labels or as predictions.
 
     Up to 25 classes give a matrix of counts, coloured by their share of the label's samples; more
@@ -29,17 +29,20 @@ def confusion_picture(rows: Sequence[Row], classes: Sequence[str]) -> Image.Imag
     Args:
         rows: Counts by label and prediction, as `confusion.confusion_rows` gives them.
         classes: Class names by index.
+        answer: The answer's name, for the title.
 
     Returns:
         RGB, at most 1000 pixels wide.
     """
     present = sorted({int(row[key]) for row in rows for key in ("label", "prediction")})
     if len(present) > _MATRIX_CLASSES:
-        return _pair_bars(rows, classes, len(present))
-    return _matrix(rows, classes, present)
+        return _pair_bars(rows, classes, len(present), answer)
+    return _matrix(rows, classes, present, answer)
 
 
-def _matrix(rows: Sequence[Row], classes: Sequence[str], present: list[int]) -> Image.Image:
+def _matrix(
+    rows: Sequence[Row], classes: Sequence[str], present: list[int], answer: str
+) -> Image.Image:
     place = {label: position for position, label in enumerate(present)}
     counts = np.zeros((len(present), len(present)), int)
     for row in rows:
@@ -59,7 +62,7 @@ def _matrix(rows: Sequence[Row], classes: Sequence[str], present: list[int]) -> 
         text = brief(counts[y, x])
         axes.text(x, y, text, ha="center", va="center", color=ink, fontsize=size)
     right, total = int(np.trace(counts)), int(counts.sum())
-    axes.set_title(f"{right} of {total} right", fontsize=13, fontweight="bold")
+    axes.set_title(_of(answer, f"{right} of {total} right"), fontsize=13, fontweight="bold")
     # Below, where it takes nothing of the cells' width.
     figure.colorbar(
         drawn,
@@ -72,7 +75,9 @@ def _matrix(rows: Sequence[Row], classes: Sequence[str], present: list[int]) -> 
     return render(figure)
 
 
-def _pair_bars(rows: Sequence[Row], classes: Sequence[str], present: int) -> Image.Image:
+def _pair_bars(
+    rows: Sequence[Row], classes: Sequence[str], present: int, answer: str
+) -> Image.Image:
     pairs = most_confused([dict(row) for row in rows], _PAIRS)
     counts = [int(row["count"]) for row in pairs]
     names = [
@@ -90,19 +95,20 @@ def _pair_bars(rows: Sequence[Row], classes: Sequence[str], present: int) -> Ima
     axes.spines[["top", "right"]].set_visible(False)
     axes.set_xlabel("samples (label → prediction)")
     wrong = sum(int(row["count"]) for row in rows if row["label"] != row["prediction"])
-    title = f"Most confused pairs: {sum(counts)} of {wrong} errors, {present} classes"
+    title = _of(answer, f"{sum(counts)} of {wrong} errors are these pairs, {present} classes")
     axes.set_title(title, fontsize=13, fontweight="bold")
     return render(figure)
 
 
 def reliability_diagram(
-    confidence: np.ndarray, correct: np.ndarray, bins: int = BINS
+    confidence: np.ndarray, correct: np.ndarray, answer: str = "", bins: int = BINS
 ) -> Image.Image:
     """Draw accuracy against confidence by bin, above the number of samples in each.
 
     Args:
         confidence: Largest probabilities (N,), in [0, 1].
         correct: Whether each prediction is right (N,).
+        answer: The answer's name, for the title.
         bins: Number of equal-width bins.
 
     Raises:
@@ -117,8 +123,8 @@ def reliability_diagram(
     lower.set(xlabel="confidence", ylabel="samples", xlim=(0, 1))
     handles = [each for axes in (upper, lower) for each in axes.get_legend_handles_labels()[0]]
     figure.legend(handles=handles, loc="outside right upper", frameon=False)
-    title = f"Expected calibration error {100 * binned.ece:.1f} %, {len(correct)} samples"
-    upper.set_title(title, fontsize=13, fontweight="bold")
+    text = f"expected calibration error {100 * binned.ece:.1f} %, {len(correct)} samples"
+    upper.set_title(_of(answer, text), fontsize=13, fontweight="bold")
     return render(figure)
 
 
@@ -150,3 +156,8 @@ def _accuracy_bars(axes: Axes, binned: Reliability) -> None:
     axes.hlines(mean, left, left + width, colors=INK, linewidth=2.5, label="mean confidence")
     axes.plot([0, 1], [0, 1], color=INK, linestyle="--", linewidth=1, label="calibrated")
     axes.set(ylabel="accuracy", ylim=(0, 1))
+
+
+def _of(answer: str, text: str) -> str:
+    """Return a title that begins with the answer's name, where it has one."""
+    return f"{answer}: {text}" if answer else text

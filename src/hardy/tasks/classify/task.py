@@ -121,9 +121,12 @@ class Classify(Task):
         for name in self.answers(frame):
             rows = confusion_rows(frame, name, self.names)
             yield f"confusion/{name}.json", json.dumps(rows, ensure_ascii=False, indent=1)
-            yield f"confusion/{name}.png", confusion_picture(rows, self.names)
+            yield f"confusion/{name}.png", confusion_picture(rows, self.names, name)
             confidence = column(frame, f"{name}.confidence")
-            yield f"calibration/{name}.png", reliability_diagram(confidence, correct(frame, name))
+            yield (
+                f"calibration/{name}.png",
+                reliability_diagram(confidence, correct(frame, name), name),
+            )
         if baseline is None or not self.compares(frame, main, baseline):
             if main in self.answers(frame):
                 table = per_class(frame, main, self.names)
