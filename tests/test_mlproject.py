@@ -116,3 +116,10 @@ def test_uv_and_virtualenv_read_conda_yaml() -> None:
 def test_no_lock_file_that_mlflow_would_prefer() -> None:
     # With uv.lock at the root, MLflow installs from it and ignores conda.yaml.
     assert not (ROOT / "uv.lock").exists()
+
+
+def test_the_readme_makes_the_environment_that_the_file_names() -> None:
+    """Conda itself is not here to be asked: what is told must be what the file has."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    name = read("conda.yaml")["name"]
+    assert f"conda env create -f conda.yaml\nconda activate {name}\n" in text

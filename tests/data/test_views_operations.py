@@ -20,7 +20,7 @@ from tests.data.square import square
 SIZE = 224
 STILL = {"horizontal_flip", "vertical_flip", "greyscale", "inverse", "box_blur", "fixed_affine"}
 STILL |= {"equalize_grey", "gaussian_blur", "equalize", "normalize"}
-README = Path(__file__).parents[2] / "src" / "hardy" / "methods" / "memo_plus" / "README.md"
+PAGE = Path(__file__).parents[2] / "docs" / "memo-plus.md"
 # As the projects list them in their code, in its order.
 PUBLISHED_19 = (
     "Rotation, Zoom, Horizontal flip, Vertical flip, Greyscale, Inverse, Blur, Crop, Affine, "
@@ -285,10 +285,8 @@ def test_views_of_operations_are_prefix_nested(count, seed):
 def test_each_published_name_of_an_operation_is_mapped_to_ours():
     rows = [
         tuple(cell.strip() for cell in line.strip("|").split("|"))
-        for line in README.read_text(encoding="utf-8")
-        .partition("## The published operations")[2]
-        .partition("\n## ")[0]
-        .splitlines()
+        for table in PAGE.read_text(encoding="utf-8").split("| published name | operation |")[1:]
+        for line in table.partition("\n\n")[0].splitlines()
         if line.startswith("| ") and "`" in line
     ]
     published = [row[0] for row in rows]

@@ -238,7 +238,8 @@ def test_examples_show_samples_with_their_truth_and_errors(kind, captions, monke
     assert len(files) == 4 * len(captions)
     first = next(iter(samples.values()))
     for path, pixels in zip(files[:4], first.tiles.values(), strict=True):
-        np.testing.assert_array_equal(np.asarray(entries[path]), pixels)
+        with Image.open(io.BytesIO(entries[path])) as shown_as_it_is:
+            np.testing.assert_array_equal(np.asarray(shown_as_it_is), pixels)
 
 
 def test_the_worst_examples_come_first():
@@ -246,6 +247,14 @@ def test_the_worst_examples_come_first():
     frame = table(setup.task, [row for _, row in rows(setup, range(20), workers=0)])
     shown = pd.read_csv(io.StringIO(entries["examples/examples.csv"]))
     np.testing.assert_allclose(shown["score"], np.sort(setup.task.score(frame, "source"))[:3])
+
+
+def test_chosen_examples_come_in_their_own_order():
+    setup = built(planes({"examples": {}}))
+    ids = [setup.data["answer"].samples[place].id for place in (4, 1)]
+    entries, _, _ = found(planes({"examples": {"choose": {"ids": ids}}}))
+    shown = pd.read_csv(io.StringIO(entries["examples/examples.csv"]))
+    assert shown["sample"].astype(str).tolist() == ids
 
 
 def test_classes_have_no_examples():

@@ -215,7 +215,7 @@ def test_no_picture_shows_what_the_head_says(whole):
 @pytest.mark.parametrize("monitor", ["probe_accuracy", "validation/probe_accuracy"])
 def test_the_best_epoch_by_the_probe_is_that_of_the_highest_accuracy(monitor, monkeypatch):
     kept = []
-    monkeypatch.setattr("hardy.engine.train.log_curves", lambda *given: kept.append(given[-1]))
+    monkeypatch.setattr("hardy.engine.train.log_curves", lambda *given: kept.append(given[4]))
     monkeypatch.setattr(
         ByolLearner, "measure", lambda made, _: ({"loss": 1.0, "probe_accuracy": made._epoch}, None)
     )

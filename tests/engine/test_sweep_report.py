@@ -5,6 +5,7 @@ from io import StringIO
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from rich.console import Console
 
@@ -39,6 +40,10 @@ def test_a_parent_has_the_curve_and_its_area(
     monkeypatch.setenv("MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING", "false")
     tracker = MlflowTracker()
     plan = make_plan(resolve(str(tmp_path / "swept.yaml")), default_stores(), tracker)
+    titles: list[str] = []
+    monkeypatch.setattr(
+        "hardy.engine.pictures.titled", lambda picture, title: titles.append(title) or picture
+    )
     reporter = Reporter(Console(file=StringIO()))
     parent, units = run_plan(plan, tracker, reporter, resume_command="")
     text = tracker.artifact(parent, "report/sweep-data.shift.sigma.csv").read_text()
@@ -50,3 +55,15 @@ def test_a_parent_has_the_curve_and_its_area(
     heights = (np.array(levels[1:]) + levels[:-1]) / 2
     assert found["sweep/auc"] == pytest.approx(heights @ [0.5, 1.5] / 2)
     assert found["sweep/auc.low"] <= found["sweep/auc"] <= found["sweep/auc.high"]
+    # The runs stand side by side, class by class.
+    beside = pd.read_csv(tracker.artifact(parent, "report/classes-beside.csv"))
+    for unit, level in zip(units, levels, strict=True):
+        each = beside[unit.name.removeprefix("swept/")]
+        assert (each * beside["samples"]).sum() / 12 == pytest.approx(level)
+    assert tracker.artifact(parent, "report/classes-beside-1.png").is_file()
+    # Each picture says what it is of: the unit's own, then those of the parent.
+    sigmas = ("0", "0.5", "2")
+    assert list(dict.fromkeys(titles)) == [
+        *(f"swept/{sigma} · evaluate · gaussian_sigma-{sigma}" for sigma in sigmas),
+        "swept · evaluate · gaussian_sigma-0, gaussian_sigma-0.5, gaussian_sigma-2",
+    ]

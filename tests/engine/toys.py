@@ -77,7 +77,7 @@ def training(learner, run=None, *, fit=None, validate=None, reporter=None, preci
     fabric = Fabric(accelerator="cpu", devices=1, precision=precision)
     task = build_task(ClassifySpec(), tuple("abc"))
     parts = (fit or Rows(), validate or Rows(6), task, fabric, run or KeptRun())
-    return Training(learner, *parts, reporter or Reporter(), "toy")
+    return Training(learner, *parts, reporter or Reporter(), "toy", "toy · supervised · no shift")
 
 
 def trained(given, run_id="toy", run=None, learner=None, **parts):

@@ -83,8 +83,8 @@ def test_what_an_epoch_has_not_is_left_out(drawn):
 @pytest.mark.parametrize("count", [1, 500])
 def test_it_is_a_picture_that_a_browser_shows_whole(count):
     picture = curves([EPOCH] * count, SHOWN, count)
-    assert picture.width <= 1450
-    assert picture.height <= 850
+    assert picture.width <= 1000
+    assert picture.height * 700 / picture.width <= 850
     pixels = np.asarray(picture)
     assert (pixels[:, :5] == 255).all()
     assert (pixels[:, -5:] == 255).all()

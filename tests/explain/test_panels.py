@@ -6,7 +6,7 @@ from hardy.explain.drawing import ACCENT, GAP, GROUND, RIGHT, WRONG, fit, font, 
 from hardy.explain.panels import Heat, gradcam_panel, overlay, view_grid
 
 S = 32
-TILE, TOP = 384, 84
+TILE, TOP = 300, 84
 
 
 def photograph() -> np.ndarray:
@@ -31,7 +31,7 @@ def under(column: int) -> tuple[int, int, int, int]:
 def test_verdicts_are_coloured_under_their_own_tile() -> None:
     heats = {"before": heat(False), "after memo": heat(True), "after memo_plus": heat(False)}
     picture = gradcam_panel(photograph(), heats, "hen", "a.jpg")
-    assert picture.size == (1616, 540)
+    assert picture.size == (1280, 456)
     for column, colours in enumerate([set(), {WRONG}, {RIGHT}, {WRONG}]):
         found = {c for c in (RIGHT, WRONG) if holds(picture, c, under(column))}
         assert found == colours
@@ -69,7 +69,7 @@ def test_view_grids_fit_and_frame_the_selected(count: int) -> None:
     views = np.full((count, S, S, 3), 128, np.uint8)
     chosen = {count - 1}
     picture = view_grid(views, ["posterize 3 → rotate −12"] * count, chosen)
-    assert picture.width <= 1600
+    assert picture.width <= 1000
     assert (np.asarray(picture)[:, -GAP + 4 :] == 255).all()
     framed = (np.asarray(picture) == ACCENT).all(axis=-1)
     rows, columns = framed.any(axis=1).nonzero()[0], framed.any(axis=0).nonzero()[0]

@@ -423,3 +423,15 @@ def test_what_a_segmentation_states_of_its_classes_fits_the_masks(stated, messag
     told = faults(planned(model, masked, path=file, task=task))
     assert len(told) == (message is not None)
     assert message is None or message in told[0]
+
+
+@pytest.mark.parametrize("entry", ["gradcam", "examples"])
+def test_a_sample_that_is_to_be_drawn_is_one_of_the_dataset_s(entry):
+    def told(name):
+        explain = {entry: {"choose": {"ids": [name]}}}
+        unit = planned(HardyModel(classes=2), opened(), explain=explain)
+        return [fault for fault in faults(unit) if "choose" in fault]
+
+    assert told("a") == []
+    hint = "Ids are such as 'a', as the column `sample` of a run's records has."
+    assert told("b") == [f"explain.{entry}.choose.ids: own has no sample 'b' here. {hint}"]

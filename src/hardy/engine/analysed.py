@@ -15,7 +15,7 @@ from hardy.core.hashing import digest
 from hardy.data.dataset import Dataset
 from hardy.engine.analyses import Found, analyse, check
 from hardy.engine.device import threads_as_before
-from hardy.engine.pictures import keep
+from hardy.engine.pictures import keep, title_of
 from hardy.engine.progress import Reporter
 from hardy.engine.setup import Setup, set_up
 from hardy.engine.worker import is_worker
@@ -127,12 +127,13 @@ def _found(setup: Setup, frame: pd.DataFrame, reporter: Reporter) -> Iterable[Fo
 
 def _written(experiment: Experiment, found: Iterable[Found], run: Run) -> dict[str, float]:
     numbers = {}
+    title = title_of(experiment.name, [experiment])
     with tempfile.TemporaryDirectory() as folder:
         for path, content in found:
             if isinstance(content, float):
                 numbers[path] = content
             else:
-                keep(run, Path(folder), path, content)
+                keep(run, Path(folder), path, content, title)
     if marks := _marks(experiment):
         run.tags(marks)
     return numbers

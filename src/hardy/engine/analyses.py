@@ -49,9 +49,14 @@ def check(setup: Setup) -> None:
 
     Raises:
         SpecError: If a layer that a spec names is none, or it has not what is to be taken, or the
-            network has no codebook to look at.
+            network has no codebook to look at, or a sample that is chosen is none.
     """
     wanted = setup.experiment.explain
+    answered = setup.data["answer"]
+    for field, chosen in wanted.chosen():
+        if absent := chosen.absent(sample.id for sample in answered.samples):
+            message = f"{field}: {answered.name} has no sample {absent[0]!r} here"
+            raise SpecError(message, hint=absent[1])
     if wanted.similarity is not None:
         find_layers(setup.model, wanted.similarity.layers, wanted.similarity.tokens)
     if wanted.feature_maps is not None:

@@ -1,6 +1,6 @@
 """What a person looks at after a unit: drawn from its records, and from the model for a few."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,15 +12,20 @@ from torch import Tensor
 from hardy.core.errors import DataError
 from hardy.data.item import Prepared
 from hardy.engine.setup import Setup
-from hardy.explain.choose import choose
+from hardy.explain.choose import choose, places_of
+from hardy.explain.drawing import titled
 from hardy.explain.gradcam import heat_map
 from hardy.explain.panels import Heat, gradcam_panel, view_grid
+from hardy.explain.spec import Chosen
 from hardy.methods.base import Adapts, Answers
 from hardy.methods.base_spec import views_of
 from hardy.plan.tracker import Run
+from hardy.spec.experiment import Experiment
 from hardy.tasks.base import Content
 
 _SOURCE = "source"
+_MOST_NAMED = 4
+"""Methods or shifts that a title names; more are counted."""
 
 
 def draw(setup: Setup, frame: pd.DataFrame) -> Iterator[tuple[str, Content]]:
@@ -37,14 +42,43 @@ def draw(setup: Setup, frame: pd.DataFrame) -> Iterator[tuple[str, Content]]:
             yield f"{folder}/{name}", picture
 
 
-def keep(run: Run, folder: Path, path: str, content: Content) -> None:
-    """Log a picture or a text under its artifact path, by way of a folder."""
+def keep(run: Run, folder: Path, path: str, content: Content, title: str) -> None:
+    """Log a picture below its title, a text, or a file's bytes under an artifact path.
+
+    Args:
+        run: Takes it.
+        folder: By way of which it goes there.
+        path: In the run.
+        content: What is kept.
+        title: Says what pictures are of, as `title_of` gives it.
+    """
     if isinstance(content, str):
         run.text(content, path)
         return
     file = folder / path.replace("/", "_")
-    content.save(file)
+    if isinstance(content, bytes):
+        file.write_bytes(content)
+    else:
+        titled(content, title).save(file)
     run.artifact(file, path)
+
+
+def title_of(name: str, experiments: Sequence[Experiment]) -> str:
+    """Say what pictures are of: a run's name, what method, and under what shift.
+
+    Args:
+        name: The run's: a unit's, or that of a matrix, a suite or a search.
+        experiments: What it runs.
+    """
+    methods = _named([str(each.method.kind) for each in experiments], "methods")
+    shifts = [each.data.shift_label for each in experiments]
+    shift = _named(["no shift" if label == "none" else label for label in shifts], "shifts")
+    return f"{name} · {methods} · {shift}"
+
+
+def _named(values: Sequence[str], what: str) -> str:
+    distinct = dict.fromkeys(values)
+    return ", ".join(distinct) if len(distinct) <= _MOST_NAMED else f"{len(distinct)} {what}"
 
 
 def _of_sample(setup: Setup, item: Prepared) -> Iterator[tuple[str, Image.Image]]:
@@ -79,21 +113,21 @@ def _of_sample(setup: Setup, item: Prepared) -> Iterator[tuple[str, Image.Image]
         yield "answers", panel
     if drawn:
         (truth, *_), heats = zip(*drawn.values(), strict=True)
-        yield "gradcam", _gradcam(setup, item, dict(zip(drawn, heats, strict=True)), truth)
+        yield "gradcam", _gradcam(item, dict(zip(drawn, heats, strict=True)), truth)
     yield from setup.method.illustrate(subject).items()
 
 
-def _gradcam(setup: Setup, item: Prepared, heats: dict[str, Heat], truth: str) -> Image.Image:
-    experiment = setup.experiment
-    title = f"{item.id}   {experiment.data.shift_label}   {experiment.method.kind}"
-    return gradcam_panel(_pixels(item.pixels[:1])[0], heats, truth, title)
+def _gradcam(item: Prepared, heats: dict[str, Heat], truth: str) -> Image.Image:
+    return gradcam_panel(_pixels(item.pixels[:1])[0], heats, truth, item.id)
 
 
 def _chosen(setup: Setup, frame: pd.DataFrame) -> list[int]:
-    """Return the rows of the samples to draw, by the rule that the spec names."""
+    """Return the rows of the samples to draw: those that the spec names, or by its rule."""
     wanted, method, task = setup.experiment.explain.gradcam, setup.experiment.method, setup.task
     if wanted is None:
         return []
+    if isinstance(wanted.choose, Chosen):
+        return places_of(wanted.choose, frame["sample"].tolist())
     change = None
     if method.baseline is not None:
         change = task.score(frame, method.kind) - task.score(frame, method.baseline)

@@ -12,7 +12,7 @@ from types import MappingProxyType
 
 from hardy.core.errors import HardyError, Interrupted, SpecError
 from hardy.engine.device import make_fabric
-from hardy.engine.pictures import keep
+from hardy.engine.pictures import keep, title_of
 from hardy.engine.pool import make_pool
 from hardy.engine.progress import Reporter
 from hardy.engine.ranks import check_devices, launched
@@ -21,6 +21,7 @@ from hardy.engine.unit import UnitJob, ending, run_unit, with_weights
 from hardy.plan.foresee import check
 from hardy.plan.tracker import EXPERIMENT_TAG, FINGERPRINT_TAG, Run, Tracker
 from hardy.plan.units import Plan, PlannedUnit
+from hardy.results.beside import beside
 from hardy.results.report import parent_report
 from hardy.results.request import REQUEST, UNITS, request_text, spec_tag, units_text
 from hardy.results.stored import StoredUnit
@@ -207,7 +208,9 @@ def _summarise(parent: Run, resolved: Resolved, units: Sequence[StoredUnit]) -> 
     swept = sweeps(resolved, units)
     note = "\n\n".join(filter(None, (markdown(units).rstrip(), sweep_markdown(swept))))
     note_verdicts(parent, all_verdicts(resolved, units), before=note)
+    title = title_of(resolved.name, [unit.experiment for unit in units])
     with tempfile.TemporaryDirectory() as folder:
-        for path, content in (*parent_report(resolved, units), *sweep_report(swept)):
-            keep(parent, Path(folder), path, content)
+        found = (*parent_report(resolved, units), *beside(resolved, units), *sweep_report(swept))
+        for path, content in found:
+            keep(parent, Path(folder), path, content, title)
     parent.metrics(parent_metrics(resolved, units) | sweep_metrics(swept))

@@ -60,6 +60,7 @@ class Training:
         run: Takes each epoch's measures, the epoch as the step.
         reporter: Told of steps.
         name: The unit's, on the progress bar.
+        title: Says what pictures are of.
         watch: Told of each epoch, and may stop the training.
     """
 
@@ -71,6 +72,7 @@ class Training:
     run: Run
     reporter: Reporter
     name: str
+    title: str
     watch: Watch | None = None
 
 
@@ -139,7 +141,7 @@ class _Loop:
         best = self.state.best if self.spec.keep == "best" else 0
         epochs = self.state.epochs
         merits = self.judge.merits(epochs)
-        log_curves(training.run, training.task, epochs, merits, best or len(epochs))
+        log_curves(training.run, training.task, epochs, merits, best or len(epochs), training.title)
         training.run.metrics(speed(self.state.epochs, len(training.fit)))
 
     def _epoch(self, epoch: int) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from hardy.engine.checkpoint import Measures
 from hardy.explain.curves import curves, curves_csv
+from hardy.explain.drawing import titled
 from hardy.plan.tracker import Run
 from hardy.tasks.base import Task
 
@@ -20,7 +21,12 @@ def logged(measures: Mapping[str, float]) -> Measures:
 
 
 def log_curves(
-    run: Run, task: Task, epochs: Sequence[Measures], merits: Sequence[float], kept: int
+    run: Run,
+    task: Task,
+    epochs: Sequence[Measures],
+    merits: Sequence[float],
+    kept: int,
+    title: str,
 ) -> None:
     """Log the measures of all epochs as a table and as curves.
 
@@ -31,11 +37,12 @@ def log_curves(
         merits: How good each epoch was, higher is better: what weights are kept by, and what a
             pruner goes by.
         kept: The epoch whose weights were kept, counted from 1.
+        title: Says what the curves are of.
     """
     table = [logged(measures) for measures in epochs]
     with tempfile.TemporaryDirectory(prefix="hardy-") as scratch:
         picture = Path(scratch) / "curves.png"
-        curves(table, _shown(task), kept).save(picture)
+        titled(curves(table, _shown(task), kept), title).save(picture)
         run.artifact(picture, "training/curves.png")
     merited = [{**each, MERIT: merit} for each, merit in zip(table, merits, strict=True)]
     run.text(curves_csv(merited), EPOCHS)

@@ -27,7 +27,7 @@ from hardy.engine.fit import fit
 from hardy.engine.journal import Journal
 from hardy.engine.journal import discard as discard_journal
 from hardy.engine.left_out import ARTIFACT
-from hardy.engine.pictures import draw, keep
+from hardy.engine.pictures import draw, keep, title_of
 from hardy.engine.progress import Reporter
 from hardy.engine.setup import Setup, set_up
 from hardy.engine.signals import Stopped
@@ -267,8 +267,9 @@ def _judge(setup: Setup, frame: pd.DataFrame, run: Run, reporter: Reporter) -> N
         records = Path(folder) / Path(RECORDS).name
         write_parquet(frame, records)
         run.artifact(records, RECORDS)
+        title = title_of(setup.experiment.name, [setup.experiment])
         for path, content in draw(setup, frame):
-            keep(run, Path(folder), path, content)
+            keep(run, Path(folder), path, content, title)
     metrics |= analysed(setup, frame, run, reporter)
     run.metrics(judged(run, setup.experiment, setup.task, metrics, frame))
 

@@ -28,6 +28,7 @@ from hardy.data.view_spec import Identity
 from hardy.engine.checkpoint import Checkpoint
 from hardy.engine.device import all_threads, spread
 from hardy.engine.executor import Send, beside
+from hardy.engine.pictures import title_of
 from hardy.engine.progress import Reporter
 from hardy.engine.ranks import (
     NoCheckpoint,
@@ -44,6 +45,7 @@ from hardy.engine.ranks import (
 )
 from hardy.engine.setup import Setup, set_up
 from hardy.engine.train import Training, train
+from hardy.explain.drawing import titled
 from hardy.methods.base import Subject
 from hardy.methods.base_spec import Role
 from hardy.methods.fitting import Fits, Source
@@ -74,6 +76,7 @@ class Work:
         self._run = run
         self._reporter = reporter
         self._name = setup.experiment.name
+        self._title = title_of(self._name, [setup.experiment])
         self._image_memory = setup.experiment.compute.image_memory * 10**6  # that is left
 
     @property
@@ -140,7 +143,7 @@ class Work:
         threads = all_threads(stated) if learner.spec.trains_on_all_cores else nullcontext()
         with _together(self._setup) as fabric, threads:
             self._run.tags({THREADS_TAG: str(torch.get_num_threads())})
-            parts = (self.task, fabric, self._run, self._reporter, self._name)
+            parts = (self.task, fabric, self._run, self._reporter, self._name, self._title)
             train(Training(learner, fit, validate, *parts, self._setup.watch), self._checkpoint)
 
     def kept(
@@ -186,7 +189,7 @@ class Work:
         """Keep a picture."""
         with tempfile.TemporaryDirectory(prefix="hardy-") as scratch:
             file = Path(scratch) / Path(path).name
-            picture.save(file)
+            titled(picture, self._title).save(file)
             self._run.artifact(file, path)
 
     def say(self, news: str) -> None:

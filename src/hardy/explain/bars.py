@@ -25,7 +25,7 @@ def operation_bars(table: pd.DataFrame) -> Image.Image:
         table: As `measure.operations.operation_rows` gives it.
 
     Returns:
-        RGB, at most 1600 pixels wide.
+        RGB, at most 1000 pixels wide.
     """
     order = table["improved_share"].fillna(0) - table["worsened_share"].fillna(0)
     shown = table.reindex(order.sort_values(ascending=False, kind="stable").index)
@@ -33,7 +33,8 @@ def operation_bars(table: pd.DataFrame) -> Image.Image:
     figure, axes = bar_figure(len(shown), tall=0.42)
     for group, shift, colour in (("improved", -0.19, BLUE), ("worsened", 0.19, ORANGE)):
         shares = 100 * shown[f"{group}_share"].fillna(0)
-        axes.barh(places + shift, shares, 0.36, color=colour, label=f"{group} samples")
+        if shares.any():
+            axes.barh(places + shift, shares, 0.36, color=colour, label=f"{group} samples")
     base = 100 * shown["share"]
     axes.vlines(base, places - 0.42, places + 0.42, color=INK, linewidth=2, label="all samples")
     finish_bars(axes, list(shown["operation"]), "share of the views (%)")
@@ -51,7 +52,7 @@ def gain_bars(table: pd.DataFrame, what: str, *, percent: bool) -> Image.Image:
         percent: Whether they are shares, and so shown in points of a hundred.
 
     Returns:
-        RGB, at most 1600 pixels wide.
+        RGB, at most 1000 pixels wide.
     """
     figure, axes = bar_figure(len(table))
     scale, unit = (100, " (points)") if percent else (1, "")

@@ -1,8 +1,11 @@
 """Which samples a person should look at."""
 
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
+
+from hardy.explain.spec import Chosen
 
 Rule = Literal["flips", "uncertain", "first"]
 
@@ -30,6 +33,17 @@ def choose(
     sizes = np.abs(np.asarray(change, np.float64))
     changed = [place for place in _falling(sizes) if sizes[place] > 0]
     return list(dict.fromkeys([*changed, *uncertain]))[:count]
+
+
+def places_of(chosen: Chosen, samples: Sequence[str]) -> list[int]:
+    """Return the positions of samples that are chosen by id, each once, in that order.
+
+    Args:
+        chosen: The ids; those of broken samples, which were left out, have no position.
+        samples: The ids of the samples that were answered.
+    """
+    known = {each: place for place, each in enumerate(samples)}
+    return [known[each] for each in dict.fromkeys(chosen.ids) if each in known]
 
 
 def _falling(values: np.ndarray) -> list[int]:

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 from torch import nn
 
-from hardy.explain.drawing import GAP, GREY, INK, canvas, font, tile
+from hardy.explain.drawing import GAP, GREY, INK, canvas, font, legible, tile
 from hardy.explain.figure import BLUE, DPI, ORANGE, headline, render
 from hardy.explain.pairs import Pairs
 from hardy.explain.planes import levels
@@ -146,13 +146,13 @@ def nearest_picture(table: pd.DataFrame, patches: dict[int, list[np.ndarray]]) -
     shown = used.sort_values("count", ascending=False, kind="stable").head(_ROWS)
     half = _TEXT + _PATCHES * (_PATCH + _BETWEEN)
     drawn, pen = canvas(2 * half + 3 * GAP, _TOP + len(shown) * (_PATCH + GAP))
-    face, small = font(14), font(13)
+    face = font(legible(14, drawn.width))
     pen.text((GAP, 12), "Codes and the nearest to them", INK, font(17, bold=True))
     words = (
         f"the {len(shown)} most used of {len(table)} codes: share of the places, and where samples "
         "have them (a place and one about it)"
     )
-    pen.text((GAP, 36), words, GREY, small)
+    pen.text((GAP, 36), words, GREY, face)
     for left, text in ((GAP, "code"), (2 * GAP + half, "nearest code in the codebook")):
         pen.text((left, _TOP - 24), text, GREY, face)
     shares, apart = table["share"].to_numpy(), table["distance"].to_numpy()
@@ -165,7 +165,7 @@ def nearest_picture(table: pd.DataFrame, patches: dict[int, list[np.ndarray]]) -
             halves.append((2 * GAP + half, other, text))
         for left, number, text in halves:
             pen.text((left, top + 8), f"code {number}", INK, face)
-            pen.text((left, top + 28), text, GREY, small)
+            pen.text((left, top + 28), text, GREY, face)
             own = patches.get(number, [])
             for place, patch in enumerate(own):
                 x = left + _TEXT + place * (_PATCH + _BETWEEN)

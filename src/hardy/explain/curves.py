@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -14,7 +15,7 @@ from hardy.explain.figure import BLUE, DPI, GREY, ORANGE, headline, render
 
 Measures = Mapping[str, float]
 
-_COLUMNS = 3
+_COLUMNS = 2
 # Okabe and Ito's, which the colour-blind tell apart, each with a marker of its own.
 _LINES = (
     (ORANGE, "D"),
@@ -42,7 +43,7 @@ def curves(epochs: Sequence[Measures], shown: Sequence[str], kept: int) -> Image
         kept: The epoch whose weights were kept, counted from 1.
 
     Returns:
-        RGB, 1400 pixels wide.
+        RGB, 1000 pixels wide at most.
     """
     known = [name for name in shown if f"validation/{name}" in epochs[0]]
     panels: list[Callable[[Axes], None]] = [partial(_losses, epochs=epochs, kept=kept)]
@@ -56,7 +57,7 @@ def curves(epochs: Sequence[Measures], shown: Sequence[str], kept: int) -> Image
     if "train/samples_per_second" in epochs[0]:
         panels.append(partial(_speed, epochs=epochs))
     rows = math.ceil(len(panels) / _COLUMNS)
-    figure = Figure(figsize=(14, 0.6 + 3.6 * rows), dpi=DPI, layout="constrained")
+    figure = Figure(figsize=(9.6, 0.6 + 3.4 * rows), dpi=DPI, layout="constrained")
     every = list(figure.subplots(rows, _COLUMNS, squeeze=False).flat)
     for axes, draw in zip(every, panels, strict=False):
         draw(axes)
@@ -79,7 +80,7 @@ def _losses(axes: Axes, epochs: Sequence[Measures], kept: int) -> None:
     headline(axes, f"loss: {last[names[0]]:.3g}")
     for name, label, line in zip(names[::-1], ("training", "validation"), (1, 0), strict=False):
         _line(axes, epochs, name, line, label)
-    axes.legend(frameon=False)
+    _legend(axes)
 
 
 def _headline(axes: Axes, epochs: Sequence[Measures], kept: int, name: str) -> None:
@@ -93,7 +94,7 @@ def _others(axes: Axes, epochs: Sequence[Measures], kept: int, names: Sequence[s
     for line, name in enumerate(names):
         key = f"validation/{name}"
         _line(axes, epochs, key, line, f"{name}: {epochs[kept - 1][key]:.3g}")
-    axes.legend(frameon=False)
+    _legend(axes)
 
 
 def _one(
@@ -125,6 +126,13 @@ def _line(axes: Axes, epochs: Sequence[Measures], name: str, line: int, label: s
     style = marker if len(values) <= _MOST_MARKERS else ""
     steps = range(1, len(values) + 1)
     axes.plot(steps, values, color=colour, marker=style, markersize=4, label=label)
+
+
+def _legend(axes: Axes) -> None:
+    """Name the lines that are drawn: of what is no number in any epoch there is none."""
+    drawn = [line for line in axes.get_lines() if np.isfinite(line.get_ydata(orig=False)).any()]
+    if drawn:
+        axes.legend(handles=drawn, frameon=False)
 
 
 def curves_csv(epochs: Sequence[Measures]) -> str:

@@ -14,6 +14,10 @@ RIGHT, WRONG = (0, 121, 88), (190, 72, 0)
 ACCENT = (0, 114, 178)
 GROUND = (236, 238, 240)
 GAP = 16
+SHOWN, _LEAST = 700, 9
+"""The width in pixels at which MLflow's pages show a picture, and the least text to read there."""
+
+_TITLE_LINES = 3
 
 
 @lru_cache(maxsize=32)
@@ -21,6 +25,24 @@ def font(size: int, *, bold: bool = False) -> ImageFont.FreeTypeFont:
     """Return DejaVu Sans, which matplotlib ships, at a size in pixels."""
     name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
     return ImageFont.truetype(Path(mpl.get_data_path()) / "fonts" / "ttf" / name, size)
+
+
+def legible(size: int, width: int) -> int:
+    """Return a size of text in pixels, raised where a picture of that width is shown reduced."""
+    return max(size, -(-_LEAST * width // SHOWN))
+
+
+def titled(picture: Image.Image, text: str) -> Image.Image:
+    """Return a picture below a line that says what it is of; in lines where it is long."""
+    size = legible(14, picture.width)
+    face = font(size)
+    lines = wrap(text, face, picture.width - 2 * GAP, _TITLE_LINES)
+    step = size + size // 3
+    whole, pen = canvas(picture.width, picture.height + GAP // 2 + step * len(lines))
+    for number, line in enumerate(lines):
+        pen.text((GAP, GAP // 2 + number * step), line, GREY, face)
+    whole.paste(picture, (0, whole.height - picture.height))
+    return whole
 
 
 def fit(text: str, face: ImageFont.FreeTypeFont, width: float) -> str:

@@ -8,7 +8,7 @@ import pandas as pd
 import torch
 from PIL import Image
 
-from hardy.explain.drawing import GAP, GREY, GROUND, INK, canvas, fit, font, tile
+from hardy.explain.drawing import GAP, GREY, GROUND, INK, canvas, fit, font, legible, tile
 from hardy.explain.layers import find_maps, watched
 from hardy.explain.pairs import Pairs
 from hardy.explain.planes import levels
@@ -98,7 +98,8 @@ def picture(
     height = _TOP + _IMAGE + GAP
     height += sum(_LINE + n * (_MAP + _BETWEEN) + GAP // 2 for n in rows.values())
     drawn, pen = canvas(width, height)
-    headline, face = font(17, bold=True), font(14)
+    size = legible(14, width)
+    headline, face = font(size + 3, bold=True), font(size)
     pen.text((GAP, 12), fit(title, headline, width - 2 * GAP), INK, headline)
     drawn.paste(tile(image, _IMAGE), (GAP, _TOP))
     left = 2 * GAP + _IMAGE
@@ -110,7 +111,7 @@ def picture(
         "grey: the same everywhere",
     )
     for line, text in enumerate(words):
-        pen.text((left, _TOP + 4 + 22 * line), text, GREY, face)
+        pen.text((left, _TOP + 4 + (size + 8) * line), text, GREY, face)
     top = _TOP + _IMAGE + GAP
     for name, own in shown.items():
         channels, down, across = maps[name].shape

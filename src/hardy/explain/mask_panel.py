@@ -6,7 +6,7 @@ import math
 import numpy as np
 from PIL import Image, ImageDraw
 
-from hardy.explain.drawing import GAP, INK, WHITE, canvas, fit, font, framed, tile, within
+from hardy.explain.drawing import GAP, INK, WHITE, canvas, fit, font, framed, legible, tile, within
 
 _SIDE, _COLUMNS = 288, 4
 _TOP, _LINE = 48, 30
@@ -37,7 +37,7 @@ def mask_panel(
     columns, rows = min(_COLUMNS, max(count, 2)), math.ceil(count / _COLUMNS)
     step = _SIDE + _LINE + GAP
     picture, pen = canvas(columns * (_SIDE + GAP) + GAP, _TOP + rows * step)
-    headline = font(17, bold=True)
+    headline, face = font(18, bold=True), font(legible(14, picture.width))
     pen.text((GAP, 14), fit(title, headline, picture.width - 2 * GAP), INK, headline)
     for place in range(count):
         row, column = divmod(place, columns)
@@ -45,7 +45,7 @@ def mask_panel(
         part = tile(masked[place - 1], _SIDE) if place else outlined(image, masks, point, _SIDE)
         picture.paste(part, (left, top))
         label = _area(masks, place - 1) if place else f"{len(masks)} mask(s) used"
-        pen.text((left, top + _SIDE + 6), label, INK, font(14))
+        pen.text((left, top + _SIDE + 6), label, INK, face)
         if 0 < place <= len(masks):
             pen.rectangle((left, top, left + _SIDE - 1, top + 4), fill=_colour(place - 1))
     return picture

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import matplotlib as mpl
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFont
 
 from hardy.explain.drawing import (
     ACCENT,
@@ -20,14 +20,14 @@ from hardy.explain.drawing import (
     fit,
     font,
     framed,
+    legible,
     tile,
     within,
     wrap,
 )
 
-_TILE = 384
-_GRID_WIDTH = 1600
-_CAPTION = font(13)
+_TILE, _HEAD = 300, 18
+_GRID_WIDTH, _MOST_COLUMNS, _CAPTION, _STEP = 1000, 6, 13, 17
 _COLOURS = "viridis"  # even in lightness, and safe for the colour-blind
 
 
@@ -75,41 +75,44 @@ def gradcam_panel(
         title: Headline, such as the sample's id and the shift.
 
     Returns:
-        RGB, 540 pixels high; 1216 wide for two answers.
+        RGB, 456 pixels high; 964 wide for two answers.
     """
     top, bottom = 84, 72
     columns = 1 + len(heats)
     picture, pen = canvas(columns * (_TILE + GAP) + GAP, top + _TILE + bottom)
-    headline = font(20, bold=True)
+    size = legible(_HEAD, picture.width)
+    headline, face = font(size + 2, bold=True), font(size)
     pen.text((GAP, 14), fit(title, headline, picture.width - 2 * GAP), INK, headline)
     tiles = {"input": tile(image, _TILE)}
     tiles |= {label: overlay(image, heat.map, _TILE) for label, heat in heats.items()}
     for column, (label, part) in enumerate(tiles.items()):
         left = GAP + column * (_TILE + GAP)
-        pen.text((left, top - 30), label, GREY, font(17))
+        pen.text((left, top - 30), label, GREY, face)
         picture.paste(part, (left, top))
     below = top + _TILE + 10
-    pen.text((GAP, below), fit(f"truth: {truth}", font(18), _TILE), INK, font(18))
+    pen.text((GAP, below), fit(f"truth: {truth}", face, _TILE), INK, face)
     for column, heat in enumerate(heats.values(), start=1):
-        _verdict(pen, GAP + column * (_TILE + GAP), below, heat)
-    _colour_bar(picture, pen, below + 34)
+        _verdict(pen, GAP + column * (_TILE + GAP), below, heat, font(size, bold=True))
+    _colour_bar(picture, pen, below + 34, legible(_CAPTION, picture.width))
     return picture
 
 
-def _verdict(pen: ImageDraw.ImageDraw, left: int, top: int, heat: Heat) -> None:
+def _verdict(
+    pen: ImageDraw.ImageDraw, left: int, top: int, heat: Heat, face: ImageFont.FreeTypeFont
+) -> None:
     mark, colour = ("✓", RIGHT) if heat.correct else ("✗", WRONG)
-    face = font(18, bold=True)
     share = f"  {100 * heat.confidence:.1f} %"
     name = fit(f"{mark} {heat.name}", face, _TILE - face.getlength(share))
     pen.text((left, top), name + share, colour, face)
 
 
-def _colour_bar(picture: Image.Image, pen: ImageDraw.ImageDraw, top: int) -> None:
-    left, face, text = _TILE + 2 * GAP, font(14), "evidence for the predicted class: low"
+def _colour_bar(picture: Image.Image, pen: ImageDraw.ImageDraw, top: int, size: int) -> None:
+    # Below the input too, of which there is nothing more to say there.
+    left, face, text = GAP, font(size), "evidence for the predicted class: low"
     pen.text((left, top), text, GREY, face)
     bar = left + math.ceil(face.getlength(text)) + 8
     room = picture.width - GAP - math.ceil(face.getlength("high")) - 8 - bar
-    width = min(160, room)  # beside one answer alone there is less room
+    width = min(160, room)
     ramp = mpl.colormaps[_COLOURS](np.linspace(0, 1, width))[None, :, :3].repeat(12, axis=0)
     picture.paste(Image.fromarray((255 * ramp).round().astype(np.uint8)), (bar, top + 4))
     pen.text((bar + width + 8, top), "high", GREY, face)
@@ -124,13 +127,13 @@ def view_grid(views: np.ndarray, names: Sequence[str], selected: AbstractSet[int
         selected: Indices of the views that entered the loss.
 
     Returns:
-        RGB, at most 1600 pixels wide.
+        RGB, at most 1000 pixels wide.
     """
-    columns = min(len(views), max(4, math.ceil(math.sqrt(1.6 * len(views)))))
+    columns = min(len(views), max(4, math.ceil(math.sqrt(1.6 * len(views)))), _MOST_COLUMNS)
     side = min(224, (_GRID_WIDTH - GAP) // columns - GAP)
     # Narrow captions need a line more.
     lines = 2 if side > 160 else 3
-    step, top = side + 20 + 17 * lines, 48
+    step, top = side + 20 + _STEP * lines, 48
     rows = math.ceil(len(views) / columns)
     width = max(columns * (side + GAP) + GAP, 480)
     picture, pen = canvas(width, top + rows * step)
@@ -143,7 +146,7 @@ def view_grid(views: np.ndarray, names: Sequence[str], selected: AbstractSet[int
         if index in selected:
             _frame(pen, corner, side)
         label = f"{index}: {names[index] if index else 'original'}"
-        _caption(pen, corner, side, wrap(label, _CAPTION, side, lines))
+        _caption(pen, corner, side, wrap(label, font(_CAPTION), side, lines))
     return picture
 
 
@@ -156,4 +159,4 @@ def _caption(
     pen: ImageDraw.ImageDraw, corner: tuple[int, int], side: int, lines: list[str]
 ) -> None:
     for number, line in enumerate(lines):
-        pen.text((corner[0], corner[1] + side + 6 + 17 * number), line, INK, _CAPTION)
+        pen.text((corner[0], corner[1] + side + 6 + _STEP * number), line, INK, font(_CAPTION))

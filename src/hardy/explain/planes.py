@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFont
 
-from hardy.explain.drawing import GAP, GREY, INK, canvas, fit, font, tile
+from hardy.explain.drawing import GAP, GREY, INK, canvas, fit, font, legible, tile
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -60,7 +60,7 @@ def plane_panel(planes: PlaneRow, title: str) -> Image.Image:
     width = len(planes.tiles) * (_TILE + GAP) + GAP
     legend = [*planes.legend, *planes.marks]
     picture, pen = canvas(width, _TOP + _TILE + GAP + legend_height(legend, width))
-    headline, face = font(17, bold=True), font(14)
+    headline, face = _faces(width)
     text = f"{title}   {planes.note}"
     pen.text((GAP, 14), fit(text, headline, width - 2 * GAP), INK, headline)
     for column, (caption, plane) in enumerate(planes.tiles.items()):
@@ -85,12 +85,12 @@ def plane_grid(samples: Mapping[str, PlaneRow], title: str) -> Image.Image:
     legend += dict.fromkeys(each for planes in samples.values() for each in planes.marks)
     height = _TOP + len(samples) * step + GAP + legend_height(legend, width)
     picture, pen = canvas(width, height)
-    headline, face, small = font(17, bold=True), font(14), font(13)
+    headline, face = _faces(width)
     pen.text((GAP, 14), fit(title, headline, width - 2 * GAP), INK, headline)
     for row, (name, planes) in enumerate(samples.items()):
         top = _TOP + row * step + _LINE
-        text = fit(f"{name}   {planes.note}", small, width - 2 * GAP)
-        pen.text((GAP, top - _LINE + 3), text, INK, small)
+        text = fit(f"{name}   {planes.note}", face, width - 2 * GAP)
+        pen.text((GAP, top - _LINE + 3), text, INK, face)
         for column, (caption, plane) in enumerate(planes.tiles.items()):
             x = GAP + column * (_SMALL + GAP)
             if row == 0:
@@ -98,6 +98,11 @@ def plane_grid(samples: Mapping[str, PlaneRow], title: str) -> Image.Image:
             picture.paste(tile(plane, _SMALL), (x, top))
     draw_legend(pen, legend, _TOP + len(samples) * step + GAP, width)
     return picture
+
+
+def _faces(width: int) -> tuple[ImageFont.FreeTypeFont, ImageFont.FreeTypeFont]:
+    """Return the fonts of headlines and of all other text in a picture of a width."""
+    return font(legible(17, width), bold=True), font(legible(14, width))
 
 
 def legend_height(legend: Sequence[tuple[str, Colour]], width: int) -> int:
@@ -116,7 +121,7 @@ def draw_legend(
         top: Where it begins.
         width: The picture's width.
     """
-    face = font(14)
+    _, face = _faces(width)
     for line, row in enumerate(_rows(legend, width)):
         above = top + line * _LINE
         for left, name, colour in row:
@@ -129,7 +134,7 @@ def _rows(
     legend: Sequence[tuple[str, Colour]], width: int
 ) -> list[list[tuple[float, str, Colour]]]:
     """Break a legend into lines: of each entry its left side, its name and its colour."""
-    face, left = font(14), float(width)
+    (_, face), left = _faces(width), float(width)
     rows: list[list[tuple[float, str, Colour]]] = []
     for full, colour in legend:
         name = fit(full, face, _TILE)

@@ -1,5 +1,6 @@
 """What a spec may say about pictures, and about analyses of the network."""
 
+from collections.abc import Iterable, Iterator
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -10,17 +11,57 @@ from hardy.data.shift_spec import ShiftSpec
 Tokens = Literal["all", "cls", "mean", "p4"]
 
 
+class Chosen(Spec):
+    """Samples that somebody wants to see."""
+
+    ids: Annotated[
+        tuple[Annotated[str, Field(min_length=1)], ...],
+        Field(
+            min_length=1,
+            max_length=64,
+            description="Samples by id, as the column `sample` of a run's records has them.",
+        ),
+    ]
+
+    def absent(self, known: Iterable[str]) -> tuple[str, str] | None:
+        """Return the first id that is none, and what may have been meant; None where all are.
+
+        Args:
+            known: The ids of the samples that are answered.
+        """
+        every = dict.fromkeys(known)
+        for each in self.ids:
+            if each not in every:
+                # Mostly the file's name alone, or with other folders before it.
+                name = each.rpartition("/")[2]
+                near = next((one for one in every if one.rpartition("/")[2] == name), None)
+                some = "Did you mean" if near is not None else "Ids are such as"
+                end = (
+                    "?" if near is not None else ", as the column `sample` of a run's records has."
+                )
+                return each, f"{some} {near or next(iter(every), '')!r}{end}"
+        return None
+
+
 class GradCamSpec(Spec):
     """Which samples get Grad-CAM overlays, before and after adaptation (arXiv:1610.02391)."""
 
-    count: Annotated[int, Field(ge=0, le=64, description="Pictures per unit.")] = 4
+    count: Annotated[
+        int, Field(ge=0, le=64, description="Pictures per unit, of samples chosen by a rule.")
+    ] = 4
     choose: Annotated[
-        Literal["flips", "uncertain", "first"],
+        Literal["flips", "uncertain", "first"] | Chosen,
         Field(
             description="Rule: `flips` takes samples whose correctness changed, then the most "
-            "uncertain; `uncertain` the highest entropy after; `first` the first in order."
+            "uncertain; `uncertain` the highest entropy after; `first` the first in order; or "
+            "`{ids: [...]}` for these."
         ),
     ] = "flips"
+
+    @property
+    def most(self) -> int:
+        """How many pictures there are at most."""
+        return len(set(self.choose.ids)) if isinstance(self.choose, Chosen) else self.count
 
 
 class _Paired(Spec):
@@ -124,12 +165,15 @@ class CodebookSpec(Spec):
 class ExamplesSpec(Spec):
     """Several samples in one picture: each with its truth, its answer, and where this is wrong."""
 
-    samples: Annotated[int, Field(ge=1, le=64, description="Rows of the picture.")] = 6
+    samples: Annotated[
+        int,
+        Field(ge=1, le=64, description="Rows of the picture, of samples chosen by a rule."),
+    ] = 6
     choose: Annotated[
-        Literal["drawn", "worst", "first"],
+        Literal["drawn", "worst", "first"] | Chosen,
         Field(
             description="Rule: `drawn` by the experiment's seed, `worst` by the score, `first` in "
-            "order."
+            "order; or `{ids: [...]}` for these."
         ),
     ] = "drawn"
     files: Annotated[
@@ -166,3 +210,10 @@ class ExplainSpec(Spec):
     codebook: Annotated[
         CodebookSpec | None, Field(description="Which codes are used, and the nearest to them.")
     ] = None
+
+    def chosen(self) -> Iterator[tuple[str, Chosen]]:
+        """Yield the samples that are chosen by id, each with the path of the field that does."""
+        for name in ("gradcam", "examples"):
+            part = getattr(self, name)
+            if part is not None and isinstance(part.choose, Chosen):
+                yield f"explain.{name}.choose.ids", part.choose

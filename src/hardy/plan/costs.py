@@ -167,7 +167,7 @@ def _times(each: int | None, count: int | None, spent: float) -> int | None:
 
 def _disk(experiment: Experiment, samples: int, model: ModelCost | None) -> int:
     wanted = experiment.explain
-    panels = min(samples, wanted.gradcam.count) if wanted.gradcam else 0
+    panels = min(samples, wanted.gradcam.most) if wanted.gradcam else 0
     grids = min(samples, wanted.view_grids)
     pages = wanted.embedding is not None and wanted.embedding.dimensions == 3
     drawn = panels * _PANEL_BYTES + grids * _GRID_BYTES + pages * _PAGE_BYTES

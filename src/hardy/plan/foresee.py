@@ -36,6 +36,7 @@ def faults(planned: PlannedUnit) -> tuple[str, ...]:
         found += [*_of_truth(planned, dataset), *_of_outputs(planned, dataset)]
         found += _of_names(planned.unit.experiment, dataset)
         found += _of_training(planned, dataset)
+        found += _of_chosen(planned.unit.experiment, dataset)
     return tuple(found)
 
 
@@ -125,6 +126,13 @@ def _of_names(experiment: Experiment, dataset: Dataset) -> Iterator[str]:
                 yield f"{field}: {dataset.name} has no class {name!r}. {known}"
     if fault := experiment.task.misfit(classes):
         yield f"task.{fault}"
+
+
+def _of_chosen(experiment: Experiment, dataset: Dataset) -> Iterator[str]:
+    """Yield where a picture is wanted of a sample that there is not."""
+    for field, chosen in experiment.explain.chosen():
+        if absent := chosen.absent(sample.id for sample in dataset.samples):
+            yield f"{field}: {dataset.name} has no sample {absent[0]!r} here. {absent[1]}"
 
 
 def _planes(planned: PlannedUnit, dataset: Dataset) -> int:

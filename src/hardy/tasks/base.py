@@ -22,8 +22,11 @@ from hardy.measure.bootstrap import resampled
 from hardy.measure.records import column
 from hardy.tasks.base_spec import TaskBase
 
-Content = Image.Image | str
-"""What an artifact holds: a picture, or text."""
+Content = Image.Image | str | bytes
+"""What an artifact holds: a picture, which gets a title, a text, or a file's bytes as they are."""
+
+CLASSES, BESIDE = "report/classes.csv", "classes-beside"
+"""A unit's table of classes, and the name of what shows those of several units."""
 
 WINDOW = "window"
 """Parameter of tasks whose answers are planes: `whole`, or `tiles` of the image as it is."""
@@ -288,6 +291,17 @@ class Task(ABC):
             baseline: The answer that it is compared with; None, or one that the records lack, for
                 no comparison.
         """
+
+    def beside(self, tables: Mapping[str, pd.DataFrame]) -> Iterator[tuple[str, Content]]:
+        """Yield tables and pictures of several units side by side, class by class.
+
+        Nothing by default.
+
+        Args:
+            tables: Of each unit, by its name, what `report` gave as `CLASSES`, of the unit's own
+                answer where that tells answers apart; all of the same classes.
+        """
+        yield from ()
 
     def planes(self, item: Prepared, answers: Mapping[str, Tensor]) -> PlaneRow | None:
         """Return a sample, its truth and its answers (...) by name as pictures of the same size.

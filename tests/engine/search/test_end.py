@@ -41,7 +41,9 @@ def written(monkeypatch, tested):
     )
     tracker = SimpleNamespace(link=lambda run: f"http://host/#/runs/{run}")
     monkeypatch.setattr(end, "pictures", lambda *_: [("search/picture.txt", "a picture")])
-    found = write(parent, tracker, "toy", SEARCH, ["max"], TRIALS, tested, "study.log")
+    found = write(
+        parent, tracker, "toy", SEARCH, ["max"], TRIALS, tested, "study.log", "toy · memo · fog-3"
+    )
     assert (found.run_id, found.tested) == ("search", tested)
     assert found.table.title == "toy: the best of 20 trials"
     assert texts["search/picture.txt"] == "a picture"

@@ -17,14 +17,14 @@ from tests.results.search.test_page import EDGES
 
 
 def names(search, directions, given) -> list[str]:
-    return [path for path, _ in pictures("search/memo", search, directions, given)]
+    return [path for path, _ in pictures(search, directions, given)]
 
 
 ALL = ["history", "importances", "reports", "parallel", "slices"]
 
 
 def test_a_search_has_its_pictures() -> None:
-    found = dict(pictures("search/memo", TWO, ["max", "min"], trials(TWO)))
+    found = dict(pictures(TWO, ["max", "min"], trials(TWO)))
     assert list(found) == [f"search/{name}.png" for name in (*ALL, "slices-2", "pareto")]
     assert all(picture.mode == "RGB" and picture.width > 800 for picture in found.values())
 
@@ -39,8 +39,8 @@ def test_whole_numbers_have_whole_ticks() -> None:
 def test_twenty_long_paths_fit() -> None:
     given = trials(WIDE)
     for picture in (
-        slices("search/memo", WIDE, ["max"], given, 0),
-        parallel("search/memo", WIDE, ["max"], given),
+        slices(WIDE, ["max"], given, 0),
+        parallel(WIDE, ["max"], given),
     ):
         assert picture.width < 2000
         assert picture.height < 2000
@@ -54,7 +54,7 @@ def pixels(picture, colour: str) -> int:
 
 def only(path: str, search, given: list[Trial]):
     """One of the pictures; those after it are not drawn."""
-    return next(found for name, found in pictures("s", search, ["max"], given) if name == path)
+    return next(found for name, found in pictures(search, ["max"], given) if name == path)
 
 
 def test_pruned_and_failed_trials_are_shown_as_such() -> None:
@@ -82,7 +82,7 @@ def test_trial_0_and_the_best_are_marked() -> None:
     without = [replace(trial, index=trial.index + 1) for trial in given]
     broken = [replace(trial, constraints=(1.0,)) for trial in given]
     marked, unmarked, infeasible = (
-        dict(pictures("s", search, ["max"], each)) for each in (given, without, broken)
+        dict(pictures(search, ["max"], each)) for each in (given, without, broken)
     )
     assert set(marked) == {f"search/{name}.png" for name in ("history", "slices", "parallel")}
     for path in marked:
@@ -127,9 +127,7 @@ def test_three_objectives_are_shown_in_pairs() -> None:
     search = spec({"a": ["x", "y"]}, objectives=[{"metric": name} for name in "abc"])
     fewer = search.model_copy(update={"objectives": search.objectives[:2]})
     given = {2: trials(fewer, 8), 3: trials(search, 8)}
-    two, three = (
-        fronts("s", search, ["max", "min", "min"][:count], given[count]) for count in (2, 3)
-    )
+    two, three = (fronts(search, ["max", "min", "min"][:count], given[count]) for count in (2, 3))
     assert three.height > 1.5 * two.height
 
 

@@ -11,7 +11,7 @@ def assert_whole(picture: Image.Image) -> None:
     """Nothing is cut off: the outermost pixels are the background's."""
     pixels = np.asarray(picture)
     assert picture.mode == "RGB"
-    assert picture.width <= 1600
+    assert picture.width <= 1000
     assert all((edge == 255).all() for edge in (pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]))
     assert (pixels < 128).any()
 
@@ -31,7 +31,7 @@ def classes(count: int) -> pd.DataFrame:
 
 @pytest.mark.parametrize(("count", "pictures"), [(1, 1), (10, 1), (51, 1), (200, 1), (201, 2)])
 def test_classes_fill_panels_of_fifty_four_to_a_picture(count: int, pictures: int) -> None:
-    found = list(class_panels(classes(count), "source", "memo"))
+    found = list(class_panels(classes(count), {"before": "source", "after": "memo"}))
     assert len(found) == pictures
     for picture in found:
         assert_whole(picture)

@@ -86,6 +86,7 @@ def write(
     trials: Sequence[Trial],
     tested: Tested,
     storage: str,
+    title: str,
 ) -> Found:
     """Write the search's results into its run.
 
@@ -98,6 +99,7 @@ def write(
         trials: All of them, in order.
         tested: What the test came to.
         storage: Address of the study.
+        title: Says what pictures are of.
     """
     text = note(spec, directions, trials, storage=storage, link=partial(address, tracker))
     parent.note(f"{text}\nTested: {tested.verdict}.\n" if tested.best else text)
@@ -107,8 +109,8 @@ def write(
         experiment = tested.best[0].experiment
         parent.text(best_yaml(experiment, name, spec, tested.chosen, tested.verdict), BEST)
     with tempfile.TemporaryDirectory() as folder:
-        for path, content in pictures(name, spec, directions, trials):
-            keep(parent, Path(folder), path, content)
+        for path, content in pictures(spec, directions, trials):
+            keep(parent, Path(folder), path, content, title)
     units = dict.fromkeys((*tested.best, *tested.own))
     parent.text(units_text(list(units)), UNITS)
     compared = tested.comparison.metrics() if tested.comparison is not None else {}

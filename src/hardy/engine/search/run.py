@@ -6,6 +6,7 @@ from itertools import chain
 from time import monotonic
 
 from hardy.core.errors import HardyError, MethodError, TrackingError
+from hardy.engine.pictures import title_of
 from hardy.engine.pool import Pool, WorkerDied, make_pool
 from hardy.engine.progress import Reporter
 from hardy.engine.runner import check_ready, going_on
@@ -268,6 +269,7 @@ class _Running:
             trials,
             tested,
             self.ledger.address,
+            title_of(self.name, [unit.experiment for unit in self.plan.resolved.units]),
         )
 
     def _tested(self, chosen: Trial | None, trials: Sequence[Trial]) -> Tested:

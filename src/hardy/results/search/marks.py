@@ -78,9 +78,9 @@ def legend(figure: Figure, kinds: Sequence[str], **further: Line2D) -> None:
     )
 
 
-def title(figure: Figure, name: str, text: str) -> None:
-    """Write the search's name and what is seen above a figure."""
-    figure.suptitle(f"{name}: {text}", fontsize=13, fontweight="bold", parse_math=False)
+def title(figure: Figure, text: str) -> None:
+    """Write what is seen above a figure."""
+    figure.suptitle(text, fontsize=13, fontweight="bold", parse_math=False)
 
 
 def wrapped(path: str, width: int) -> str:

@@ -34,36 +34,35 @@ _MOST_PAIRS = 6
 
 
 def pictures(
-    name: str, spec: SearchSpec, directions: Sequence[Direction], trials: Sequence[Trial]
+    spec: SearchSpec, directions: Sequence[Direction], trials: Sequence[Trial]
 ) -> Iterator[tuple[str, Content]]:
     """Yield pictures with their artifact paths; those that would show nothing are left out.
 
     Args:
-        name: The search's.
         spec: What was searched.
         directions: For each objective, which way is better.
         trials: All of them, in order.
     """
     if not trials:
         return
-    yield "search/history.png", _history(name, spec, directions, trials)
+    yield "search/history.png", _history(spec, directions, trials)
     shares = [importances(spec, directions, trials, n) for n in range(len(directions))]
     if any(shares) and len(spec.space) > 1:
-        yield "search/importances.png", _importances(name, spec, shares, trials)
+        yield "search/importances.png", _importances(spec, shares, trials)
     if any(trial.reports for trial in trials):
-        yield "search/reports.png", _reports(name, spec, directions, trials)
+        yield "search/reports.png", _reports(spec, directions, trials)
     if not any(trial.state == "complete" for trial in trials):
         return
-    yield "search/parallel.png", parallel(name, spec, directions, trials)
+    yield "search/parallel.png", parallel(spec, directions, trials)
     for n in range(len(directions)):
         mark = f"-{n + 1}" if n else ""
-        yield f"search/slices{mark}.png", slices(name, spec, directions, trials, n)
+        yield f"search/slices{mark}.png", slices(spec, directions, trials, n)
     if len(directions) > 1:
-        yield "search/pareto.png", fronts(name, spec, directions, trials)
+        yield "search/pareto.png", fronts(spec, directions, trials)
 
 
 def _history(
-    name: str, spec: SearchSpec, directions: Sequence[Direction], trials: Sequence[Trial]
+    spec: SearchSpec, directions: Sequence[Direction], trials: Sequence[Trial]
 ) -> Image.Image:
     """Draw each objective by trial, with the best so far."""
     count = len(spec.objectives)
@@ -83,7 +82,7 @@ def _history(
         axes.set_xlim(-0.6, max(trial.index for trial in trials) + 0.6)
         if not any(trial.objectives for trial in trials):
             axes.set_yticks([])
-    title(figure, name, "every trial, with its 95 % interval")
+    title(figure, "every trial, with its 95 % interval")
     line = Line2D([], [], color=ORANGE, linewidth=2, label="best so far")
     legend(figure, list(found), **({"line": line} if BEST in found else {}))
     return render(figure)
@@ -101,7 +100,7 @@ def _best_so_far(axes: Axes, trials: Sequence[Trial], direction: Direction, n: i
 
 
 def _importances(
-    name: str, spec: SearchSpec, shares: Sequence[Mapping[str, float]], trials: Sequence[Trial]
+    spec: SearchSpec, shares: Sequence[Mapping[str, float]], trials: Sequence[Trial]
 ) -> Image.Image:
     """Draw what decides about each objective."""
     height = 1.6 + 0.34 * max(3, len(spec.space))
@@ -119,7 +118,7 @@ def _importances(
         axes.margins(x=0.1)
         axes.grid(visible=False, axis="y")
     done = sum(trial.state == "complete" for trial in trials)
-    title(figure, name, f"importances, of {done} finished trials (PED-ANOVA)")
+    title(figure, f"importances, of {done} finished trials (PED-ANOVA)")
     return render(figure)
 
 
@@ -138,7 +137,7 @@ def shown_reports(spec: SearchSpec, trial: Trial) -> dict[int, float]:
 
 
 def _reports(
-    name: str, spec: SearchSpec, directions: Sequence[Direction], trials: Sequence[Trial]
+    spec: SearchSpec, directions: Sequence[Direction], trials: Sequence[Trial]
 ) -> Image.Image:
     """Draw what trials reported on their way."""
     figure = Figure(figsize=(12, 5.5), dpi=DPI, layout="constrained")
@@ -164,7 +163,7 @@ def _reports(
         axes.plot(*list(found.items())[-1], zorder=over + 1, **MARKS[kind])
     means = isinstance(spec.pruner, Wilcoxon)
     _dress(axes, "samples" if means else "step", "mean score so far" if means else "reported value")
-    title(figure, name, "what trials reported, to where each ended")
+    title(figure, "what trials reported, to where each ended")
     legend(figure, [kind for kind in MARKS if kind in seen])
     return render(figure)
 
@@ -174,7 +173,7 @@ def _ends(trial: Trial) -> str:
 
 
 def fronts(
-    name: str, spec: SearchSpec, directions: Sequence[Direction], trials: Sequence[Trial]
+    spec: SearchSpec, directions: Sequence[Direction], trials: Sequence[Trial]
 ) -> Image.Image:
     """Draw the objectives in pairs, with the front."""
     pairs = list(combinations(range(len(directions)), 2))[:_MOST_PAIRS]
@@ -205,7 +204,7 @@ def fronts(
         _dress(axes, _axis(spec, directions, a), _axis(spec, directions, b))
     for axes in every[len(pairs) :]:
         axes.set_axis_off()
-    title(figure, name, f"Pareto front: {len(front)} of {len(trials)} trials")
+    title(figure, f"Pareto front: {len(front)} of {len(trials)} trials")
     ring = Line2D(
         [],
         [],

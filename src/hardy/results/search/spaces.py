@@ -68,7 +68,7 @@ def _range(spec: SearchSpec, path: str, trials: Sequence[Trial]) -> Range:
 
 
 def slices(
-    name: str, spec: SearchSpec, directions: Sequence[Direction], trials: Sequence[Trial], n: int
+    spec: SearchSpec, directions: Sequence[Direction], trials: Sequence[Trial], n: int
 ) -> Image.Image:
     """Draw an objective by each path's value."""
     columns = min(_COLUMNS, len(spec.space))
@@ -98,7 +98,7 @@ def slices(
     metric = spec.objectives[n].metric
     for axes in every[::columns]:
         axes.set_ylabel(metric, parse_math=False)
-    title(figure, name, f"{metric} by each searched value")
+    title(figure, f"{metric} by each searched value")
     legend(figure, list(found))
     return render(figure)
 
@@ -137,7 +137,7 @@ def _scale(axes: Axes, spec: SearchSpec, path: str, range_: Range) -> None:
 
 
 def parallel(
-    name: str, spec: SearchSpec, directions: Sequence[Direction], trials: Sequence[Trial]
+    spec: SearchSpec, directions: Sequence[Direction], trials: Sequence[Trial]
 ) -> Image.Image:
     """Draw every trial as a line through its values and its objectives."""
     paths, metrics = list(spec.space), [objective.metric for objective in spec.objectives]
@@ -187,7 +187,7 @@ def parallel(
     axes.tick_params(axis="x", length=0)
     bar = figure.colorbar(ScalarMappable(norm, colours), ax=axes, shrink=0.8, pad=0.01)
     bar.set_label(metrics[0], parse_math=False)
-    title(figure, name, "the values of every trial")
+    title(figure, "the values of every trial")
     kinds = groups(trials, directions)
     lines = {
         "best": Line2D([], [], color=ORANGE, linewidth=3, label="best"),

@@ -1,7 +1,7 @@
-"""Pictures of what an adaptation changed, class by class."""
+"""Pictures of accuracies class by class: of one answer, of several, and what changed."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import pandas as pd
@@ -24,47 +24,51 @@ from hardy.explain.figure import (
 _PANEL = 50
 _PANELS = 4
 _BARS = 40
+_LOOKS = ((ORANGE, "o", 5), (BLUE, "D", 4), ("#009E73", "s", 4), ("#CC79A7", "^", 5))
+"""Colour, marker and its size of each answer: Okabe and Ito's, told apart by the colour-blind."""
 
 
-def class_panels(table: pd.DataFrame, before: str, after: str) -> Iterator[Image.Image]:
-    """Draw accuracy by class, before and after, in panels of 50 classes, four to a picture.
+def class_panels(table: pd.DataFrame, shown: Mapping[str, str]) -> Iterator[Image.Image]:
+    """Draw accuracy by class, in panels of 50 classes, four to a picture.
 
     Args:
-        table: As `changes.class_changes` gives it.
-        before: Name of the first answer, for the legend.
-        after: Name of the second answer.
+        table: A row a class: `class`, and a column of accuracies in [0, 1] for each answer.
+        shown: What is drawn: names for the legend by columns of the table, at most four.
 
     Yields:
-        RGB pictures, at most 1600 pixels wide.
+        RGB pictures, at most 1000 pixels wide.
     """
     size = _PANEL * _PANELS
     for start in range(0, len(table), size):
         part = table.iloc[start : start + size]
         panels = math.ceil(len(part) / _PANEL)
-        width = min(15.0, 3.5 + 0.24 * min(len(part), _PANEL))
-        figure = Figure(figsize=(width, 0.4 + 4.4 * panels), dpi=DPI, layout="constrained")
+        width = min(9.5, 3.5 + 0.24 * min(len(part), _PANEL))
+        figure = Figure(figsize=(width, 0.8 + 4.8 * panels), dpi=DPI, layout="constrained")
         for index, axes in enumerate(np.atleast_1d(figure.subplots(panels, 1))):
-            _class_panel(axes, part.iloc[index * _PANEL : (index + 1) * _PANEL], before, after)
-        figure.suptitle(
-            f"Accuracy by class, before and after ({len(table)} classes)",
-            fontsize=13,
-            fontweight="bold",
-        )
+            _class_panel(axes, part.iloc[index * _PANEL : (index + 1) * _PANEL], shown)
+        text = f"Accuracy by class ({len(table)} classes)"
+        figure.suptitle(text, fontsize=13, fontweight="bold")
+        # Once, below all: inside a panel it would hide classes.
+        handles, labels = figure.axes[0].get_legend_handles_labels()
+        legend = figure.legend(handles, labels, loc="outside lower center", ncols=2, frameon=False)
+        for text_ in legend.get_texts():
+            text_.set_parse_math(False)
         yield render(figure)
 
 
-def _class_panel(axes: Axes, part: pd.DataFrame, before: str, after: str) -> None:
+def _class_panel(axes: Axes, part: pd.DataFrame, shown: Mapping[str, str]) -> None:
     places = np.arange(len(part))
-    axes.vlines(places, part["before"], part["after"], color=GREY, linewidth=1)
-    axes.plot(places, part["before"], "o", color=ORANGE, markersize=5, label=before)
-    axes.plot(places, part["after"], "D", color=BLUE, markersize=4, label=after)
+    values = part[list(shown)].to_numpy()
+    low = values.min(1) if len(shown) > 1 else 0
+    axes.vlines(places, low, values.max(1), color=GREY, linewidth=1)
+    looks = _LOOKS if len(shown) > 1 else _LOOKS[1:]
+    for (column, label), (colour, mark, point) in zip(shown.items(), looks, strict=False):
+        axes.plot(places, part[column], mark, color=colour, markersize=point, label=label)
     names = [short(name) for name in part["class"]]
     axes.set_xticks(places, names, rotation=90, fontsize=8, parse_math=False)
     axes.set(ylabel="accuracy", ylim=(-0.04, 1.04), xlim=(-0.8, max(1, len(part)) - 0.2))
     axes.grid(axis="y", alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
-    # Above the panel: inside it, it would hide classes.
-    axes.legend(loc="lower right", bbox_to_anchor=(1, 1), frameon=False, fontsize=8, ncols=2)
 
 
 def class_deltas(table: pd.DataFrame) -> Image.Image:
@@ -74,7 +78,7 @@ def class_deltas(table: pd.DataFrame) -> Image.Image:
         table: As `changes.class_changes` gives it.
 
     Returns:
-        RGB, at most 1600 pixels wide.
+        RGB, at most 1000 pixels wide.
     """
     changed = table[table["delta"] != 0]
     largest = changed.reindex(changed["delta"].abs().sort_values(ascending=False).index)[:_BARS]

@@ -13,14 +13,14 @@ from torch.nn import functional
 from hardy.core.errors import DataError, RegistryError
 from hardy.data.item import Targets
 from hardy.measure.records import column
-from hardy.tasks.base import Content, Explained, Task
+from hardy.tasks.base import BESIDE, CLASSES, Content, Explained, Task
 from hardy.tasks.classify.changes import class_changes, flip_rows
 from hardy.tasks.classify.charts import confusion_picture, reliability_diagram
 from hardy.tasks.classify.class_charts import class_deltas, class_panels
 from hardy.tasks.classify.columns import FIELDS, answer_fields
 from hardy.tasks.classify.confusion import confusion_rows
 from hardy.tasks.classify.corruption_error import aggregate
-from hardy.tasks.classify.metrics import answer_metrics, correct, interval
+from hardy.tasks.classify.metrics import answer_metrics, correct, interval, per_class
 from hardy.tasks.classify.spec import ClassifySpec
 from hardy.tasks.report import as_csv, operations
 
@@ -121,14 +121,30 @@ class Classify(Task):
         for name in self.answers(frame):
             rows = confusion_rows(frame, name, self.names)
             yield f"confusion/{name}.json", json.dumps(rows, ensure_ascii=False, indent=1)
-            yield f"confusion/{name}.png", confusion_picture(rows, self.names)
+            yield f"confusion/{name}.png", confusion_picture(rows, self.names, name)
             confidence = column(frame, f"{name}.confidence")
-            yield f"calibration/{name}.png", reliability_diagram(confidence, correct(frame, name))
+            yield (
+                f"calibration/{name}.png",
+                reliability_diagram(confidence, correct(frame, name), name),
+            )
         if baseline is None or not self.compares(frame, main, baseline):
+            if main in self.answers(frame):
+                table = per_class(frame, main, self.names)
+                yield CLASSES, as_csv(table)
+                yield from _panels(table, {"accuracy": main})
             return
         yield from _by_class(class_changes(frame, baseline, main, self.names), baseline, main)
         yield "report/flips.csv", as_csv(flip_rows(frame, baseline, main, self.names))
         yield from operations(self, frame, main, baseline)
+
+    def beside(self, tables: Mapping[str, pd.DataFrame]) -> Iterator[tuple[str, Content]]:
+        """Yield each class's accuracy in every run, as a table and in panels."""
+        first, *_ = tables.values()
+        table = first[["label", "class", "samples"]].copy()
+        for name, each in tables.items():
+            table[name] = each["accuracy" if "accuracy" in each else "after"].to_numpy()
+        yield f"report/{BESIDE}.csv", as_csv(table)
+        yield from _panels(table, {name: name for name in tables}, BESIDE)
 
     def explained(self, answer: Tensor, targets: Targets) -> Explained | None:
         """Return the most probable class."""
@@ -182,10 +198,16 @@ def _labels(targets: Targets) -> list[int]:
 
 
 def _by_class(table: pd.DataFrame, baseline: str, main: str) -> Iterator[tuple[str, Content]]:
-    yield "report/classes.csv", as_csv(table)
-    if table["samples"].max() < 2:
-        return  # with one sample a class, every accuracy is 0 or 1: the flips say it all
-    for number, picture in enumerate(class_panels(table, baseline, main), start=1):
-        yield f"report/classes-{number}.png", picture
-    if table["delta"].any():
+    yield CLASSES, as_csv(table)
+    yield from _panels(table, {"before": baseline, "after": main})
+    if table["samples"].max() > 1 and table["delta"].any():
         yield "report/class-deltas.png", class_deltas(table)
+
+
+def _panels(
+    table: pd.DataFrame, shown: Mapping[str, str], name: str = "classes"
+) -> Iterator[tuple[str, Content]]:
+    if table["samples"].max() < 2:
+        return  # with one sample a class, every accuracy is 0 or 1: the records say it all
+    for number, picture in enumerate(class_panels(table, shown), start=1):
+        yield f"report/{name}-{number}.png", picture

@@ -49,8 +49,7 @@ def confusion_grid(cells: np.ndarray, classes: Sequence[str], name: str) -> Imag
     cells = cells[np.ix_(there, there)]
     share = cells / np.maximum(cells.sum(1, keepdims=True), 1)
     names = [short(classes[int(n)]) for n in there]
-    side = min(12.0, 3.5 + 0.4 * len(names))
-    figure = Figure(figsize=(side + 2, side + 1), dpi=DPI, layout="constrained")
+    figure = Figure(figsize=(7.6, 8.2), dpi=DPI, layout="constrained")
     axes = figure.add_subplot()
     drawn = axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
     axes.set_xticks(range(len(names)), names, rotation=90, fontsize=10, parse_math=False)
@@ -63,5 +62,13 @@ def confusion_grid(cells: np.ndarray, classes: Sequence[str], name: str) -> Imag
             axes.text(x, y, text, ha="center", va="center", color=ink, fontsize=9)
     right, total = int(np.trace(cells)), int(cells.sum())
     headline(axes, f"{100 * right / max(1, total):.1f} % of {total} pixels right")
-    figure.colorbar(drawn, ax=axes, shrink=0.8, label="share of the class's pixels")
+    # Below, where it takes nothing of the cells' width.
+    figure.colorbar(
+        drawn,
+        ax=axes,
+        location="bottom",
+        shrink=0.6,
+        aspect=40,
+        label="share of the class's pixels",
+    )
     return render(figure)

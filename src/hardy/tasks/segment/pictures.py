@@ -40,8 +40,9 @@ def segment_planes(
     present = np.unique(np.concatenate([mask.flatten() for mask in masks.values()]))
     legend = [(classes[n], _colour(colours[n])) for n in present if n >= 0]
     marks = [("counts for nothing", GROUND)] * bool(void.any())
-    marks += [("right", RIGHT), ("wrong", WRONG)]
-    share = float((last[1] == truth)[~void].mean()) if not void.all() else float("nan")
+    counted = (last[1] == truth)[~void]
+    marks += [("right", RIGHT)] * bool(counted.any()) + [("wrong", WRONG)] * (not counted.all())
+    share = float(counted.mean()) if counted.size else float("nan")
     return PlaneRow(tiles, legend, marks, f"{100 * share:.1f} % of the pixels right")
 
 
@@ -116,7 +117,7 @@ def iou_bars(table: pd.DataFrame) -> Image.Image:
             with most pixels.
 
     Returns:
-        RGB, at most 1600 pixels wide.
+        RGB, at most 1000 pixels wide.
     """
     answers = list(dict.fromkeys(table["answer"]))[: len(_COLOURS)]
     first = table[table["answer"] == answers[0]]

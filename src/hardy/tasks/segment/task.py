@@ -15,7 +15,7 @@ from hardy.data.item import Prepared, Targets
 from hardy.data.preprocess import OUTSIDE
 from hardy.explain.planes import PlaneRow, label_colours, levels
 from hardy.measure.records import column
-from hardy.tasks.base import Content, Task
+from hardy.tasks.base import BESIDE, CLASSES, Content, Task
 from hardy.tasks.base_spec import PSEUDO
 from hardy.tasks.report import as_csv, operations
 from hardy.tasks.segment import pixels
@@ -274,7 +274,7 @@ class Segment(Task):
         """Yield how each class fared, as a table and as bars; then what operations changed."""
         names = self.answers(frame)
         table = pd.concat([by_class(counts(frame, n), n, self.classes) for n in names])
-        yield "report/classes.csv", as_csv(table)
+        yield CLASSES, as_csv(table)
         yield "report/iou.png", iou_bars(table)
         yield "report/metrics.csv", as_csv(self._defined(frame))
         cells = {n: confused(frame, n, len(self.classes)) for n in names}
@@ -284,6 +284,12 @@ class Segment(Task):
             yield "report/confusion.png", confusion_grid(pairs[main], self.classes, main)
         if baseline is not None and self.compares(frame, main, baseline):
             yield from operations(self, frame, main, baseline)
+
+    def beside(self, tables: Mapping[str, pd.DataFrame]) -> Iterator[tuple[str, Content]]:
+        """Yield each class's overlap in every run, as a table and as bars."""
+        table = pd.concat([each.assign(answer=name) for name, each in tables.items()])
+        yield f"report/{BESIDE}.csv", as_csv(table)
+        yield f"report/{BESIDE}-1.png", iou_bars(table)
 
     def _defined(self, frame: pd.DataFrame) -> pd.DataFrame:
         """Return every metric of every answer, with what it means."""
