@@ -17,7 +17,7 @@ from hardy.core.catalog import did_you_mean
 from hardy.core.errors import HardyError
 
 VERBS: dict[str, tuple[str, str]] = {
-    "list": ("hardy.cli.list", "List experiments, datasets, methods, corruptions or metrics."),
+    "list": ("hardy.cli.list", "List experiments, datasets, methods, shifts, views or metrics."),
     "show": ("hardy.cli.show", "Print a spec as it resolves, or what tells two apart."),
     "validate": ("hardy.cli.validate", "Check specs; show every fault with its place."),
     "schema": ("hardy.cli.schema", "Write the JSON schema that editors complete specs with."),
