@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from hardy.cli.complete import complete_override, complete_spec
+from hardy.cli.main import abandon
 from hardy.core.errors import SpecError
 from hardy.registry.spec import Policy
 from hardy.spec import Resolved, check_policies, load_policy, resolve
@@ -37,6 +38,15 @@ JOBS = click.option(
     help="Run N units at a time, with one thread each.",
 )
 SMOKE_EXPERIMENT = "hardy-smoke"
+
+
+class _Results(Console):
+    """Prints what came of a run; where nobody reads on, what is left to do is done all the same."""
+
+    def on_broken_pipe(self) -> None:
+        """Say no more."""
+        self.quiet = True
+        abandon(sys.stdout)
 
 
 @click.command()
@@ -107,7 +117,7 @@ def carry_out(
     from hardy.results.table import tables
 
     run_id, results = run_plan(plan, tracker, Reporter(), resume_command=resume_command, jobs=jobs)
-    console = Console()
+    console = _Results()
     for table in tables(plan.resolved, results):
         _print_table(console, table)
     versions = _compete(console, plan.resolved, results, run_id) if compete else []
@@ -126,7 +136,7 @@ def _search(
 
     planner = Planner(default_stores(), default_finder())
     found = run_search(plan, tracker, Reporter(), planner, resume_command=resume_command, jobs=jobs)
-    console = Console()
+    console = _Results()
     _print_table(console, found.table)
     tested = found.tested
     console.print(tested.verdict, highlight=False, soft_wrap=True)
