@@ -1,6 +1,11 @@
-import pytest
+from io import StringIO
 
-from hardy.cli.columns import at_commas, table, terminal_width
+import pytest
+from rich.console import Console
+
+from hardy.cli.columns import at_commas, blocks, table, terminal_width
+from hardy.cli.run import _print_table
+from hardy.results.table import Table
 
 ROWS = [("a", "one", "some words of text"), None, ("long-name", "two", "others"), ("b", "", "")]
 
@@ -50,3 +55,27 @@ def test_the_width_is_the_terminals_or_as_stated(monkeypatch: pytest.MonkeyPatch
     assert terminal_width() is None
     monkeypatch.setenv("COLUMNS", "72")
     assert terminal_width() == 72
+
+
+def test_columns_are_divided_among_tables_that_fit() -> None:
+    rows = [("a" * 10, "b" * 4, "c" * 4, "d" * 30)]
+    assert blocks(rows, 56, 2) == [[0, 1, 2, 3]]
+    assert blocks(rows, 55, 2) == [[0, 1, 2], [0, 3]]
+    assert blocks(rows, 20, 2) == [[0, 1], [0, 2], [0, 3]]  # two, however wide they are
+
+
+@pytest.mark.parametrize("width", [80, 60, 200])
+def test_a_table_of_results_fits_and_loses_no_number(width: int) -> None:
+    headers = ("run", "shift", "samples", "source", "memo", "gain", "ece")
+    rows = [
+        ["x" * 50, f"fog-{n}", f"{n}0000", f"0.{n} [0, 1]", f"1.{n} [1, 2]", f"+{n}", "7"]
+        for n in range(3)
+    ]
+    console = Console(width=width, file=StringIO())
+    _print_table(console, Table("title", "caption", headers, rows, ("below",)))
+    told = console.file.getvalue()
+    for cell in [*headers, *(cell for row in rows for cell in row)]:
+        assert cell in told
+    assert max(map(len, told.splitlines())) <= max(width, 75)
+    assert told.startswith("title\n")
+    assert told.endswith("caption\nbelow\n")

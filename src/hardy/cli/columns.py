@@ -61,6 +61,28 @@ def at_commas(text: str, width: int | None) -> str:
     return "\n".join(lines)
 
 
+def blocks(rows: Sequence[Sequence[str]], width: int, gap: int) -> list[list[int]]:
+    """Divide the columns of a table into tables that fit, each with the first column.
+
+    Args:
+        rows: The cells, the headers among them.
+        width: Columns of the terminal.
+        gap: What a column takes beside its widest cell.
+
+    Returns:
+        The places of each table's columns; two at least, however wide they are.
+    """
+    widths = [max(map(len, column)) + gap for column in zip(*rows, strict=True)]
+    found: list[list[int]] = [[0]]
+    for place in range(1, len(widths)):
+        last = found[-1]
+        if len(last) > 1 and sum(widths[each] for each in last) + widths[place] > width:
+            found.append([0, place])
+        else:
+            last.append(place)
+    return found
+
+
 def _widths(rows: Sequence[Row]) -> list[int]:
     columns = list(zip(*(row[:-1] for row in rows), strict=True))
     return [max(map(len, column)) for column in columns]

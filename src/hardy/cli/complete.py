@@ -7,7 +7,7 @@ import click
 from click.shell_completion import CompletionItem
 
 _RUNS = 20
-# Keys of a file that `--set` does not take; an axis of a matrix is completed by hand.
+# Keys of a file that are no values of an experiment.
 _OF_FILES = ("extends", "matrix", "suite")
 _SPACE = "search.space."
 _HEX = frozenset("0123456789abcdef")
