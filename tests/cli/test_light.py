@@ -45,6 +45,8 @@ def loaded(*arguments: str) -> set[str]:
         ("show", "clip-shapes/ensemble", "--origin"),
         ("list",),
         ("list", "methods"),
+        ("list", "operations"),
+        ("list", "shifts"),
         ("list", "metrics"),
         ("schema", "--check"),
     ],

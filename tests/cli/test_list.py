@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from hardy.cli.list import TABLES
 from hardy.cli.main import run
 from hardy.data.cards import DATASETS
 from hardy.data.spec import CORRUPTIONS
+from hardy.spec import json_schema
 from hardy.tasks.names import METRICS
 
 ROOT = Path(__file__).parents[2]
@@ -154,3 +156,85 @@ def test_searches_are_marked(
     monkeypatch.chdir(tmp_path)
     assert run(["list"]) == 0
     assert capsys.readouterr().out.startswith("a  search: ") == marked
+
+
+@pytest.mark.parametrize(
+    ("what", "names"),
+    [
+        ("shifts", [*CORRUPTIONS, "gaussian_sigma", "blur_percent", "salt_and_pepper"]),
+        ("views", ["identity", "cut", "augmix", "photometric", "operations", "compose"]),
+        ("operations", ["rotation", "zoom", "horizontal_flip"]),
+    ],
+)
+def test_what_is_done_to_images_is_listed(
+    capsys: pytest.CaptureFixture[str], what: str, names: list[str]
+) -> None:
+    rows = listed(capsys, what)
+    assert [name for name, _ in rows][: len(names)] == names
+    assert all(len(rest) > 10 for _, rest in rows)
+
+
+def test_every_shift_and_every_operation_that_a_spec_takes_is_listed(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    definitions = json_schema()["$defs"]
+    for name in dict(listed(capsys, "shifts")).keys() - set(CORRUPTIONS):
+        assert any(
+            found.get("properties", {}).get("kind", {}).get("const") == name
+            for found in definitions.values()
+        )
+    taken = set(definitions["OperationsStep"]["properties"]["names"]["items"]["anyOf"][0]["enum"])
+    assert set(dict(listed(capsys, "operations"))) == taken
+
+
+def test_shifts_say_their_fields(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = dict(listed(capsys, "shifts"))
+    assert rows["fog"].startswith("severity: ")
+    assert rows["mask"].startswith("area, shape, patch, fill, sides: ")
+    assert rows["one_of"].startswith("shifts, probability: ")
+
+
+@pytest.mark.usefixtures("quickstart_ran")
+@pytest.mark.parametrize("options", [[], ["--runs"]])
+def test_runs_of_files_elsewhere_come_last(
+    capsys: pytest.CaptureFixture[str], options: list[str]
+) -> None:
+    from hardy.plan.tracker import Status
+    from hardy.tracking.mlflow_tracker import MlflowTracker
+
+    tracker = MlflowTracker()
+    made = {}
+    for name, tags in (
+        ("mine", {"hardy.role": "unit"}),
+        ("quickstart", {"hardy.role": "parent"}),  # a file of that name elsewhere
+        ("x", {"hardy.spec": "old/gone", "hardy.role": "unit"}),
+        ("smoke", {"hardy.role": "unit", "hardy.aside": "smoke"}),
+    ):
+        made[name] = tracker.start(name, tags=tags)
+        made[name].end(Status.FINISHED)
+    rows = [row for row in listed(capsys, *options) if row]
+    (_, *last) = rows[-4:]
+    assert [name for name, _ in last] == ["mine", "quickstart", "old/gone"]
+    for (_, rest), name, where in zip(
+        last,
+        ("mine", "quickstart", "x"),
+        ("elsewhere", "elsewhere", "that is gone"),
+        strict=True,
+    ):
+        assert "finished" in rest
+        assert rest.endswith(f"run {made[name].run_id[:8]}, of a file {where}")
+
+
+@pytest.mark.usefixtures("quickstart_ran")
+@pytest.mark.parametrize("what", list(TABLES))
+def test_tables_fit_80_columns_and_lose_nothing(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+    assert run(["list", what]) == 0
+    whole = capsys.readouterr().out
+    monkeypatch.setenv("COLUMNS", "80")
+    assert run(["list", what]) == 0
+    narrow = capsys.readouterr().out
+    assert max(map(len, narrow.splitlines())) <= 80
+    assert sorted(narrow.split()) == sorted(whole.split())

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import IO
 
 import click
 import pytest
@@ -131,6 +132,26 @@ def test_a_reader_that_goes_away_is_no_error() -> None:
     assert hardy.wait(timeout=60) == 1
     assert hardy.stderr.read() == b""
     hardy.stderr.close()
+
+
+class Gone(io.StringIO):
+    """A stream whose reader went away, which has a file all the same."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        super().__init__()
+        self.fileno = file.fileno  # type: ignore[method-assign]
+
+    def write(self, _: str) -> int:
+        raise BrokenPipeError
+
+
+def test_an_error_that_nobody_reads_keeps_its_status(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    verb(monkeypatch, Interrupted(13, hint="hardy resume x"))
+    with (tmp_path / "gone").open("wb") as file:
+        monkeypatch.setattr(sys, "stderr", Gone(file))
+        assert cli.run(["run"]) == 141
 
 
 @pytest.mark.parametrize(

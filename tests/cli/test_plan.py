@@ -1,6 +1,7 @@
 """`hardy plan` in this process and in its own, with costs recalled rather than measured."""
 
 import json
+import re
 import resource
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from hardy.cli.main import run
+from hardy.cli.plan import _ranges
 from hardy.core.errors import MethodError
 from hardy.engine import model_cost as costs
 from hardy.methods.evaluate.spec import SourceSpec
@@ -108,6 +110,29 @@ def test_absent_data_are_told_with_where_to_get_them(capsys):
     (unit,) = units(capsys, *one, "--set", "data.subset={count: 5}")
     assert unit["data"]["digest"] == ""
     assert (unit["cost"]["samples"], unit["cost"]["forward"]) == (5, 90)
+
+
+@pytest.mark.usefixtures("measured")
+def test_absent_data_are_told_once_with_the_units_that_need_them(capsys):
+    told = plan(capsys, "quickstart", "--set", "data.dataset=imagenet-a")
+    assert told.count("to get it") == 1
+    assert told.count("; data absent\n") == 3
+    assert "\ndata absent: imagenet-a; to get it: " in told
+    assert "(for 1 to 3 of the units)\n" in told
+
+
+def test_units_are_written_as_ranges():
+    assert _ranges([1]) == "1"
+    assert _ranges([1, 2, 4, 6, 7, 8]) == "1 to 2, 4, 6 to 8"
+
+
+@pytest.mark.usefixtures("measured")
+@pytest.mark.parametrize("spec", ["quickstart", "search/quickstart"])
+def test_a_plan_fits_80_columns(capsys, monkeypatch, spec):
+    monkeypatch.setenv("COLUMNS", "80")
+    told = plan(capsys, spec)
+    assert max(map(len, told.splitlines())) <= 80
+    assert not re.search(r"about [\d.]+$", told, re.MULTILINE)  # no number without its unit
 
 
 def test_a_model_that_cannot_be_measured_is_no_failure(capsys, monkeypatch):

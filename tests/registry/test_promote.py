@@ -7,7 +7,7 @@ from mlflow.exceptions import MlflowException
 
 from hardy.core.errors import RegistryError, TrackingError
 from hardy.registry import promote as module
-from hardy.registry.promote import demote, promote, prune
+from hardy.registry.promote import demote, last_step, promote, prune
 from hardy.registry.versions import find
 from hardy.tracking.store import connect
 from tests.registry.helpers import POLICY
@@ -17,7 +17,23 @@ pytestmark = pytest.mark.usefixtures("stub_package")
 
 def state(shelf) -> tuple:
     versions = shelf.client.search_model_versions("name='tiny'")
-    return shelf.aliases(), sorted((v.version, sorted(v.tags.items())) for v in versions)
+    tags = shelf.client.get_registered_model("tiny").tags
+    return shelf.aliases(), tags, sorted((v.version, sorted(v.tags.items())) for v in versions)
+
+
+def fail_the_first(monkeypatch, method: str, *, carried_out: bool) -> None:
+    """Let the first call of a client's method fail, done or not."""
+    real, calls = getattr(MlflowClient, method), []
+
+    def fail_once(*args, **kwargs):
+        calls.append(args)
+        if len(calls) > 1:
+            return real(*args, **kwargs)
+        if carried_out:
+            real(*args, **kwargs)
+        raise MlflowException("the line went dead")
+
+    monkeypatch.setattr(MlflowClient, method, fail_once)
 
 
 def test_the_first_version_becomes_champion(shelf):
@@ -74,7 +90,12 @@ def test_a_dry_run_and_the_champion_itself_change_nothing(shelf):
 
 @pytest.mark.parametrize(
     "method",
-    ["set_registered_model_alias", "set_model_version_tag", "delete_registered_model_alias"],
+    [
+        "set_registered_model_alias",
+        "set_registered_model_tag",
+        "set_model_version_tag",
+        "delete_registered_model_alias",
+    ],
 )
 @pytest.mark.parametrize("carried_out", [False, True])
 def test_a_failed_promotion_changes_nothing(shelf, monkeypatch, method, carried_out):
@@ -83,17 +104,7 @@ def test_a_failed_promotion_changes_nothing(shelf, monkeypatch, method, carried_
     shelf.add(30)
     shelf.client.set_registered_model_alias("tiny", "challenger", "2")
     before = state(shelf)
-    real, calls = getattr(MlflowClient, method), []
-
-    def fail_once(*args, **kwargs):
-        calls.append(args)
-        if len(calls) > 1:
-            return real(*args, **kwargs)
-        if carried_out:
-            real(*args, **kwargs)
-        raise MlflowException("the line went dead")
-
-    monkeypatch.setattr(MlflowClient, method, fail_once)
+    fail_the_first(monkeypatch, method, carried_out=carried_out)
     with pytest.raises(TrackingError, match="the line went dead"):
         promote(POLICY)
     assert state(shelf) == before
@@ -103,14 +114,121 @@ def test_undo_gives_the_alias_back_step_by_step(shelf):
     for right in (10, 20, 30):
         shelf.add(right)
         assert promote(POLICY).promoted
-    assert demote(POLICY) == "2"
+    step = last_step(POLICY)
+    assert (step.holder, step.back_to) == ("3", "2")
+    assert shelf.aliases() == {"champion": "3"}
+    assert demote(POLICY, step) == step
     assert shelf.aliases() == {"champion": "2"}
     assert json.loads(shelf.tags("3")["hardy.demoted"])["back_to"] == "2"
-    assert demote(POLICY) == "1"
-    assert demote(POLICY) is None
+    assert demote(POLICY).back_to == "1"
+    assert demote(POLICY).back_to is None
     assert shelf.aliases() == {}
     with pytest.raises(RegistryError, match="no alias 'champion'"):
         demote(POLICY)
+
+
+LENIENT = POLICY.model_copy(update={"gates": POLICY.gates[:1]})
+
+
+def test_undo_goes_back_through_a_version_that_held_the_alias_twice(shelf):
+    for right in (30, 20):
+        shelf.add(right)
+    # As by a policy whose metric was another one for a while.
+    shelf.client.set_registered_model_tag(
+        "tiny", "hardy.history.champion", '["none", "1", "2", "1", "2"]'
+    )
+    shelf.client.set_registered_model_alias("tiny", "champion", "2")
+    assert [demote(LENIENT).back_to for _ in range(4)] == ["1", "2", "1", None]
+    assert shelf.aliases() == {}
+
+
+def test_each_alias_has_its_own_way_back(shelf):
+    other = LENIENT.model_copy(update={"alias": "fast"})
+    for right in (10, 20, 30):
+        shelf.add(right)
+    for number in ("1", "2", "3"):
+        promote(LENIENT, number)
+    for number in ("1", "3"):
+        promote(other, number)
+    assert [demote(LENIENT).back_to for _ in range(2)] == ["2", "1"]
+    assert demote(other).back_to == "1"
+    assert shelf.aliases() == {"champion": "1", "fast": "1"}
+
+
+def test_a_new_promotion_after_an_undo_goes_on_from_there(shelf):
+    for right in (10, 20, 30):
+        shelf.add(right)
+    for number in ("1", "2"):
+        promote(LENIENT, number)
+    demote(LENIENT)
+    promote(LENIENT, "3")
+    assert [demote(LENIENT).back_to for _ in range(2)] == ["1", None]
+
+
+def test_undo_of_an_alias_that_was_moved_by_hand(shelf):
+    for right in (10, 20, 30, 35):
+        shelf.add(right)
+    for number in ("1", "2", "3"):
+        promote(LENIENT, number)
+    shelf.client.set_registered_model_alias("tiny", "champion", "2")  # in MLflow's pages
+    assert demote(LENIENT).back_to == "1"
+    shelf.client.set_registered_model_alias("tiny", "champion", "3")
+    promote(LENIENT, "4")
+    assert demote(LENIENT).back_to == "3"
+    with pytest.raises(RegistryError, match=r"version 3 .* does not say whom it replaced"):
+        demote(LENIENT)
+
+
+def test_a_model_of_before_goes_back_by_its_versions_tags(shelf):
+    for right in (10, 20, 30):
+        shelf.add(right)
+        promote(POLICY)
+    shelf.client.delete_registered_model_tag("tiny", "hardy.history.champion")
+    assert [demote(POLICY).back_to for _ in range(3)] == ["2", "1", None]
+
+
+def test_undo_of_what_was_not_agreed_to_changes_nothing(shelf):
+    for right in (10, 20):
+        shelf.add(right)
+        promote(POLICY)
+    agreed = last_step(POLICY)
+    shelf.add(30)
+    promote(POLICY)
+    before = state(shelf)
+    with pytest.raises(RegistryError, match="moved in the meantime"):
+        demote(POLICY, agreed)
+    assert state(shelf) == before
+
+
+@pytest.mark.parametrize(
+    "method",
+    [
+        "set_registered_model_alias",
+        "set_registered_model_tag",
+        "set_model_version_tag",
+        "delete_model_version_tag",
+    ],
+)
+@pytest.mark.parametrize("carried_out", [False, True])
+def test_a_failed_undo_changes_nothing(shelf, monkeypatch, method, carried_out):
+    for right in (10, 20):
+        shelf.add(right)
+        promote(POLICY)
+    before = state(shelf)
+    fail_the_first(monkeypatch, method, carried_out=carried_out)
+    with pytest.raises(TrackingError, match="the line went dead"):
+        demote(POLICY)
+    assert state(shelf) == before
+
+
+def test_undo_passes_over_deleted_versions(shelf):
+    for right in (10, 20, 30):
+        shelf.add(right)
+        promote(POLICY)
+    shelf.client.delete_model_version("tiny", "2")
+    step = demote(POLICY)
+    assert (step.back_to, step.deleted) == ("1", ("2",))
+    assert demote(POLICY).back_to is None
 
 
 def test_undo_needs_to_know_who_was_replaced(shelf):

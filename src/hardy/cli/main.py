@@ -17,7 +17,7 @@ from hardy.core.catalog import did_you_mean
 from hardy.core.errors import HardyError
 
 VERBS: dict[str, tuple[str, str]] = {
-    "list": ("hardy.cli.list", "List experiments, datasets, methods, corruptions or metrics."),
+    "list": ("hardy.cli.list", "List experiments, datasets, methods, shifts, views or metrics."),
     "show": ("hardy.cli.show", "Print a spec as it resolves, or what tells two apart."),
     "validate": ("hardy.cli.validate", "Check specs; show every fault with its place."),
     "schema": ("hardy.cli.schema", "Write the JSON schema that editors complete specs with."),
@@ -151,7 +151,7 @@ def _run(arguments: list[str]) -> int:
         click.echo("interrupted", err=True)
         return INTERRUPTED
     except BrokenPipeError:
-        _abandon(sys.stdout)
+        abandon(sys.stdout)
         return 1
     return status
 
@@ -175,16 +175,19 @@ def _status(result: Any) -> int:  # noqa: ANN401 - whatever a verb returns
 
 
 def report(error: HardyError) -> None:
-    """Print an error and its hint to stderr."""
+    """Print an error and its hint to stderr; where nobody reads that, print nothing."""
     # Imported late: the diagnostics are of use to a failing spec alone.
     from hardy.spec.diagnostics import Diagnostics
 
-    if isinstance(error, Diagnostics):
-        click.echo(error.render(color=coloured(sys.stderr)), err=True, color=True)
-    else:
-        click.echo(f"error: {error.message}", err=True)
-    if error.hint:
-        click.echo(f"hint: {error.hint}", err=True)
+    try:
+        if isinstance(error, Diagnostics):
+            click.echo(error.render(color=coloured(sys.stderr)), err=True, color=True)
+        else:
+            click.echo(f"error: {error.message}", err=True)
+        if error.hint:
+            click.echo(f"hint: {error.hint}", err=True)
+    except BrokenPipeError:
+        abandon(sys.stderr)
 
 
 def coloured(stream: IO[str]) -> bool:
@@ -192,6 +195,6 @@ def coloured(stream: IO[str]) -> bool:
     return stream.isatty() and not os.environ.get("NO_COLOR")
 
 
-def _abandon(stream: IO[str]) -> None:
+def abandon(stream: IO[str]) -> None:
     """Point a broken stream at nothing, so that the interpreter's last flush is quiet."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

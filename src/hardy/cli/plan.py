@@ -1,6 +1,7 @@
 """`hardy plan`: what a run would do and what it would cost, before it does it."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -9,6 +10,7 @@ from rich.console import Console
 from rich.text import Text
 from rich.tree import Tree
 
+from hardy.cli.columns import at_commas, terminal_width
 from hardy.cli.complete import complete_override, complete_spec
 from hardy.core.errors import SpecError
 from hardy.core.spec import Spec
@@ -22,6 +24,7 @@ from hardy.spec.search.values import most_trials, where, words
 from hardy.tracking import default_finder
 
 _UNKNOWN = "?"
+_GUIDES = 12  # columns that the tree's lines take where it is deepest
 
 
 @click.command()
@@ -100,20 +103,20 @@ def _grow(tree: Tree, title: str, branches: list[Tree]) -> None:
 
 
 def _branch(unit: PlannedUnit, cost: UnitCost, place: int, places: dict[str, int]) -> Tree:
-    tree = Tree(Text(f"{place}. {unit.unit.experiment.name}: {_state(unit)}"))
+    absent = "".join(f"; {what}" for what in dict.fromkeys(map(_what, unit.absent)))
+    tree = Tree(Text(f"{place}. {unit.unit.experiment.name}: {_state(unit)}{absent}"))
     for path, source in unit.needs.items():
         after = places.get(source.fingerprint)
         when = f"after {after}" if after else _state(source)
         whose = "" if path == OWN_WEIGHTS else f"{path}: "
         tree.add(Text(f"{whose}weights of {source.unit.experiment.name}: {when}"))
-    for line in unit.absent:
-        tree.add(Text(line, style="yellow"))
     for line in faults(unit):
         tree.add(Text(f"cannot run: {line}", style="red"))
     for line in remarks(unit):
         tree.add(Text(f"note: {line}", style="yellow"))
     if not unit.reusable:
-        tree.add(Text(_cost_line(cost)))
+        width = terminal_width()
+        tree.add(Text(at_commas(_cost_line(cost), width and width - _GUIDES)))
     return tree
 
 
@@ -126,6 +129,11 @@ def _state(planned: PlannedUnit) -> str:
     if past.busy:
         return f"waits for run {past.run_id}, which another process is writing"
     return f"goes on in run {past.run_id}, unfinished with the same fingerprint {mark}"
+
+
+def _what(absent: str) -> str:
+    """Return what is absent, of a line that also says where to get it: `data absent`."""
+    return absent.partition(":")[0]
 
 
 def _cost_line(cost: UnitCost) -> str:
@@ -145,13 +153,36 @@ def _summary(plan: Plan, costs: Costs) -> list[str]:
     units = order(plan)
     reused = sum(unit.reusable for unit in units)
     total = costs.total
-    lines = [f"{len(units) - reused} to run, {reused} reused"]
+    lines = [*_absent(units), f"{len(units) - reused} to run, {reused} reused"]
     if reused < len(units):
-        lines.append(f"total: {_cost_line(total)}")
+        lines.append(at_commas(f"total: {_cost_line(total)}", terminal_width()))
     for source in dict.fromkeys(c.seconds_from for c in costs.units if c.seconds):
         lines.append(f"time by {source}")
     lines += [f"not measured: {reason}" for reason in costs.unmeasured.values()]
     return lines
+
+
+def _absent(units: Sequence[PlannedUnit]) -> list[str]:
+    """Say what is absent, each thing once, with the units that need it where these are several."""
+    found: dict[str, list[int]] = {}
+    for place, unit in enumerate(units, start=1):
+        for line in unit.absent:
+            found.setdefault(line, []).append(place)
+    return [
+        line if len(units) == 1 else f"{line} (for {_ranges(places)} of the units)"
+        for line, places in found.items()
+    ]
+
+
+def _ranges(places: Sequence[int]) -> str:
+    """Write rising numbers as ranges: `1, 3 to 7`."""
+    known = set(places)
+    firsts = [n for n in places if n - 1 not in known]
+    lasts = [n for n in places if n + 1 not in known]
+    return ", ".join(
+        str(first) if first == last else f"{first} to {last}"
+        for first, last in zip(firsts, lasts, strict=True)
+    )
 
 
 def _search(plan: Plan, costs: Costs) -> list[str]:
@@ -164,7 +195,7 @@ def _search(plan: Plan, costs: Costs) -> list[str]:
     ends = [f"{spec.budget.minutes:g} min"] if spec.budget.minutes else []
     ends += [f"{spec.budget.samples:,} samples"] if spec.budget.samples else []
     pruner = f"pruner {_settings(spec.pruner)}" if spec.pruner else "no pruner"
-    return [
+    lines = [
         f"search: {_count(count, 'trial')} of {_count(seeds, 'run')} each"
         + "".join(f", or {end}" for end in ends)
         + f"; sampler {_settings(spec.sampler)}; {pruner}; {spec.ahead} under way at a time",
@@ -174,6 +205,7 @@ def _search(plan: Plan, costs: Costs) -> list[str]:
         f"best trial and trial 0, {_count(seeds, 'run')} each: {_cost_line(costs.tests)}",
         *dict.fromkeys(f"test {line}" for test in plan.tests for line in test.absent),
     ]
+    return [at_commas(line, terminal_width()) for line in lines]
 
 
 def _settings(spec: Spec) -> str:

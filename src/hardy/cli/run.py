@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 
 import click
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
+from rich.console import Console, JustifyMethod
 from rich.table import Table
 
+from hardy.cli.columns import blocks
 from hardy.cli.complete import complete_override, complete_spec
+from hardy.cli.main import abandon
 from hardy.core.errors import SpecError
 from hardy.registry.spec import Policy
 from hardy.spec import Resolved, check_policies, load_policy, resolve
@@ -36,7 +38,18 @@ JOBS = click.option(
     metavar="N",
     help="Run N units at a time, with one thread each.",
 )
+_GAP = 2  # columns that a cell's padding and the line beside it take
+_WIDEST = 10_000
 SMOKE_EXPERIMENT = "hardy-smoke"
+
+
+class _Results(Console):
+    """Prints what came of a run; where nobody reads on, what is left to do is done all the same."""
+
+    def on_broken_pipe(self) -> None:
+        """Say no more."""
+        self.quiet = True
+        abandon(sys.stdout)
 
 
 @click.command()
@@ -107,7 +120,7 @@ def carry_out(
     from hardy.results.table import tables
 
     run_id, results = run_plan(plan, tracker, Reporter(), resume_command=resume_command, jobs=jobs)
-    console = Console()
+    console = _Results()
     for table in tables(plan.resolved, results):
         _print_table(console, table)
     versions = _compete(console, plan.resolved, results, run_id) if compete else []
@@ -126,7 +139,7 @@ def _search(
 
     planner = Planner(default_stores(), default_finder())
     found = run_search(plan, tracker, Reporter(), planner, resume_command=resume_command, jobs=jobs)
-    console = Console()
+    console = _Results()
     _print_table(console, found.table)
     tested = found.tested
     console.print(tested.verdict, highlight=False, soft_wrap=True)
@@ -187,20 +200,21 @@ def _hardy() -> str:
 
 
 def _print_table(console: Console, found: "Results") -> None:
-    table = Table(
-        title=found.title,
-        caption=found.caption,
-        title_justify="left",
-        caption_justify="left",
-        box=SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
-    )
-    for header in found.headers:
-        left = header in ("run", "shift")
-        table.add_column(header, justify="left" if left else "right", no_wrap=True)
-    for row in found.rows:
-        table.add_row(*row)
-    console.print(table)
+    """Print a table; one that is wider than the terminal in parts, one below another."""
+    console.print(found.title, style="italic", highlight=False, soft_wrap=True)
+    for places in blocks([found.headers, *found.rows], console.width - 1, _GAP):
+        table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+        for place in places:
+            left = found.headers[place] in ("run", "shift")
+            justify: JustifyMethod = "left" if left else "right"
+            table.add_column(found.headers[place], justify=justify, no_wrap=True)
+        for row in found.rows:
+            table.add_row(*(row[place] for place in places))
+        wide = console.options.update(max_width=_WIDEST)
+        table.width = console.measure(table, options=wide).maximum
+        console.print(table, crop=False)
+    if found.caption:
+        console.print(found.caption, style="italic dim", highlight=False)
     for line in found.lines:
         console.print(line, highlight=False, soft_wrap=True)
 

@@ -4,11 +4,13 @@ import errno
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
+from http.client import HTTPException
 from pathlib import Path
 from types import FrameType
 
@@ -18,6 +20,7 @@ from hardy.core.errors import Interrupted, TrackingError
 from hardy.core.paths import state_dir
 from hardy.tracking.store import artifact_root, connect, public, tracking_uri
 
+_ANSWER_SECONDS = 10
 _START_SECONDS = 120
 _STOP_SECONDS = 10
 _POLL_SECONDS = 0.2
@@ -40,6 +43,7 @@ def command(port: int, host: str) -> None:
     """
     uri = tracking_uri()
     if uri.startswith(("http://", "https://")):
+        check_answers(uri)
         click.echo(f"The store is a server already: open {public(uri)}")
         return
     check_port(host, port)
@@ -47,6 +51,31 @@ def command(port: int, host: str) -> None:
     if host not in _LOCAL:
         click.echo("Whoever reaches this address can read and change every run.", err=True)
     serve(uri, host, port)
+
+
+def check_answers(uri: str) -> None:
+    """Raise if no server answers at an address.
+
+    Raises:
+        TrackingError: If nothing does, or what stands before it says that it is away.
+    """
+    address = public(uri).rstrip("/")
+    try:
+        with urllib.request.urlopen(f"{address}/health", timeout=_ANSWER_SECONDS):  # noqa: S310
+            return
+    except urllib.error.HTTPError as error:
+        if error.code < 500:
+            return  # it answers: it wants a login, or has another page for this
+        reason = f"it says {error.code} {error.reason}"
+    except urllib.error.URLError as error:
+        if isinstance(error.reason, ssl.SSLError):
+            return  # it answers: a browser has certificates and exceptions of its own
+        reason = getattr(error.reason, "strerror", None) or str(error.reason)
+    except (OSError, ValueError, HTTPException) as error:
+        reason = str(error) or type(error).__name__
+    message = f"the server at {address} does not answer: {reason}"
+    hint = "Start it, or mend MLFLOW_TRACKING_URI; unset, `hardy ui` shows the store in HARDY_HOME."
+    raise TrackingError(message, hint=hint)
 
 
 def check_port(host: str, port: int) -> None:

@@ -8,7 +8,7 @@
     ├── TrackingError          the MLflow store cannot be reached or is inconsistent
     │   └── ArtifactAbsent     it was reached, and a run of it has no such file
     ├── RegistryError          a model, version or alias is absent or a policy is broken
-    └── Interrupted            the user or the system stopped a run (exit status 130 or 143)
+    └── Interrupted            the user or the system stopped a run (exit status 130, 141 or 143)
 
 The command line prints `message` and `hint` and exits with `exit_status`; a traceback is a bug.
 """
@@ -61,14 +61,16 @@ class RegistryError(HardyError):
 
 
 class Interrupted(HardyError):
-    """The user (Ctrl-C) or the system (SIGTERM) stopped a run.
+    """The user (Ctrl-C), the system (SIGTERM) or who read what it said (SIGPIPE) stopped a run.
 
     Args:
-        signal_number: 2 for SIGINT, 15 for SIGTERM; the exit status is 128 plus it.
+        signal_number: 2, 15 or 13 for these; the exit status is 128 plus it.
         hint: The command that goes on.
     """
 
     def __init__(self, signal_number: int, *, hint: str = "") -> None:
-        name = {2: "SIGINT", 15: "SIGTERM"}.get(signal_number, f"signal {signal_number}")
+        name = {2: "SIGINT", 13: "SIGPIPE", 15: "SIGTERM"}.get(
+            signal_number, f"signal {signal_number}"
+        )
         super().__init__(f"stopped by {name}", hint=hint)
         self.exit_status = 128 + signal_number

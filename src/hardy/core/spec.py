@@ -7,6 +7,17 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
+Name = Annotated[
+    str,
+    Field(
+        pattern=r"^[a-z0-9][a-z0-9._-]*(/\.*[a-z0-9_-][a-z0-9._-]*)*$",
+        max_length=200,
+        description="Name in MLflow and in listings: small letters, digits, `.`, `_` and `-`, "
+        "after a letter or digit; `/` divides families, as in memo/imagenet-a.",
+    ),
+]
+"""What an experiment or a suite is called. A part of it is never empty, `.` or `..`."""
+
 
 class Spec(BaseModel):
     """A part of a declarative file: immutable, unknown keys refused, NaN refused."""

@@ -250,6 +250,8 @@ _Plain: TypeAlias = (
     | ColourJitter
     | Greyscale
 )
+PLAIN: tuple[type[Spec], ...] = get_args(_Plain)
+"""The schemas of all shifts but `one_of`, which is of these."""
 
 
 class OneOf(Spec):

@@ -1,5 +1,6 @@
 """How far the work is: bars on a terminal, plain lines elsewhere."""
 
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from time import monotonic
@@ -15,7 +16,18 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from hardy.engine.signals import Stopped
+
 _LINE_SECONDS = 10.0
+
+
+class _Watched(Console):
+    """A console whose reader may go away, as `head` does: that stops the run, and is no failure."""
+
+    def on_broken_pipe(self) -> None:
+        """Say no more, and stop what is running."""
+        self.quiet = True
+        raise Stopped(signal.SIGPIPE)
 
 
 class _Display:
@@ -51,7 +63,7 @@ class Reporter:
     """
 
     def __init__(self, console: Console | None = None) -> None:
-        self._display = _Display(console or Console(stderr=True))
+        self._display = _Display(console or _Watched(stderr=True))
         self._title = ""
         self._total = 0
         self._said = 0.0

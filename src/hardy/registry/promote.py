@@ -17,16 +17,15 @@ from hardy.core.errors import RegistryError
 from hardy.core.hashing import canonical_json
 from hardy.plan.tracker import EXPERIMENT_TAG
 from hardy.registry.gates import judge
+from hardy.registry.history import NOBODY, REPLACED_TAG, Undo, history, step_back, tag_of, written
 from hardy.registry.spec import CHALLENGER, BetterThan, Policy
 from hardy.registry.verdict import Evidence, Verdict
-from hardy.registry.versions import aliases, evidence, find, lock, versions
+from hardy.registry.versions import aliases, evidence, find, lock, model_tags, versions
 from hardy.spec.policies import not_taken
 from hardy.tracking.store import connect, translated
 
-REPLACED_TAG = "hardy.replaced"
 VERDICT_TAG = "hardy.verdict"
 DEMOTED_TAG = "hardy.demoted"
-NOBODY = "none"
 
 _ATTEMPTS = 5
 
@@ -60,48 +59,65 @@ def promote(policy: Policy, version: str | None = None, *, dry_run: bool = False
     raise RegistryError(message, hint="Somebody else is promoting; try again.")
 
 
-def demote(policy: Policy) -> str | None:
-    """Undo the last promotion: give the alias back to the version that was replaced.
-
-    Returns:
-        The version that holds the alias now; None if nobody held it before.
+def last_step(policy: Policy) -> Undo:
+    """Return what `demote` would do; change nothing.
 
     Raises:
         RegistryError: If nobody holds the alias, or it is not known who held it before.
     """
+    return _step(connect(), policy)[0]
+
+
+def demote(policy: Policy, agreed: Undo | None = None) -> Undo:
+    """Undo the last promotion that is not undone: give the alias back to the version before.
+
+    Args:
+        policy: Its alias.
+        agreed: What a person has agreed to; None for whatever the step is.
+
+    Raises:
+        RegistryError: If nobody holds the alias, it is not known who held it before, or the step
+            is another one than was agreed to.
+        TrackingError: If the store fails; nothing is then changed.
+    """
     client = connect()
     with lock(policy.model):
-        holder = find(client, policy.model, policy.alias)
-        before = holder.tags.get(REPLACED_TAG)
-        held = [NOBODY, *(str(v.version) for v in versions(client, policy.model))]
-        if before not in held:
-            message = (
-                f"version {holder.version} of {policy.model!r} does not say whom it replaced"
-                if before is None
-                else f"version {before} of {policy.model!r}, which it replaced, was deleted"
-            )
-            raise RegistryError(message, hint="Promote another version by `hardy promote`.")
-        note = {"at": datetime.now(UTC).isoformat(timespec="seconds"), "back_to": before}
+        step, holder = _step(client, policy)
+        if agreed not in (None, step):
+            message = f"the alias {policy.alias!r} of {policy.model!r} moved in the meantime"
+            raise RegistryError(message, hint="Look again: `hardy promote --undo --dry-run`.")
+        back_to = step.back_to or NOBODY
+        note = {"at": datetime.now(UTC).isoformat(timespec="seconds"), "back_to": back_to}
         with _Changes(client, policy.model) as changes:
             changes.tag(holder, DEMOTED_TAG, canonical_json(note))
             changes.tag(holder, REPLACED_TAG, None)
-            changes.alias(policy.alias, None if before == NOBODY else before)
-    return None if before == NOBODY else before
+            changes.model_tag(tag_of(policy.alias), written(step.left))
+            changes.alias(policy.alias, step.back_to)
+    return step
+
+
+def _step(client: MlflowClient, policy: Policy) -> tuple[Undo, ModelVersion]:
+    """Return the step back of a policy's alias, and the version that holds it."""
+    holder = find(client, policy.model, policy.alias)
+    held = versions(client, policy.model)
+    past = history(client, policy.model, policy.alias, str(holder.version), held)
+    return step_back(past, [str(v.version) for v in held], policy.model), holder
 
 
 def prune(policy: Policy) -> list[str]:
     """Delete the oldest versions without an alias, down to `policy.keep`; return their numbers.
 
-    The version that an undo would bring back is kept too.
+    Those that an undo would bring back, one after the other, are kept too.
     """
     client = connect()
     with lock(policy.model):
         held = versions(client, policy.model)
         if not held:
             return []
-        named = set(aliases(client, policy.model).values())
-        undo = {v.tags.get(REPLACED_TAG) for v in held if str(v.version) in named}
-        free = [v for v in held if str(v.version) not in named | undo]
+        kept: set[str] = set()
+        for alias, holder in aliases(client, policy.model).items():
+            kept.update(history(client, policy.model, alias, holder, held))
+        free = [v for v in held if str(v.version) not in kept]
         for version in free[policy.keep :]:
             _delete(client, version)
     return [str(version.version) for version in free[policy.keep :]]
@@ -150,7 +166,10 @@ def _apply(client: MlflowClient, policy: Policy, verdict: Verdict) -> Verdict:
     with _Changes(client, policy.model) as changes:
         changes.tag(candidate, VERDICT_TAG, canonical_json(verdict.as_dict()))
         if verdict.promoted:
+            held = versions(client, policy.model)
+            past = history(client, policy.model, policy.alias, verdict.holder, held)
             changes.tag(candidate, REPLACED_TAG, verdict.holder or NOBODY)
+            changes.model_tag(tag_of(policy.alias), written([*past, verdict.version]))
             if aliases(client, policy.model).get(CHALLENGER) == verdict.version:
                 changes.alias(CHALLENGER, None)
             changes.alias(policy.alias, verdict.version)
@@ -166,6 +185,7 @@ class _Changes:
         self._client = client
         self._model = model
         self._before = aliases(client, model)
+        self._tags = model_tags(client, model)
         self._undo = ExitStack()
 
     def __enter__(self) -> "_Changes":
@@ -180,6 +200,11 @@ class _Changes:
         """Set a tag of a version, or delete it."""
         before, number = version.tags.get(key), str(version.version)
         self._do(lambda: self._tag(number, key, before), lambda: self._tag(number, key, value))
+
+    def model_tag(self, key: str, value: str) -> None:
+        """Set a tag of the model."""
+        before = self._tags.get(key)
+        self._do(lambda: self._model_tag(key, before), lambda: self._model_tag(key, value))
 
     def alias(self, name: str, number: str | None) -> None:
         """Point an alias at a version, or delete it."""
@@ -197,6 +222,13 @@ class _Changes:
                 self._client.delete_model_version_tag(self._model, number, key)
             else:
                 self._client.set_model_version_tag(self._model, number, key, value)
+
+    def _model_tag(self, key: str, value: str | None) -> None:
+        with translated(self._client.tracking_uri):
+            if value is None:
+                self._client.delete_registered_model_tag(self._model, key)
+            else:
+                self._client.set_registered_model_tag(self._model, key, value)
 
     def _alias(self, name: str, number: str | None) -> None:
         with translated(self._client.tracking_uri):

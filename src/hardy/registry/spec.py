@@ -12,7 +12,14 @@ CHALLENGER = "challenger"
 
 RESERVED = re.compile(r"latest|v?\d+")
 
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
+ModelName = Annotated[
+    str,
+    Field(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$",
+        description="Name of the registered model: letters, digits, `.`, `_` and `-`, after a "
+        "letter or digit.",
+    ),
+]
 
 
 def _unreserved(alias: str) -> str:
@@ -27,7 +34,8 @@ Alias = Annotated[
     AfterValidator(_unreserved),
     Field(
         pattern=r"^[A-Za-z0-9_-]+$",
-        description="Alias the winner gets; `latest`, numbers, and `v1`, `v2`, ... name versions.",
+        description="Alias the winner gets: letters, digits, `_` and `-`; `latest`, numbers, and "
+        "`v1`, `v2`, ... name versions.",
     ),
 ]
 
@@ -74,7 +82,9 @@ class Threshold(Spec):
 class BetterThan(Spec):
     """A gate that compares with the holder of an alias on the same samples, in pairs."""
 
-    better_than: Annotated[Alias, Field(description="Alias whose holder must be beaten.")]
+    better_than: Annotated[
+        Alias, Field(description="Alias whose holder must be beaten: letters, digits, `_` and `-`.")
+    ]
     test: Annotated[
         Literal["paired_bootstrap", "mcnemar"], Field(description="Paired test of correctness.")
     ] = "paired_bootstrap"
@@ -106,7 +116,7 @@ class Candidates(Spec):
 class Policy(Spec):
     """A registered model: candidates, metric, gates, and the alias of the winner."""
 
-    model: Annotated[Name, Field(description="Name of the registered model.")]
+    model: ModelName
     description: Annotated[str, Field(description="What the model is for.")] = ""
     candidates: Candidates
     metric: MetricSpec = MetricSpec()

@@ -54,6 +54,12 @@ def aliases(client: MlflowClient, model: str) -> dict[str, str]:
         return {k: str(v) for k, v in client.get_registered_model(model).aliases.items()}
 
 
+def model_tags(client: MlflowClient, model: str) -> dict[str, str]:
+    """Return the tags of a model that exists."""
+    with translated(client.tracking_uri):
+        return dict(client.get_registered_model(model).tags)
+
+
 def find(client: MlflowClient, model: str, reference: str | None = None) -> ModelVersion:
     """Find a version by number or alias; the newest if neither is given.
 

@@ -258,11 +258,10 @@ def _candidates(error: ErrorDetails, wanted: Schema) -> list[Any]:
 
 def _hint(error: ErrorDetails, description: str) -> str:
     """Say what was wanted, in pydantic's words without their opening."""
-    opening = r"^(Input|String|Value|List|Tuple|Dictionary) should (be |have |match )?"
+    if error["type"] == "string_pattern_mismatch":
+        return description  # a pattern tells a machine; the field's description tells a person
+    opening = r"^(Input|String|Value|List|Tuple|Dictionary) should (be |have )?"
     words = re.sub(r" after validation, not \d+$", "", re.sub(opening, "", error["msg"]))
-    if error["type"] == "string_pattern_mismatch" and description:
-        # A pattern tells a machine; the field's description tells a person.
-        return f"{description} ({words})"
     return (
         words.replace("an object", "a mapping")
         .replace("a valid string", "a text")

@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from hardy.core.spec import Spec
+from hardy.core.spec import Name, Spec
 from hardy.data.held_out_spec import HeldOut
 from hardy.data.spec import OWN_PARTS, DataSpec, splits_of
 from hardy.explain.spec import ExplainSpec
@@ -118,14 +118,7 @@ class Compute(Spec):
 class Experiment(Spec):
     """One experiment: which model meets which data by which method, and what is kept of it."""
 
-    name: Annotated[
-        str,
-        Field(
-            pattern=r"^[a-z0-9][a-z0-9._/-]*$",
-            max_length=200,
-            description="Name in MLflow and in listings.",
-        ),
-    ]
+    name: Name
     description: Annotated[str, Field(description="One line for listings.")] = ""
     task: Annotated[
         TaskSpec,

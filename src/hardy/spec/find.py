@@ -10,6 +10,7 @@ from hardy.core.errors import SpecError
 from hardy.core.paths import experiments_dir
 
 SUFFIX = ".yaml"
+_LISTED = 8
 _BASE, _SUITES = "base", "suites"
 _SEARCH = re.compile(r"^search:(?!\s+(?:null|~)\s*(?:#|$))", re.MULTILINE)
 
@@ -18,11 +19,16 @@ def find_spec(reference: str) -> Path:
     """Return the file that a reference means: a path, or a name below experiments/.
 
     Raises:
-        SpecError: If there is none; the hint names experiments that look like it.
+        SpecError: If there is none; the hint names experiments that look like it, or what a
+            folder holds.
     """
     found = lookup(reference)
     if found is not None:
         return found
+    for folder in _places(reference):
+        if _is_folder(folder):
+            message = f"{reference!r} is a folder, and a spec is a file"
+            raise SpecError(message, hint=_held(folder, reference))
     message = f"there is no experiment {reference!r}"
     hint = did_you_mean(reference, names()) or "`hardy list` shows the experiments by name."
     raise SpecError(message, hint=hint)
@@ -30,13 +36,17 @@ def find_spec(reference: str) -> Path:
 
 def lookup(reference: str) -> Path | None:
     """Return the file that a reference means, or None."""
-    plain = Path(reference)
-    if plain.suffix not in (SUFFIX, ".yml"):
-        plain = Path(reference + SUFFIX)
-    for path in (plain, experiments_dir() / plain):
+    whole = reference if Path(reference).suffix in (SUFFIX, ".yml") else reference + SUFFIX
+    for path in _places(whole):
         if _is_file(path):
             return path.resolve()
     return None
+
+
+def _places(reference: str) -> list[Path]:
+    """Return what a reference may mean: a path, and a name below experiments/ where it is one."""
+    named = not set(reference.split("/")) & {"", ".", ".."}
+    return [Path(reference), *([experiments_dir() / reference] if named else [])]
 
 
 def _is_file(path: Path) -> bool:
@@ -44,6 +54,25 @@ def _is_file(path: Path) -> bool:
         return path.is_file()
     except (OSError, ValueError):
         return False  # a name too long, or one with a NUL in it
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):
+        return False
+
+
+def _held(folder: Path, reference: str) -> str:
+    """Say which specs a folder holds, for one of these may be meant."""
+    try:
+        stems = sorted(path.stem for path in folder.iterdir() if path.suffix == SUFFIX)
+    except OSError:
+        stems = []
+    found = [f"{reference.rstrip('/')}/{stem}" for stem in stems]
+    if not found:
+        return "Name a YAML file, or an experiment as `hardy list` shows it."
+    return f"It holds {', '.join(found[:_LISTED])}{', ...' if found[_LISTED:] else ''}: name one."
 
 
 def names() -> list[str]:

@@ -108,7 +108,8 @@ def label_of(node: Node) -> str:
         text = "_".join(map(label_of, value)) or "empty"
     else:
         text = "none" if value is None else str(value)
-    return _UNSAFE.sub("-", text.lower()).strip("-")[:_LABEL_LENGTH] or "value"
+    safe = _UNSAFE.sub("-", text.lower()).strip("-")[:_LABEL_LENGTH]
+    return safe if safe.strip(".") else "value"
 
 
 def _unique(labels: Iterator[str]) -> list[str]:

@@ -106,7 +106,12 @@ class Loader:
         here = base.parent if base.parent.is_dir() else None
         names = [file.name for file in here.glob("*.yaml")] if here else []
         near = suggest(base.name, names)
-        fault = Diagnostic.at(entry.origin, ("extends",), f"the file {shown(base)} does not exist")
+        what = (
+            f"{shown(base)} is a folder"
+            if base.is_dir()
+            else f"the file {shown(base)} does not exist"
+        )
+        fault = Diagnostic.at(entry.origin, ("extends",), what)
         prefix = str(entry.value)[: -len(base.name)]
         self.faults.append(replace(fault, suggestion=" or ".join(prefix + name for name in near)))
 

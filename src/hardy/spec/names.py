@@ -1,6 +1,7 @@
 """Names in a tree that no schema knows: policies, metrics, datasets, variables."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -14,7 +15,7 @@ from hardy.spec.diagnostics import Diagnostic
 from hardy.spec.find import lookup, names
 from hardy.spec.model_names import model_faults, source_of, text_at, unknown, weights_path
 from hardy.spec.node import KeyPath, Node
-from hardy.spec.policies import policy_names
+from hardy.spec.policies import NEW_POLICY, policy_names
 from hardy.tasks import PLAIN_TASK, TASKS
 from hardy.tasks.base_spec import TaskBase
 from hardy.tasks.names import expectable
@@ -94,7 +95,10 @@ def _needs_faults(tree: Node) -> Iterator[Diagnostic]:
 
 
 def _policy_faults(tree: Node) -> Iterator[Diagnostic]:
-    yield from unknown(tree, ("register",), "policy under registry/ named", policy_names())
+    known = policy_names()
+    expected = ", or ".join([*([f"one of {', '.join(known)}"] if known else []), NEW_POLICY])
+    for fault in unknown(tree, ("register",), "policy under registry/ named", known):
+        yield replace(fault, expected=expected)
 
 
 def _variable_faults(tree: Node) -> Iterator[Diagnostic]:

@@ -22,6 +22,11 @@ from hardy.tasks.names import DIRECTED, GENERAL, METRICS
 ALIKE = ("model", "method", "task", "seed", "precision")
 """Parts of the spec that must be the same for samples of several runs to be one model's."""
 
+NEW_POLICY = (
+    "a file registry/NAME.yaml with `model: NAME` and `candidates: {experiments: [NAME], dataset: "
+    "NAME}`; docs/registry.md says what else it can state"
+)
+
 _WORDS = {"at_least": "never more than", "at_most": "never less than"}
 
 
@@ -40,8 +45,8 @@ def load_policy(name: str) -> Policy:
     known = policy_names()
     if name not in known:
         message = f"there is no policy {name!r} under registry/"
-        hint = did_you_mean(name, known) or f"Known policies: {', '.join(known) or 'none'}."
-        raise SpecError(message, hint=hint)
+        listing = f"Known policies: {', '.join(known) or 'none'}. A new one is {NEW_POLICY}."
+        raise SpecError(message, hint=did_you_mean(name, known) or listing)
     faults: list[Diagnostic] = []
     tree = _tree(name, faults)
     policy = None

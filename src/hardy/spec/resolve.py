@@ -75,7 +75,7 @@ class _Resolver:
         overrides: Sequence[str],
     ) -> Resolved | None:
         tree = spelled_out(tree)
-        suite = check(Suite, tree, self.faults)
+        suite = check(Suite, tree, self.faults, beside=("extends",))
         assignments = self._for_members(assignments)
         if suite is None:
             return None

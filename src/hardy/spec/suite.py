@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from hardy.core.spec import Spec
+from hardy.core.spec import Name, Spec
 from hardy.spec.node import Node
 
 
@@ -24,7 +24,8 @@ class Member(Spec):
         Field(
             pattern=r"^[a-z0-9][a-z0-9._-]*$",
             max_length=100,
-            description="Appended to the experiment's name, to tell two members apart.",
+            description="Appended to the experiment's name, to tell two members apart: small "
+            "letters, digits, `.`, `_` and `-`, after a letter or digit.",
         ),
     ] = ""
 
@@ -32,14 +33,7 @@ class Member(Spec):
 class Suite(Spec):
     """Experiments that are run one after the other and compared in one table."""
 
-    name: Annotated[
-        str,
-        Field(
-            pattern=r"^[a-z0-9][a-z0-9._/-]*$",
-            max_length=200,
-            description="Name in MLflow and in listings.",
-        ),
-    ]
+    name: Name
     description: Annotated[str, Field(description="One line for listings.")] = ""
     suite: Annotated[
         tuple[Member, ...],

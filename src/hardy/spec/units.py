@@ -11,8 +11,8 @@ from hardy.spec.names import experiment_faults
 from hardy.spec.node import Node
 from hardy.spec.resolved import Unit, origins
 
-OF_FILES = ("extends", "matrix", "search")
-"""Keys of an experiment's file that are no values of the experiment."""
+OF_FILES = ("extends", "matrix", "search", "suite")
+"""Keys of a file that are no values of an experiment."""
 
 ABSENT = object()
 """What `value_at` returns where there is no such path."""

@@ -5,10 +5,11 @@ lack is left out. Any other store is asked through MLflow.
 """
 
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from hardy.tracking.store import (
@@ -19,6 +20,9 @@ from hardy.tracking.store import (
     tracking_uri,
     translated,
 )
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
 
 _SECONDS = 1.0
 _LAST = """
@@ -31,6 +35,18 @@ _LAST = """
     WHERE runs.lifecycle_stage = 'active' AND above.key IS NULL AND aside.key IS NULL
     ORDER BY runs.start_time ASC
 """
+_ELSEWHERE = """
+    SELECT runs.name, runs.run_uuid, runs.status, runs.start_time
+    FROM runs
+    JOIN tags AS role ON role.run_uuid = runs.run_uuid AND role.key = 'hardy.role'
+    LEFT JOIN tags AS spec ON spec.run_uuid = runs.run_uuid AND spec.key = 'hardy.spec'
+    LEFT JOIN tags AS above
+        ON above.run_uuid = runs.run_uuid AND above.key = 'mlflow.parentRunId'
+    LEFT JOIN tags AS aside ON aside.run_uuid = runs.run_uuid AND aside.key = 'hardy.aside'
+    WHERE runs.lifecycle_stage = 'active'
+        AND above.key IS NULL AND aside.key IS NULL AND spec.key IS NULL
+    ORDER BY runs.start_time ASC
+"""
 _RECENT = """
     SELECT runs.run_uuid, runs.name, runs.status FROM runs
     JOIN tags ON tags.run_uuid = runs.run_uuid AND tags.key = 'hardy.role'
@@ -38,7 +54,9 @@ _RECENT = """
     ORDER BY runs.start_time DESC LIMIT ?
 """
 _MOST = 1000
-_CONDITION = "tags.`hardy.spec` != '' AND tags.`hardy.aside` IS NULL"
+_NAMED = "tags.`hardy.spec` != ''"
+_UNNAMED = "tags.`hardy.role` != '' AND tags.`hardy.spec` IS NULL"
+_ALONE = "tags.`hardy.aside` IS NULL AND tags.`mlflow.parentRunId` IS NULL"
 _METRICS = "SELECT key, value FROM latest_metrics WHERE run_uuid = ? AND is_nan = 0"
 
 
@@ -67,14 +85,21 @@ def local_store() -> Path | None:
 
 def last_runs(database: Path) -> dict[str, LastRun]:
     """Return the last run of each named experiment; empty if the file cannot be read as a store."""
+    return _last(database, _LAST)
+
+
+def elsewhere(database: Path) -> dict[str, LastRun]:
+    """Return the last runs of files that are not below experiments/, by the names in them."""
+    return _last(database, _ELSEWHERE)
+
+
+def _last(database: Path, query: str) -> dict[str, LastRun]:
     try:
         with closing(_open(database)) as store:
-            last = {
-                spec: (run, status, started) for spec, run, status, started in store.execute(_LAST)
-            }
+            last = {name: (run, status, start) for name, run, status, start in store.execute(query)}
             return {
-                spec: LastRun(run, status, started, dict(store.execute(_METRICS, (run,))))
-                for spec, (run, status, started) in last.items()
+                name: LastRun(run, status, started, dict(store.execute(_METRICS, (run,))))
+                for name, (run, status, started) in last.items()
             }
     except sqlite3.Error:
         return {}  # a listing goes on; verbs that need the store say what is wrong with it
@@ -86,6 +111,19 @@ def remote_last_runs() -> dict[str, LastRun]:
     Raises:
         TrackingError: If the store cannot be reached.
     """
+    return _remote_last(_NAMED, lambda run: str(run.data.tags["hardy.spec"]))
+
+
+def remote_elsewhere() -> dict[str, LastRun]:
+    """Return what `elsewhere` does, of the newest 1,000 such runs.
+
+    Raises:
+        TrackingError: If the store cannot be reached.
+    """
+    return _remote_last(_UNNAMED, lambda run: str(run.info.run_name))
+
+
+def _remote_last(condition: str, name: "Callable[[Run], str]") -> dict[str, LastRun]:
     from mlflow.entities import ViewType
 
     if is_absent(tracking_uri()):
@@ -97,7 +135,7 @@ def remote_last_runs() -> dict[str, LastRun]:
         )
         runs = client.search_runs(
             [experiment.experiment_id for experiment in marked],
-            f"{_CONDITION} AND tags.`mlflow.parentRunId` IS NULL",
+            f"{condition} AND {_ALONE}",
             max_results=_MOST,
             order_by=["attributes.start_time DESC"],
         )
@@ -105,7 +143,7 @@ def remote_last_runs() -> dict[str, LastRun]:
     for run in reversed(runs):
         info = run.info
         last = LastRun(str(info.run_id), str(info.status), info.start_time, run.data.metrics)
-        found[str(run.data.tags["hardy.spec"])] = last
+        found[name(run)] = last
     return found
 
 

@@ -30,7 +30,8 @@ class Member(Spec):
         Field(
             pattern=r"^[a-z][a-z0-9_-]*$",
             max_length=40,
-            description="Name of the member's own answer in records and metrics.",
+            description="Name of the member's own answer in records and metrics: small letters, "
+            "digits, `_` and `-`, after a letter.",
         ),
     ]
     model: Annotated[ModelSpec | None, Field(description="Its model; none: the experiment's.")] = (
