@@ -109,6 +109,7 @@ class VqVae(SegmenterBase):
         int | None,
         Field(
             ge=1,
+            le=1_000_000_000,
             description="A code that no vector took for so many steps in a row becomes a vector of "
             "the batch. None: never.",
         ),
