@@ -10,6 +10,7 @@ from rich.text import Text
 from rich.tree import Tree
 
 from hardy.cli.complete import complete_override, complete_spec
+from hardy.core.disk import free_bytes
 from hardy.core.errors import SpecError
 from hardy.core.spec import Spec
 from hardy.engine.model_cost import model_cost
@@ -20,6 +21,7 @@ from hardy.registry.stores import default_stores
 from hardy.spec import Diagnostics, Resolved, check_policies, resolve
 from hardy.spec.search.values import most_trials, where, words
 from hardy.tracking import default_finder
+from hardy.tracking.store import store_folder, tracking_uri
 
 _UNKNOWN = "?"
 
@@ -58,10 +60,10 @@ def command(spec: str, overrides: tuple[str, ...], again: bool, as_json: bool) -
     else:
         console = Console()
         console.print(_tree(plan, costs), highlight=False)
-        said = [*_summary(plan, costs), *_search(plan, costs)]
+        said = [*_summary(plan, costs), *_search(plan, costs), *_room(costs)]
         for line in [*said, *(f"`hardy run` refuses: {each}" for each in refused)]:
             console.print(line, highlight=False, soft_wrap=True, markup=False)
-    if any(map(faults, order(plan))):
+    if any(map(faults, order(plan))) or any(cost.refused for cost in costs.units):
         click.get_current_context().exit(SpecError.exit_status)
 
 
@@ -108,7 +110,7 @@ def _branch(unit: PlannedUnit, cost: UnitCost, place: int, places: dict[str, int
         tree.add(Text(f"{whose}weights of {source.unit.experiment.name}: {when}"))
     for line in unit.absent:
         tree.add(Text(line, style="yellow"))
-    for line in faults(unit):
+    for line in filter(None, (*faults(unit), cost.refused)):
         tree.add(Text(f"cannot run: {line}", style="red"))
     for line in remarks(unit):
         tree.add(Text(f"note: {line}", style="yellow"))
@@ -176,6 +178,20 @@ def _search(plan: Plan, costs: Costs) -> list[str]:
     ]
 
 
+def _room(costs: Costs) -> list[str]:
+    """Say that the disk has less room than what the runs will leave there, about."""
+    folder = store_folder(tracking_uri())
+    free = free_bytes(folder) if folder else None
+    parts = (costs.trials, costs.tests) if costs.trials else (costs.total,)
+    needed = sum(part.disk_bytes or 0 for part in parts if part)
+    if folder is None or free is None or needed <= free:
+        return []
+    return [
+        f"note: {_scaled(free, 'B')} are free in {folder}, less than the {_scaled(needed, 'B')} "
+        "that this leaves: make room, or set HARDY_HOME to a folder on a larger disk"
+    ]
+
+
 def _settings(spec: Spec) -> str:
     """Write a part of a spec on one line: its kind, then what else it states."""
     values = spec.model_dump(mode="json", exclude_none=True)
@@ -233,14 +249,16 @@ def _unit_json(unit: PlannedUnit, cost: UnitCost) -> dict[str, Any]:
             "dataset": unit.unit.experiment.data.dataset,
         },
         "weights": unit.weights,
-        "faults": faults(unit),
+        "faults": [*faults(unit), *filter(None, (cost.refused,))],
         "remarks": remarks(unit),
         "cost": {**_cost_json(cost), "seconds_from": cost.seconds_from},
     }
 
 
 def _cost_json(cost: UnitCost) -> dict[str, Any]:
-    return {key: value for key, value in asdict(cost).items() if key != "seconds_from"}
+    return {
+        key: value for key, value in asdict(cost).items() if key not in ("seconds_from", "refused")
+    }
 
 
 def _count(number: int, what: str) -> str:

@@ -179,6 +179,12 @@ def translated(uri: str) -> Iterator[None]:
         raise TrackingError(message, hint=_hint(uri, text, error)) from error
 
 
+def store_folder(uri: str) -> Path | None:
+    """Return the folder of a local store, where its artifacts lie too; None of a server."""
+    database = local_database(uri)
+    return database.parent if database is not None else None
+
+
 def public(uri: str) -> str:
     """Return an address without the user and password that it may hold."""
     return re.sub(r"^([\w+.-]+://)(?!/).*@", r"\1", uri)
@@ -186,8 +192,7 @@ def public(uri: str) -> str:
 
 def _hint(uri: str, text: str, error: Exception) -> str:
     if is_full(error):
-        database = local_database(uri)
-        return way_out(database.parent if database else home())
+        return way_out(store_folder(uri) or home())
     if "not found" in text or "Failed to download artifacts" in text:
         return "Check the run's id and the artifact's path: `hardy ui` shows what there is."
     if "mlflow db upgrade" in text:
