@@ -42,7 +42,8 @@ def command(spec: str, overrides: tuple[str, ...], again: bool, as_json: bool) -
     """Show the runs that SPEC leads to, which are already done, and what the others cost.
 
     Exits with 2 if a unit cannot run: its network's outputs are not the dataset's classes, the
-    dataset lacks the task's truth, or the machine the device.
+    dataset lacks the task's truth, the machine the device, its weights are another network's, or
+    the network does not take the input. A disk with less room than the runs need is noted.
 
     A model that was never measured on this machine is measured first, once, in seconds.
 

@@ -276,7 +276,7 @@ def _faults(own: "Mapping[str, Tensor]", tensors: "Mapping[str, Tensor]") -> Ite
             yield f"{name} is {tuple(tensor.shape)}, the model's is {tuple(own[name].shape)}"
 
 
-def _beginnings(tensors: "Mapping[str, Tensor]") -> str:
+def _beginnings(tensors: Iterable[str]) -> str:
     return f"its names begin with {_first(_first_steps(tensors))}"
 
 

@@ -81,12 +81,9 @@ def _check_there(device: str) -> None:
     Raises:
         RegistryError: If it does not.
     """
-    kind = device.partition(":")[0]
-    there = {
-        "cuda": torch.cuda.is_available,
-        "mps": torch.backends.mps.is_available,
-    }.get(kind, lambda: True)
-    if not there():
+    kind = torch.device(device).type
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if not there.get(kind, True):
         message = f"the device is to be {device}, which torch does not find on this machine"
         raise RegistryError(message, hint="Take what there is: auto, or cpu.")
 
