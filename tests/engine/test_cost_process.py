@@ -7,7 +7,7 @@ from torch import nn
 
 from hardy.core.errors import MethodError
 from hardy.data.preprocess import Preprocess
-from hardy.engine.cost_process import count_flops
+from hardy.engine.cost_process import answer, count_flops
 from hardy.engine.model_cost import model_cost
 from hardy.methods.base import Subject
 from hardy.models.model import Model
@@ -80,3 +80,20 @@ def test_a_model_that_cannot_be_built_is_told():
     with pytest.raises(MethodError, match="no_such_model could not be measured"):
         model_cost(asked)
     assert recall(asked) is None
+
+
+def test_a_size_that_the_network_does_not_take_is_refused_as_by_a_run():
+    asked = experiment(
+        model={
+            "kind": "segmenter",
+            "name": "segnet",
+            "width": 4,
+            "weights": "random",
+            "input": {"size": 8, "fit": "squeeze"},
+        },
+        task={"kind": "segment"},
+        method={"kind": "evaluate"},
+    )
+    told = answer(asked.model_dump_json(by_alias=True))
+    assert told["refused"].startswith("model.input.size: segnet does not take 8")
+    assert "state such a size" in told["hint"]

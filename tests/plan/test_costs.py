@@ -3,7 +3,7 @@
 import pytest
 
 from hardy.core.cache import default_cache
-from hardy.core.errors import MethodError
+from hardy.core.errors import MethodError, SpecError
 from hardy.plan.costs import order, price
 from hardy.plan.measured import ModelCost, measured_as, recall, remember, work_label
 from hardy.spec import Unit
@@ -204,3 +204,40 @@ def test_a_training_s_weights_take_room(kind, files):
         method["validate_on"] = {"split": "test"}
     (cost,) = price(plan(Unit(vit(method))), Gauge(), None).units
     assert cost.disk_bytes // 50_000_000 == files
+
+
+def test_pictures_of_analyses_take_room():
+    (plain,) = price(plan(Unit(experiment())), Gauge(), None).units
+    explain = {
+        "similarity": {},
+        "prediction_grid": {"pairs": 30},
+        "feature_maps": {"samples": 3},
+        "examples": {"samples": 2, "files": True},
+    }
+    (drawn,) = price(plan(Unit(experiment(explain=explain))), Gauge(), None).units
+    # One chart; the pairs of all 20 samples and two rows twice; three samples' maps.
+    assert drawn.disk_bytes - plain.disk_bytes == 200_000 + 24 * 150_000 + 3 * 1_500_000
+
+
+def test_a_model_that_measuring_refuses_is_refused_and_not_just_unmeasured():
+    def refuse(of):
+        raise SpecError("model.input.size: it does not take 8", hint="State another.")
+
+    costs = price(plan(Unit(experiment()), Unit(experiment(seed=1))), refuse, None)
+    assert [cost.refused for cost in costs.units] == [
+        "model.input.size: it does not take 8. State another."
+    ] * 2
+    assert costs.unmeasured == {}
+    assert price(plan(Unit(experiment())), Gauge("no"), None).units[0].refused == ""
+
+
+def test_segmenters_of_other_sizes_are_measured_apart():
+    def of(**model):
+        model = {"kind": "segmenter", "weights": "random", **model}
+        return experiment(model=model, task={"kind": "segment"}, method={"kind": "evaluate"})
+
+    plain = of(name="unet-small")
+    for other in (of(name="unet-small", width=32), of(name="segnet")):
+        assert measured_as(other) != measured_as(plain)
+        assert work_label(other) != work_label(plain)
+    assert measured_as(of(name="unet-small", width=16)) == measured_as(plain)

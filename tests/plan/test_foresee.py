@@ -4,6 +4,7 @@ import json
 import struct
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -12,8 +13,9 @@ from pydantic import ValidationError
 from safetensors.torch import save_file
 
 from hardy.cli.main import run
-from hardy.core.errors import SpecError
+from hardy.core.errors import MethodError, SpecError
 from hardy.data.dataset import Dataset, Sample
+from hardy.engine.model_cost import model_cost
 from hardy.engine.progress import Reporter
 from hardy.engine.runner import run_plan
 from hardy.methods.evaluate.spec import SourceSpec
@@ -336,6 +338,79 @@ def test_plan_prints_the_fault_and_exits_with_2(capsys, monkeypatch):
     (unit,) = json.loads(capsys.readouterr().out)["units"]
     assert "has 10 outputs" in unit["faults"][0]
     assert run(["plan", "try.yaml", "--set", "model.classes=2", "--json"]) == 0
+
+
+@pytest.mark.usefixtures("photographs", "store")
+def test_plan_says_what_measuring_the_model_refused(capsys, monkeypatch):
+    def refuse(_: Experiment) -> None:
+        raise SpecError("model.input.size: it does not take 8", hint="State another.")
+
+    monkeypatch.setattr("hardy.cli.plan.model_cost", refuse)
+    assert run(["plan", "try.yaml", "--set", "model.classes=2"]) == 2
+    told = " ".join(capsys.readouterr().out.split())
+    assert "cannot run: model.input.size: it does not take 8. State another." in told
+    assert run(["plan", "try.yaml", "--set", "model.classes=2", "--json"]) == 2
+    (unit,) = json.loads(capsys.readouterr().out)["units"]
+    assert unit["faults"] == ["model.input.size: it does not take 8. State another."]
+
+
+@pytest.mark.usefixtures("photographs", "store")
+@pytest.mark.parametrize(("free", "noted"), [(1000, True), (10**12, False), (None, False)])
+def test_plan_notes_a_disk_with_less_room_than_is_needed(free, noted, capsys, monkeypatch):
+    monkeypatch.setattr("hardy.cli.plan.model_cost", lambda experiment: None)
+    monkeypatch.setattr("hardy.cli.plan.free_bytes", lambda folder: free)
+    assert run(["plan", "try.yaml", "--set", "model.classes=2"]) == 0
+    told = capsys.readouterr().out
+    assert ("note: 1 kB are free in" in told) is noted
+    assert ("set HARDY_HOME to a folder on a larger disk" in told) is noted
+
+
+@pytest.mark.parametrize(
+    ("record", "built"),
+    [
+        ("cuda: Optional[str] = '13.0'\nhip: Optional[str] = None\n", True),
+        ("cuda: Optional[str] = None\nhip: Optional[str] = '6.4'\n", True),
+        (
+            "__version__ = '2.14.1+cpu'\ncuda: Optional[str] = None\nhip: Optional[str] = None\n",
+            False,
+        ),
+        (None, True),
+    ],
+)
+def test_a_torch_for_the_cpu_alone_has_no_card(record, built, tmp_path, monkeypatch):
+    (tmp_path / "nvidia0").touch()
+    if record is not None:
+        (tmp_path / "version.py").write_text(record)
+    found = SimpleNamespace(origin=str(tmp_path / "__init__.py"))
+    monkeypatch.setattr(machine.importlib.util, "find_spec", lambda _: found)
+    monkeypatch.setattr(machine, "_torch_has_cuda", machine._torch_has_cuda.__wrapped__)
+    monkeypatch.setattr(machine, "_DEVICES", tmp_path)
+    monkeypatch.setattr(machine.sys, "platform", "linux")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert machine.lacks("cuda") is not built
+
+
+def test_a_model_is_not_measured_on_a_device_that_is_not_there(monkeypatch):
+    monkeypatch.setattr("hardy.engine.model_cost.lacks", lambda device: device == "cuda")
+    monkeypatch.setattr("subprocess.run", lambda *_, **__: pytest.fail("it was measured"))
+    unit = planned(HardyModel(classes=2), opened(), compute={"device": "cuda"})
+    with pytest.raises(MethodError, match="there is no cuda here"):
+        model_cost(unit.unit.experiment)
+
+
+@pytest.mark.parametrize("entry", ["latents", "codebook"])
+def test_validate_refuses_to_look_at_codes_that_are_not_there(entry):
+    given = {
+        "name": "try",
+        "data": {"dataset": "shapes", "split": "test"},
+        "task": {"kind": "segment"},
+        "model": {"kind": "segmenter", "name": "unet-small"},
+        "method": {"kind": "evaluate"},
+        "explain": {entry: {}},
+    }
+    with pytest.raises(ValidationError, match=f"explain.{entry} looks .* unet-small has none"):
+        Experiment.model_validate(given)
+    Experiment.model_validate({**given, "model": {"kind": "segmenter", "name": "vqvae"}})
 
 
 @pytest.mark.parametrize(

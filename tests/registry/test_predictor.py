@@ -295,3 +295,11 @@ def test_an_answer_that_is_a_map_goes_back_to_the_images_size(bundle, images):
     for params, reason in (({"top_k": 3}, "no parameter 'top_k'"), ({"threshold": "x"}, "is 'x'")):
         with pytest.raises(RegistryError, match=reason):
             predictor.predict(images, **params)
+
+
+@pytest.mark.parametrize("device", ["cuda", "cuda:1", "mps"])
+def test_a_device_that_is_not_there_is_told(bundle, device, monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    monkeypatch.setattr("torch.backends.mps.is_available", lambda: False)
+    with pytest.raises(RegistryError, match=f"to be {device}, which torch does not find"):
+        load_predictor(bundle(), device=device)

@@ -153,6 +153,14 @@ def _run(arguments: list[str]) -> int:
     except BrokenPipeError:
         abandon(sys.stdout)
         return 1
+    except OSError as error:
+        from hardy.core.disk import not_written
+
+        told = not_written(error)
+        if told is None:
+            raise
+        report(told)
+        return told.exit_status
     return status
 
 

@@ -12,6 +12,7 @@ from rich.tree import Tree
 
 from hardy.cli.columns import at_commas, terminal_width
 from hardy.cli.complete import complete_override, complete_spec
+from hardy.core.disk import free_bytes
 from hardy.core.errors import SpecError
 from hardy.core.spec import Spec
 from hardy.engine.model_cost import model_cost
@@ -22,6 +23,7 @@ from hardy.registry.stores import default_stores
 from hardy.spec import Diagnostics, Resolved, check_policies, resolve
 from hardy.spec.search.values import most_trials, where, words
 from hardy.tracking import default_finder
+from hardy.tracking.store import store_folder, tracking_uri
 
 _UNKNOWN = "?"
 _GUIDES = 12  # columns that the tree's lines take where it is deepest
@@ -43,7 +45,8 @@ def command(spec: str, overrides: tuple[str, ...], again: bool, as_json: bool) -
     """Show the runs that SPEC leads to, which are already done, and what the others cost.
 
     Exits with 2 if a unit cannot run: its network's outputs are not the dataset's classes, the
-    dataset lacks the task's truth, or the machine the device.
+    dataset lacks the task's truth, the machine the device, its weights are another network's, or
+    the network does not take the input. A disk with less room than the runs need is noted.
 
     A model that was never measured on this machine is measured first, once, in seconds.
 
@@ -61,10 +64,10 @@ def command(spec: str, overrides: tuple[str, ...], again: bool, as_json: bool) -
     else:
         console = Console()
         console.print(_tree(plan, costs), highlight=False)
-        said = [*_summary(plan, costs), *_search(plan, costs)]
+        said = [*_summary(plan, costs), *_search(plan, costs), *_room(costs)]
         for line in [*said, *(f"`hardy run` refuses: {each}" for each in refused)]:
             console.print(line, highlight=False, soft_wrap=True, markup=False)
-    if any(map(faults, order(plan))):
+    if any(map(faults, order(plan))) or any(cost.refused for cost in costs.units):
         click.get_current_context().exit(SpecError.exit_status)
 
 
@@ -110,7 +113,7 @@ def _branch(unit: PlannedUnit, cost: UnitCost, place: int, places: dict[str, int
         when = f"after {after}" if after else _state(source)
         whose = "" if path == OWN_WEIGHTS else f"{path}: "
         tree.add(Text(f"{whose}weights of {source.unit.experiment.name}: {when}"))
-    for line in faults(unit):
+    for line in filter(None, (*faults(unit), cost.refused)):
         tree.add(Text(f"cannot run: {line}", style="red"))
     for line in remarks(unit):
         tree.add(Text(f"note: {line}", style="yellow"))
@@ -208,6 +211,20 @@ def _search(plan: Plan, costs: Costs) -> list[str]:
     return [at_commas(line, terminal_width()) for line in lines]
 
 
+def _room(costs: Costs) -> list[str]:
+    """Say that the disk has less room than what the runs will leave there, about."""
+    folder = store_folder(tracking_uri())
+    free = free_bytes(folder) if folder else None
+    parts = (costs.trials, costs.tests) if costs.trials else (costs.total,)
+    needed = sum(part.disk_bytes or 0 for part in parts if part)
+    if folder is None or free is None or needed <= free:
+        return []
+    return [
+        f"note: {_scaled(free, 'B')} are free in {folder}, less than the {_scaled(needed, 'B')} "
+        "that this leaves: make room, or set HARDY_HOME to a folder on a larger disk"
+    ]
+
+
 def _settings(spec: Spec) -> str:
     """Write a part of a spec on one line: its kind, then what else it states."""
     values = spec.model_dump(mode="json", exclude_none=True)
@@ -265,14 +282,16 @@ def _unit_json(unit: PlannedUnit, cost: UnitCost) -> dict[str, Any]:
             "dataset": unit.unit.experiment.data.dataset,
         },
         "weights": unit.weights,
-        "faults": faults(unit),
+        "faults": [*faults(unit), *filter(None, (cost.refused,))],
         "remarks": remarks(unit),
         "cost": {**_cost_json(cost), "seconds_from": cost.seconds_from},
     }
 
 
 def _cost_json(cost: UnitCost) -> dict[str, Any]:
-    return {key: value for key, value in asdict(cost).items() if key != "seconds_from"}
+    return {
+        key: value for key, value in asdict(cost).items() if key not in ("seconds_from", "refused")
+    }
 
 
 def _count(number: int, what: str) -> str:

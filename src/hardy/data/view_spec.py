@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal, Self, TypeVar, get_args
 
 from pydantic import Field, model_validator
 
+from hardy.core.numbers import NonNegative
 from hardy.core.spec import Spec
 
 Rows = TypeVar("Rows")
@@ -227,7 +228,7 @@ class OperationsStep(Spec):
         ),
     ] = ("memo_plus",)
     weights: Annotated[
-        tuple[Annotated[float, Field(ge=0)], ...] | None,
+        tuple[NonNegative, ...] | None,
         Field(description="Relative frequency of each name, groups expanded; none: all equal."),
     ] = None
     repeat: Annotated[

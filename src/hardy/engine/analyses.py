@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from hardy.core.errors import DataError, SpecError
+from hardy.core.errors import DataError
 from hardy.core.seeding import generator
 from hardy.data.item import BadSample, Prepared
 from hardy.data.pipeline import loader
@@ -34,7 +34,6 @@ from hardy.explain.pairs import Pairs
 from hardy.explain.prediction_grid import Said
 from hardy.methods.base import Answers
 from hardy.models import head
-from hardy.models.state import bare
 from hardy.tasks.base import Content, Explained
 
 _LEAST = 3
@@ -48,8 +47,8 @@ def check(setup: Setup) -> None:
     """Make sure, before a run does anything that takes long, that its analyses can be made.
 
     Raises:
-        SpecError: If a layer that a spec names is none, or it has not what is to be taken, or the
-            network has no codebook to look at, or a sample that is chosen is none.
+        SpecError: If a layer that a spec names is none, or it has not what is to be taken, or a
+            sample that is chosen is none.
     """
     wanted = setup.experiment.explain
     answered = setup.data["answer"]
@@ -61,11 +60,6 @@ def check(setup: Setup) -> None:
         find_layers(setup.model, wanted.similarity.layers, wanted.similarity.tokens)
     if wanted.feature_maps is not None:
         find_maps(setup.model, wanted.feature_maps.layers)
-    inside = bare(setup.model.network)
-    for entry, needed in (("latents", ("latents",)), ("codebook", ("codes", "codebook"))):
-        if getattr(wanted, entry) is not None and not all(hasattr(inside, n) for n in needed):
-            message = f"explain.{entry}: {setup.experiment.model.name} has no codebook"
-            raise SpecError(message, hint=f"Take a network with one, or leave {entry} out.")
     network, mapped = setup.model.network, wanted.embedding is not None
     if mapped and not setup.task.spec.dense and not hasattr(network, "image_features"):
         head.find(network)

@@ -17,6 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from hardy.core.disk import way_out
 from hardy.core.errors import TrackingError
 from hardy.core.files import write_whole
 from hardy.core.paths import safe_name, state_dir
@@ -172,8 +173,7 @@ def room_for(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         message = f"{path} cannot be written: {error.strerror or error}"
-        hint = f"Make room in {path.parent}, or set HARDY_HOME to a folder on a larger disk."
-        raise TrackingError(message, hint=hint) from error
+        raise TrackingError(message, hint=way_out(path.parent)) from error
 
 
 def _refused(path: Path, why: str) -> TrackingError:

@@ -17,9 +17,11 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode, conv_flop_count
 
+from hardy.core.errors import SpecError
 from hardy.engine.device import make_fabric
 from hardy.models.build import build_network, ready
-from hardy.models.model import Model
+from hardy.models.model import Model, takes_size
+from hardy.models.state import bare
 from hardy.spec.experiment import Experiment
 
 Shape = list[int]
@@ -54,6 +56,8 @@ def probe(experiment: Experiment) -> dict[str, Any]:
             network(images(count))
 
     # A process's peak never falls, so passes come in the order of what they hold.
+    with takes_size(model):
+        forward(_ONE)
     one, few = (_peak(network, partial(forward, n), fabric.device) for n in (_ONE, _SMALL))
     peaks = [_peak(network, partial(backward, n), fabric.device) for n in (_SMALL, _LARGE)]
     slope = max(0, peaks[1] - peaks[0]) // (_LARGE - _SMALL)
@@ -69,6 +73,7 @@ def probe(experiment: Experiment) -> dict[str, Any]:
         "base_bytes": max(0, peaks[0] - _SMALL * slope),
         "image_bytes": slope,
         "forward_bytes": max(0, few - one) // (_SMALL - _ONE),
+        "tensors": {name: list(t.shape) for name, t in bare(network).state_dict().items()},
         "weights_bytes": sum(t.numel() * t.element_size() for t in network.state_dict().values()),
     }
 
@@ -134,5 +139,14 @@ def _seconds(passes: Callable[[], None], device: torch.device) -> float:
     return statistics.median(times)
 
 
+def answer(asked: str) -> dict[str, Any]:
+    """Return what `probe` says of an experiment's JSON, or why a run would refuse the model."""
+    experiment = Experiment.model_validate_json(asked)
+    try:
+        return probe(experiment)
+    except SpecError as error:
+        return {"refused": error.message, "hint": error.hint}
+
+
 if __name__ == "__main__":
-    print(json.dumps(probe(Experiment.model_validate_json(sys.stdin.read()))))
+    print(json.dumps(answer(sys.stdin.read())))

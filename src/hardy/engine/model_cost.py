@@ -7,8 +7,8 @@ import json
 import subprocess
 import sys
 
-from hardy.core.errors import MethodError
-from hardy.plan.machine import machine
+from hardy.core.errors import MethodError, SpecError
+from hardy.plan.machine import lacks, machine
 from hardy.plan.measured import ModelCost, recall, remember
 from hardy.spec.experiment import Experiment
 
@@ -19,10 +19,15 @@ def model_cost(experiment: Experiment) -> ModelCost:
     """Return what an experiment's model costs here, measured now if it never was.
 
     Raises:
+        SpecError: If it can neither be built nor asked as the spec states it.
         MethodError: If it cannot be measured.
     """
     known = recall(experiment)
     if known is None:
+        device = experiment.compute.device
+        if lacks(device):
+            message = f"{experiment.model.name} could not be measured: there is no {device} here"
+            raise MethodError(message)
         known = _measured(experiment)
         remember(experiment, known)
     return known
@@ -43,4 +48,6 @@ def _measured(experiment: Experiment) -> ModelCost:
         message = f"{experiment.model.name} could not be measured: {reason}"
         raise MethodError(message)
     answer = json.loads(done.stdout.splitlines()[-1])
+    if "refused" in answer:
+        raise SpecError(answer["refused"], hint=answer["hint"])
     return ModelCost(machine=machine(experiment.compute.device), **answer)

@@ -10,6 +10,7 @@ from itertools import count
 from pathlib import Path
 from types import MappingProxyType
 
+from hardy.core.disk import not_written
 from hardy.core.errors import HardyError, Interrupted, SpecError
 from hardy.engine.device import make_fabric
 from hardy.engine.pictures import keep, title_of
@@ -81,9 +82,12 @@ def going_on(resume_command: str) -> Iterator[None]:
         raise Interrupted(stop.number, hint=resume_command) from None
     except SpecError:
         raise  # going on would meet it again
-    except HardyError as error:
+    except (HardyError, OSError) as failed:
+        error = failed if isinstance(failed, HardyError) else not_written(failed)
+        if error is None:
+            raise
         error.hint = "\n".join(filter(None, (error.hint, f"Then go on: {resume_command}")))
-        raise
+        raise error from failed.__cause__
 
 
 def check_ready(plan: Plan, reporter: Reporter, jobs: int | None) -> None:

@@ -25,7 +25,7 @@ from hardy.methods.base_spec import Role, views_of
 from hardy.methods.build import build_method
 from hardy.models import head
 from hardy.models.build import build_model, ready
-from hardy.models.model import Model
+from hardy.models.model import Model, takes_size
 from hardy.models.spec import ModelSpec
 from hardy.models.weights import Located
 from hardy.plan.inputs import check_truth
@@ -266,15 +266,5 @@ def _outputs(spec: ModelSpec, model: Model) -> int:
     Raises:
         SpecError: If it does not take the size that the spec states.
     """
-    try:
+    with takes_size(spec):
         return model.outputs()
-    except (AssertionError, RuntimeError, ValueError) as error:
-        if spec.input is None or spec.input.size is None:
-            raise
-        reason = (str(error).strip().splitlines() or [repr(error)])[0]
-        message = f"model.input.size: {spec.name} does not take {spec.input.size}: {reason}"
-        hint = (
-            "Transformers have position embeddings for one size, convolutional networks a least "
-            "one: state such a size, or leave size out."
-        )
-        raise SpecError(message, hint=hint) from error

@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from hardy.core.numbers import Positive
 from hardy.core.spec import Spec
 
 Factor = Annotated[float, Field(gt=0, lt=1, description="What the rate is multiplied by.")]
@@ -53,10 +54,12 @@ class OneCycle(Spec):
         float, Field(gt=0, lt=1, description="Share of the steps in which the rate rises.")
     ] = 0.3
     start: Annotated[
-        float, Field(gt=1, description="How many times lower than the highest the first rate is.")
+        Positive,
+        Field(gt=1, description="How many times lower than the highest the first rate is."),
     ] = 25.0
     end: Annotated[
-        float, Field(gt=1, description="How many times lower than the first the last rate is.")
+        Positive,
+        Field(gt=1, description="How many times lower than the first the last rate is."),
     ] = 1e4
 
 

@@ -5,6 +5,7 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
+from hardy.core.numbers import Positive
 from hardy.data.held_out_spec import HeldOut
 from hardy.methods.base_spec import MethodBase, Passes, Role
 from hardy.methods.optim_spec import AdamW, OptimizerSpec
@@ -72,8 +73,8 @@ class TrainingSpec(MethodBase):
         ),
     ] = None
     clip: Annotated[
-        float | None,
-        Field(gt=0, description="Largest norm of a step's gradients; longer ones are shortened."),
+        Positive | None,
+        Field(description="Largest norm of a step's gradients; longer ones are shortened."),
     ] = None
     warmup: Annotated[
         float,

@@ -71,6 +71,9 @@ class ModelBase(Spec):
     dense: ClassVar[bool] = False
     """Whether it answers for each pixel of its input; else it gives one answer an image."""
 
+    coded: ClassVar[bool] = False
+    """Whether it has a codebook, whose codes analyses can look at."""
+
     layered: ClassVar[bool] = False
     """Whether its library tells which layer a parameter belongs to."""
 

@@ -3,11 +3,16 @@
 For a task whose answers are features, what the network's head is given comes out in their place.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from torch import Tensor, nn
 
+from hardy.core.errors import SpecError
 from hardy.data.preprocess import Preprocess
 from hardy.models import head
+from hardy.models.spec import ModelSpec
 from hardy.models.weights import Loaded
 
 
@@ -67,3 +72,24 @@ class Model(nn.Module):
         grey = torch.zeros(1, 3, shape.height, shape.width, device=device)
         logits: Tensor = self(grey) if self.of_features else self.network(grey)
         return logits.shape[1]
+
+
+@contextmanager
+def takes_size(spec: ModelSpec) -> Iterator[None]:
+    """Say of a network that fails on its first images that they have a size it does not take.
+
+    Raises:
+        SpecError: If it fails, and the spec states the size; else its own error passes.
+    """
+    try:
+        yield
+    except (AssertionError, RuntimeError, ValueError) as error:
+        if spec.input is None or spec.input.size is None:
+            raise
+        reason = (str(error).strip().splitlines() or [repr(error)])[0]
+        message = f"model.input.size: {spec.name} does not take {spec.input.size}: {reason}"
+        hint = (
+            "Transformers have position embeddings for one size, convolutional networks a least "
+            "one: state such a size, or leave size out."
+        )
+        raise SpecError(message, hint=hint) from error

@@ -9,7 +9,7 @@ import importlib.util
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from hardy.core.catalog import Catalog
 from hardy.core.errors import WeightsError
@@ -24,6 +24,8 @@ from hardy.models.state import FITTED, NETWORK, WEIGHTS
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
+
+T = TypeVar("T")
 
 _SHOWN = 5
 
@@ -188,14 +190,26 @@ def read(
     tensors = _opened(path)
     if located.in_order:  # `locate` has made sure that this file was checked for it
         tensors = dict(zip(order, tensors.values(), strict=True))
-    if reference is None:
-        return tensors
+    return tensors if reference is None else taken(tensors, reference, path.name)
+
+
+def taken(tensors: "Mapping[str, T]", reference: WeightsRef, file: str) -> "dict[str, T]":
+    """Return what a reference takes of a file, under the names that it has in the network.
+
+    Args:
+        tensors: By the names that they have in the file: themselves, or what is known of them.
+        reference: What is taken, and what it is called then.
+        file: What the file is called in messages.
+
+    Raises:
+        WeightsError: If there is nothing of what is taken, or two get one name.
+    """
     beginning = _beginning(reference)
-    taken = _below(tensors, beginning)
-    if not taken:
-        message = f"no tensor of {path.name} is below {beginning!r}; {_beginnings(tensors)}"
+    found = _below(tensors, beginning)
+    if not found:
+        message = f"no tensor of {file} is below {beginning!r}; {_beginnings(tensors)}"
         raise WeightsError(message, hint="Check `take` in model.weights.")
-    return _renamed(taken, reference, path.name)
+    return _renamed(found, reference, file)
 
 
 def _beginning(reference: WeightsRef) -> str:
@@ -207,18 +221,16 @@ def _beginning(reference: WeightsRef) -> str:
     return f"{take}.".removeprefix(NETWORK).removesuffix(".") if network and take else take
 
 
-def _below(tensors: "Mapping[str, Tensor]", beginning: str) -> "dict[str, Tensor]":
+def _below(tensors: "Mapping[str, T]", beginning: str) -> "dict[str, T]":
     start = f"{beginning}." if beginning else ""
     return {n.removeprefix(start): tensor for n, tensor in tensors.items() if n.startswith(start)}
 
 
-def _renamed(
-    tensors: "Mapping[str, Tensor]", reference: WeightsRef, file: str
-) -> "dict[str, Tensor]":
+def _renamed(tensors: "Mapping[str, T]", reference: WeightsRef, file: str) -> "dict[str, T]":
     """Give tensors the beginnings that a reference states, and put them where they go."""
     longest_first = sorted((reference.names or {}).items(), key=lambda pair: -len(pair[0]))
     into = f"{reference.into}." if reference.into else ""
-    found: dict[str, Tensor] = {}
+    found: dict[str, T] = {}
     for name, tensor in tensors.items():
         new = next((b + name[len(a) :] for a, b in longest_first if name.startswith(a)), name)
         if into + new in found:
@@ -268,7 +280,7 @@ def _faults(own: "Mapping[str, Tensor]", tensors: "Mapping[str, Tensor]") -> Ite
             yield f"{name} is {tuple(tensor.shape)}, the model's is {tuple(own[name].shape)}"
 
 
-def _beginnings(tensors: "Mapping[str, Tensor]") -> str:
+def _beginnings(tensors: Iterable[str]) -> str:
     return f"its names begin with {_first(_first_steps(tensors))}"
 
 

@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from hardy.core.errors import HardyError
+from hardy.core.errors import HardyError, SpecError
+from hardy.explain.spec import ExplainSpec
 from hardy.plan.machine import device_type
 from hardy.plan.measured import ModelCost, measured_as, work_label
 from hardy.plan.tracker import WORK_TAG, Finder
@@ -23,6 +24,8 @@ Measure = Callable[[Experiment], ModelCost]
 # a grid of 16 views; plotly's library in a page.
 _RUN_BYTES, _RECORD_BYTES, _PANEL_BYTES, _GRID_BYTES = 650_000, 1_300, 450_000, 900_000
 _PAGE_BYTES = 4_900_000
+# Guessed: a chart with its table; a row of small images; the maps of all layers for a sample.
+_CHART_BYTES, _ROW_BYTES, _MAPS_BYTES = 200_000, 150_000, 1_500_000
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,7 @@ class UnitCost:
         seconds_from: Where that time comes from.
         memory_bytes: Peak memory of the process, about.
         disk_bytes: What the run will leave, about.
+        refused: Why a run would refuse the model, as measuring it did; empty where it would not.
     """
 
     samples: int | None = 0
@@ -48,6 +52,7 @@ class UnitCost:
     seconds_from: str = ""
     memory_bytes: int | None = 0
     disk_bytes: int | None = 0
+    refused: str = ""
 
 
 @dataclass(frozen=True)
@@ -101,6 +106,7 @@ class _Prices:
         self._measure = measure
         self._finder = finder
         self._models: dict[str, ModelCost | None] = {}
+        self._refused: dict[str, str] = {}
         self._history: dict[str, tuple[float, int] | None] = {}
 
     def cost(self, planned: PlannedUnit) -> UnitCost:
@@ -119,6 +125,7 @@ class _Prices:
             seconds_from=source,
             memory_bytes=_memory(experiment, model) if model else None,
             disk_bytes=None if samples is None else _disk(experiment, samples, model),
+            refused=self._refused.get(str(measured_as(experiment)), ""),
         )
 
     def _model(self, experiment: Experiment) -> ModelCost | None:
@@ -128,6 +135,9 @@ class _Prices:
                 self._models[key] = self._measure(experiment)
             except HardyError as error:
                 self._models[key] = None
+                if isinstance(error, SpecError):
+                    self._refused[key] = f"{error.message}. {error.hint}"
+                    return None
                 self.unmeasured[experiment.model.name] = error.message
         return self._models[key]
 
@@ -171,8 +181,20 @@ def _disk(experiment: Experiment, samples: int, model: ModelCost | None) -> int:
     grids = min(samples, wanted.view_grids)
     pages = wanted.embedding is not None and wanted.embedding.dimensions == 3
     drawn = panels * _PANEL_BYTES + grids * _GRID_BYTES + pages * _PAGE_BYTES
+    drawn += _analyses(wanted, samples)
     weights = experiment.method.networks_left * model.weights_bytes if model else 0
     return _RUN_BYTES + samples * _RECORD_BYTES + drawn + weights
+
+
+def _analyses(wanted: ExplainSpec, samples: int) -> int:
+    """Return what the pictures of analyses take, very roughly."""
+    charts = (wanted.similarity, wanted.embedding, wanted.latents, wanted.codebook)
+    rows = min(samples, wanted.prediction_grid.pairs) if wanted.prediction_grid else 0
+    if wanted.examples is not None:
+        rows += min(samples, wanted.examples.samples) * (2 if wanted.examples.files else 1)
+    maps = min(samples, wanted.feature_maps.samples) if wanted.feature_maps else 0
+    count = sum(each is not None for each in charts)
+    return count * _CHART_BYTES + rows * _ROW_BYTES + maps * _MAPS_BYTES
 
 
 def _total(costs: Iterable[UnitCost]) -> UnitCost:

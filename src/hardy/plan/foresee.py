@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import struct
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +12,9 @@ from hardy.core.errors import SpecError
 from hardy.data.leaks import leaks
 from hardy.plan.inputs import check_truth
 from hardy.plan.machine import lacks, most_devices
+from hardy.plan.weights_fit import fault as misfit_of_weights
+from hardy.plan.weights_fit import remark as part_of_weights
+from hardy.plan.weights_fit import shapes_in
 from hardy.spec.fit import misfit, way_out
 
 if TYPE_CHECKING:
@@ -23,7 +25,6 @@ if TYPE_CHECKING:
 
 # What libraries call the last layer; of a row of layers, the last one that has outputs.
 _HEADS = ("fc", "head", "head.fc", "heads.head", "classifier", "head.linear", "last_linear")
-_LONGEST_HEADER = 100_000_000
 
 
 def faults(planned: PlannedUnit) -> tuple[str, ...]:
@@ -32,6 +33,7 @@ def faults(planned: PlannedUnit) -> tuple[str, ...]:
         return ()
     dataset = planned.samples["answer"].dataset
     found = list(_of_device(planned.unit.experiment))
+    found += filter(None, [misfit_of_weights(planned)])
     if dataset is not None:
         found += [*_of_truth(planned, dataset), *_of_outputs(planned, dataset)]
         found += _of_names(planned.unit.experiment, dataset)
@@ -42,7 +44,9 @@ def faults(planned: PlannedUnit) -> tuple[str, ...]:
 
 def remarks(planned: PlannedUnit) -> tuple[str, ...]:
     """Return what can be meant so but mostly is not, a line each."""
-    return () if planned.reusable else tuple(_of_input(planned))
+    if planned.reusable:
+        return ()
+    return tuple(filter(None, (*_of_input(planned), part_of_weights(planned))))
 
 
 def check(planned: Iterable[PlannedUnit]) -> None:
@@ -220,16 +224,7 @@ def outputs_in(file: Path) -> int | None:
 
     None where no tensor, or more than one, is called as heads are.
     """
-    with file.open("rb") as opened:
-        start = opened.read(8)
-        size = struct.unpack("<Q", start)[0] if len(start) == 8 else 0
-        header = opened.read(size) if size < _LONGEST_HEADER else b""
-    try:
-        shapes = {
-            name: each["shape"] for name, each in json.loads(header).items() if "shape" in each
-        }
-    except (ValueError, TypeError, AttributeError):
-        return None  # the reader says what is wrong with it
+    shapes = shapes_in(file) or {}
     rows = sorted((int(n), name) for name in shapes if (n := _place(name)))
     names = [f"{head}.weight" for head in _HEADS] + [name for _, name in rows[-1:]]
     # A linear layer, or a convolution of 1 by 1.

@@ -1,5 +1,6 @@
 """What this machine is called, found without torch: measured speeds hold for one machine alone."""
 
+import importlib.util
 import os
 import platform
 import re
@@ -28,7 +29,11 @@ def lacks(device: str) -> bool:
     """Return whether this machine certainly has not what `compute.device` states."""
     if device == "mps":
         return sys.platform != "darwin"
-    if device != "cuda" or not sys.platform.startswith("linux"):
+    if device != "cuda":
+        return False
+    if not _torch_has_cuda():
+        return True
+    if not sys.platform.startswith("linux"):
         return False
     hidden = os.environ.get("CUDA_VISIBLE_DEVICES") == ""
     return hidden or not any(any(_DEVICES.glob(each)) for each in _CUDA)
@@ -55,13 +60,27 @@ def device_type(device: str) -> str:
 
 def _card() -> str:
     """Return the first NVIDIA card's name, from the driver's own listing; empty without one."""
-    if os.environ.get("CUDA_VISIBLE_DEVICES") == "":
+    if os.environ.get("CUDA_VISIBLE_DEVICES") == "" or not _torch_has_cuda():
         return ""
     for file in sorted(_GPUS.glob("*/information")) if _GPUS.is_dir() else ():
         found = re.search(r"^Model:\s*(.+)$", file.read_text(), re.MULTILINE)
         if found:
             return found[1].strip()
     return "NVIDIA card" if Path("/dev/nvidia0").exists() else ""
+
+
+@cache
+def _torch_has_cuda() -> bool:
+    """Return whether torch was built for CUDA or AMD's ROCm, by its record and not by loading it.
+
+    A torch for the CPU alone finds no card, whatever the machine has.
+    """
+    found = importlib.util.find_spec("torch")
+    record = Path(found.origin).with_name("version.py") if found and found.origin else None
+    if record is None or not record.is_file():
+        return True  # nobody can tell
+    text = record.read_text(encoding="utf-8")
+    return re.search(r"^(cuda|hip)\b[^=\n]*= *'", text, re.MULTILINE) is not None
 
 
 def _processor() -> str:

@@ -1,18 +1,20 @@
 """What a model was measured to cost on this machine, kept between plans."""
 
 import json
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
 
 from hardy.core.cache import default_cache
 from hardy.core.hashing import digest
 from hardy.models.reference import Library, Random
+from hardy.models.segmenters.spec import SegmenterBase
 from hardy.models.spec import HardyModel, ModelSpec
 from hardy.plan.machine import machine
 from hardy.spec.experiment import Experiment
 
 _KIND = "costs"
 # Raised when what is measured changes, so that older measurements are made again.
-_FORMAT = 5
+_FORMAT = 6
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,7 @@ class ModelCost:
         image_bytes: What each image of a batch adds to it, with all that a backward pass needs.
         forward_bytes: What each adds in a forward pass alone.
         weights_bytes: What a file of its weights takes.
+        tensors: Shapes of its tensors by name, as a file of its weights has them.
     """
 
     machine: str
@@ -43,6 +46,7 @@ class ModelCost:
     image_bytes: int
     forward_bytes: int
     weights_bytes: int
+    tensors: Mapping[str, Sequence[int]] = field(default_factory=dict)
 
 
 def measured_as(experiment: Experiment) -> dict[str, str | int]:
@@ -64,6 +68,9 @@ def measured_as(experiment: Experiment) -> dict[str, str | int]:
 
 def _sizes(model: ModelSpec) -> str:
     """Return what a network is made of that its name does not tell."""
+    if isinstance(model, SegmenterBase):  # those of the defaults are known by the name alone
+        stated = model.model_dump(exclude_defaults=True, exclude={"name", "weights", "input"})
+        return ", ".join(f"{name} {value}" for name, value in stated.items())
     if not isinstance(model, HardyModel) or model.name != "vit":
         return ""
     return ", ".join(f"{name} {value}" for name, value in model.vit.items())
@@ -93,7 +100,7 @@ def recall(experiment: Experiment) -> ModelCost | None:
         return None
     try:
         content = json.loads(kept)["cost"]
-        return ModelCost(**{field.name: content[field.name] for field in fields(ModelCost)})
+        return ModelCost(**{each.name: content[each.name] for each in fields(ModelCost)})
     except (ValueError, KeyError, TypeError):
         return None  # another version wrote it
 

@@ -49,7 +49,8 @@ def load_predictor(folder: Path, *, device: str = "auto") -> "Predictor":
     """Build the model of a bundle; nothing is downloaded and no pickle is opened.
 
     Raises:
-        RegistryError: If the card is absent, damaged or of another layout.
+        RegistryError: If the card is absent, damaged or of another layout;
+            or if there is no such device.
         WeightsError: If the weights are not the ones that the card names, or do not fit.
     """
     card = read_card(folder / CARD)
@@ -68,9 +69,23 @@ def load_predictor(folder: Path, *, device: str = "auto") -> "Predictor":
     inner.load_state_dict(tensors)
     fitted = _tensors(folder / FITTED, card.fitted_sha256) if card.fitted_sha256 else {}
     where = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+    _check_there(where)
     model = Model(network, card.preprocess, card.model_indices, of_features=task.spec.of_features)
     ready(model, where)
     return Predictor(card, model, torch.device(where), fitted)
+
+
+def _check_there(device: str) -> None:
+    """Make sure that torch finds a device.
+
+    Raises:
+        RegistryError: If it does not.
+    """
+    kind = torch.device(device).type
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if not there.get(kind, True):
+        message = f"the device is to be {device}, which torch does not find on this machine"
+        raise RegistryError(message, hint="Take what there is: auto, or cpu.")
 
 
 def _tensors(path: Path, sha256: str) -> dict[str, Tensor]:

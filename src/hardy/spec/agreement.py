@@ -168,6 +168,15 @@ def _the_terms_of_the_loss_are_known(experiment: Experiment) -> Iterator[str]:
         )
 
 
+def _codes_are_there(experiment: Experiment) -> Iterator[str]:
+    for entry in ("latents", "codebook"):
+        if getattr(experiment.explain, entry) is not None and not experiment.model.coded:
+            yield (
+                f"explain.{entry} looks at a codebook, and {experiment.model.name} has none; take "
+                f"a network with one, or leave {entry} out"
+            )
+
+
 def _what_thaws_is_on_one_device(experiment: Experiment) -> Iterator[str]:
     compute = experiment.compute
     if experiment.method.thaws and (compute.devices or 1) * (compute.nodes or 1) > 1:
@@ -303,6 +312,7 @@ _RULES: tuple[Callable[[Experiment], Iterator[str]], ...] = (
     _turned_images_have_their_truth,
     _the_loss_has_what_is_stated_of_it,
     _the_terms_of_the_loss_are_known,
+    _codes_are_there,
     _what_thaws_is_on_one_device,
     _planes_are_asked_for_and_given,
     _texts_need_an_image_text_model,

@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 from filelock import FileLock
 
+from hardy.core.disk import is_full, way_out
 from hardy.core.errors import TrackingError
 from hardy.core.paths import home, state_dir
 
@@ -173,9 +174,15 @@ def translated(uri: str) -> Iterator[None]:
     try:
         yield
     except (MlflowException, SQLAlchemyError, sqlite3.Error, OSError) as error:
-        text = str(error).strip() or type(error).__name__
+        text = "the disk is full" if is_full(error) else str(error).strip() or type(error).__name__
         message = f"MLflow store {public(uri)}: {text.splitlines()[0]}"
-        raise TrackingError(message, hint=_hint(uri, text)) from error
+        raise TrackingError(message, hint=_hint(uri, text, error)) from error
+
+
+def store_folder(uri: str) -> Path | None:
+    """Return the folder of a local store, where its artifacts lie too; None of a server."""
+    database = local_database(uri)
+    return database.parent if database is not None else None
 
 
 def public(uri: str) -> str:
@@ -183,7 +190,9 @@ def public(uri: str) -> str:
     return re.sub(r"^([\w+.-]+://)(?!/).*@", r"\1", uri)
 
 
-def _hint(uri: str, text: str) -> str:
+def _hint(uri: str, text: str, error: Exception) -> str:
+    if is_full(error):
+        return way_out(store_folder(uri) or home())
     if "not found" in text or "Failed to download artifacts" in text:
         return "Check the run's id and the artifact's path: `hardy ui` shows what there is."
     if "mlflow db upgrade" in text:

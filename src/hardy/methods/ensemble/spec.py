@@ -6,6 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
+from hardy.core.numbers import Positive
 from hardy.core.spec import Spec
 from hardy.data.held_out_spec import HeldOut
 from hardy.methods.base_spec import MethodBase, Passes, Role
@@ -50,7 +51,7 @@ class EnsembleSpec(MethodBase):
         tuple[Member, ...], Field(min_length=1, description="Models with their methods.")
     ]
     temperatures: Annotated[
-        tuple[Annotated[float, Field(gt=0)], ...] | HeldOut | None,
+        tuple[Positive, ...] | HeldOut | None,
         Field(
             description="What each member's logits are divided by after its views are joined: one "
             "number a member, or the held-out samples on which each is fitted to the least "

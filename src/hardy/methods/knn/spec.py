@@ -5,6 +5,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
+from hardy.core.numbers import Positive
 from hardy.data.held_out_spec import HeldOut
 from hardy.methods.base_spec import MethodBase, Role
 
@@ -28,9 +29,8 @@ class KnnSpec(MethodBase):
     ]
     k: Annotated[int, Field(ge=1, le=100_000, description="Neighbours that count.")] = 20
     temperature: Annotated[
-        float,
+        Positive,
         Field(
-            gt=0,
             description="A neighbour of cosine s weighs exp(s / temperature): the lower, the less "
             "count neighbours that are further away.",
         ),

@@ -4,6 +4,7 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
+from hardy.core.numbers import Positive
 from hardy.methods.base_spec import Passes
 from hardy.methods.optim_spec import Adam, OptimizerSpec
 from hardy.methods.training_spec import TrainingSpec
@@ -50,9 +51,8 @@ class LinearProbeSpec(TrainingSpec):
         ),
     ] = None
     l2: Annotated[
-        float | None,
+        Positive | None,
         Field(
-            gt=0,
             description="Adds l2/2 times the sum of the squared weights, without the bias, to the "
             "mean loss. On n samples, l2 = 1/(C n) is scikit-learn's LogisticRegression(C).",
         ),

@@ -5,6 +5,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
+from hardy.core.numbers import Positive
 from hardy.core.spec import Spec
 from hardy.data.view_spec import Operations, ViewSpec
 from hardy.methods.base_spec import Passes
@@ -72,7 +73,7 @@ class Superpixels(Spec):
         ),
     ] = 12
     compactness: Annotated[
-        float, Field(gt=0, description="Weight of nearness against likeness in colour.")
+        Positive, Field(description="Weight of nearness against likeness in colour.")
     ] = 10.0
     sigma: Annotated[
         float,

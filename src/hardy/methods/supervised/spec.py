@@ -5,13 +5,13 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from hardy.core.numbers import Positive
 from hardy.core.spec import Spec
 from hardy.data.augment_spec import AugmentStep
 from hardy.methods.base_spec import Passes
 from hardy.methods.training_spec import TrainingSpec
 from hardy.tasks.base_spec import PSEUDO
 
-Weight = Annotated[float, Field(gt=0)]
 Globs = Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(min_length=1)]
 _SMOOTHED = ("cross_entropy", "sigmoid_cross_entropy")
 
@@ -62,16 +62,15 @@ class SupervisedSpec(TrainingSpec):
         Field(gt=0, lt=1, description="Share of the truth that is spread over all classes."),
     ] = None
     mixup: Annotated[
-        float | None,
+        Positive | None,
         Field(
-            gt=0,
             description="Each sample is blended with another of its batch, by a share drawn from "
             "Beta(mixup, mixup), and its loss is that of both truths (arXiv:1710.09412). On "
             "several devices, with another of the same device.",
         ),
     ] = None
     class_weights: Annotated[
-        Literal["balanced"] | dict[str, Weight] | None,
+        Literal["balanced"] | dict[str, Positive] | None,
         Field(
             description="Weight of each class in the loss, by its name, 1 where none is stated; "
             "`balanced`: the rarer, the heavier, 1 over all samples together.",
@@ -80,7 +79,7 @@ class SupervisedSpec(TrainingSpec):
     ] = None
 
     loss: Annotated[
-        dict[str, Weight] | None,
+        dict[str, Positive] | None,
         Field(
             min_length=1,
             description="What the loss is the sum of, each with its weight: terms of the task "

@@ -69,6 +69,8 @@ class UNetSmall(SegmenterBase):
 class VqVae(SegmenterBase):
     """A VQ-VAE: an encoder, a codebook, and a decoder that sees codes alone."""
 
+    coded: ClassVar[bool] = True
+
     name: Annotated[
         Literal["vqvae"],
         Field(description="A VQ-VAE (arXiv:1711.00937) as Sonnet and the seed COMP0197 have it."),
@@ -109,6 +111,7 @@ class VqVae(SegmenterBase):
         int | None,
         Field(
             ge=1,
+            le=1_000_000_000,
             description="A code that no vector took for so many steps in a row becomes a vector of "
             "the batch. None: never.",
         ),
