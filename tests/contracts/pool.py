@@ -223,7 +223,7 @@ class PoolContract(ABC):
             ("run-0", "tags", ({"t": "u"},), {}),
             ("run-0", "metrics", ({"loss": 0.1 + 0.2}, 3), {}),
             ("run-0", "last_step", ("loss",), {}),
-            ("run-0", "flush", (), {}),
+            ("run-0", "flush", (), {"wait": True}),
             ("run-0", "dataset", ("digits", "d" * 32, {"dataset": "digits"}, "test"), {}),
             ("run-0", "text", ("words", "notes/a.txt"), {}),
             ("run-0", "artifact", ("files/it.bin",), {}),

@@ -3,7 +3,7 @@
 import json
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from time import sleep
@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 import torch
 
-from hardy.core.errors import ArtifactAbsent, HardyError, WeightsError
+from hardy.core.errors import ArtifactAbsent, HardyError, TrackingError, WeightsError
 from hardy.data.dataset import Dataset
 from hardy.data.leaks import check_apart
 from hardy.data.open import open_dataset, open_division
@@ -170,7 +170,11 @@ def _awaited(planned: PlannedUnit, tracker: Tracker, reporter: Reporter) -> Past
 
 @contextmanager
 def ending(run: Run) -> Iterator[None]:
-    """End a run with the status that is true of what happened inside."""
+    """End a run with the status that is true of what happened inside.
+
+    Where the store cannot be told of a stop or a failure, the process ends with that all the same;
+    the next one finds the run (`tracking/leftovers.py`).
+    """
     try:
         yield
     except Pruned as pruned:
@@ -178,10 +182,12 @@ def ending(run: Run) -> Iterator[None]:
         run.end(Status.KILLED)
         raise
     except Stopped as stop:
-        run.end(Status.KILLED, f"stopped by signal {stop.number}")
+        with suppress(TrackingError):
+            run.end(Status.KILLED, f"stopped by signal {stop.number}")
         raise
     except BaseException as error:
-        run.end(Status.FAILED, error.message if isinstance(error, HardyError) else repr(error))
+        with suppress(TrackingError):
+            run.end(Status.FAILED, error.message if isinstance(error, HardyError) else repr(error))
         raise
     else:
         run.end(Status.FINISHED)
