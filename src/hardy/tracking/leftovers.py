@@ -19,8 +19,8 @@ from hardy.core.files import is_abandoned
 from hardy.core.paths import home
 from hardy.plan.tracker import FAILURE_TAG, Status
 from hardy.tracking.heartbeat import HEARTBEAT_TAG, Beat, read
+from hardy.tracking.moved import EXPERIMENT_MARK
 from hardy.tracking.store import (
-    EXPERIMENT_MARK,
     connect,
     is_absent,
     local_database,
@@ -139,8 +139,12 @@ def _runs(client: "MlflowClient", experiments: list[str]) -> Iterator[Leftover]:
 
 
 def _models(client: "MlflowClient", experiments: list[str]) -> Iterator[Leftover]:
-    pending = client.search_logged_models(experiments, filter_string="status = 'PENDING'")
-    for model in pending:
+    from mlflow.entities import LoggedModelStatus
+
+    # The newest. MLflow's databases keep a status as a number, and find none by its name.
+    for model in client.search_logged_models(experiments, max_results=_PAGE):
+        if model.status != LoggedModelStatus.PENDING:
+            continue
         beat = read(model.tags.get(HEARTBEAT_TAG)) or _unheard(model.creation_timestamp)
         if why := _why(beat):
             line = f"model {model.model_id} of run {model.source_run_id} is PENDING, but {why}"

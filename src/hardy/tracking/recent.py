@@ -12,8 +12,8 @@ from pathlib import Path
 from urllib.parse import quote
 
 from hardy.tracking.heartbeat import HEARTBEAT_TAG, is_lost
+from hardy.tracking.moved import EXPERIMENT_MARK
 from hardy.tracking.store import (
-    EXPERIMENT_MARK,
     connect,
     is_absent,
     local_database,
