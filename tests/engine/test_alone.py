@@ -5,12 +5,24 @@ import sys
 import threading
 import time
 from contextlib import contextmanager
+from io import StringIO
+from types import SimpleNamespace
 
 import pytest
+from rich.console import Console
 
 from hardy.engine import alone as module
+from hardy.engine import runner
+from hardy.engine import unit as unit_module
 from hardy.engine.alone import alone
+from hardy.engine.progress import Reporter
+from hardy.engine.runner import run_plan
+from hardy.engine.unit import run_unit
 from hardy.plan.tracker import PastRun
+from hardy.plan.units import make_plan
+from hardy.registry.stores import default_stores
+from hardy.spec import resolve
+from hardy.tracking.mlflow_tracker import MlflowTracker
 
 MARK = "f" * 32
 
@@ -87,3 +99,63 @@ def test_a_process_that_fails_gives_its_turn_back():
         pass
     with alone(MARK, "unit", Store(None), Said()) as (_, waited):
         assert not waited
+
+
+SPEC = """\
+name: twice
+data:
+  dataset: shapes
+  split: test
+  shapes: {count: 12, size: 32}
+  subset: {count: 6}
+model: {kind: hardy, name: resnet26-gn8, weights: random, classes: 6}
+method: {kind: evaluate}
+explain: {gradcam: null, view_grids: 0}
+compute: {device: cpu, processes: 1}
+matrix: {seed: [0, 1]}
+"""
+
+
+def test_a_plan_that_waited_takes_what_was_made_meanwhile(store, tmp_path, monkeypatch):
+    (tmp_path / "twice.yaml").write_text(SPEC)
+    monkeypatch.setenv("MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING", "false")
+    tracker = MlflowTracker()
+    resolved = resolve(str(tmp_path / "twice.yaml"))
+    first, second = (make_plan(resolved, default_stores(), tracker) for _ in range(2))
+    reporter = Reporter(Console(file=StringIO()))
+    parent, units = run_plan(first, tracker, reporter, resume_command="")
+
+    @contextmanager
+    def waited(mark, *_):
+        yield tracker.find(mark), True
+
+    monkeypatch.setattr(runner, "alone", waited)
+    monkeypatch.setattr(tracker, "start", lambda *_, **__: pytest.fail("a run was made"))
+    again, reused = run_plan(second, tracker, reporter, resume_command="")
+    assert again == parent
+    assert [unit.run_id for unit in reused] == [unit.run_id for unit in units]
+    monkeypatch.setattr(unit_module, "alone", waited)
+    planned = second.units[0]
+    assert run_unit(planned, tracker, reporter).run_id == units[0].run_id
+
+
+def test_a_unit_that_is_to_run_again_does_not_take_the_finished_run(monkeypatch):
+    """What is started anew on purpose has no earlier run in its plan, and nobody was waited for."""
+    started = []
+
+    @contextmanager
+    def first(mark, *_):
+        yield past(finished=True), False
+
+    class Tracker:
+        def start(self, name, *, resume, **_):
+            started.append(resume)
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(unit_module, "alone", first)
+    monkeypatch.setattr(unit_module, "_tags", lambda _: {})
+    name = SimpleNamespace(experiment=SimpleNamespace(name="unit"))
+    again = SimpleNamespace(past=None, unit=name, fingerprint=MARK)
+    with pytest.raises(KeyboardInterrupt):
+        run_unit(again, Tracker(), Said())
+    assert started == [None]

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 from mlflow import MlflowClient
+from mlflow.tracking._tracking_service.utils import _artifact_repos_cache
 
 from hardy.core.errors import TrackingError
 from hardy.plan.tracker import Status
@@ -54,6 +55,7 @@ def test_a_copied_home_goes_on_in_itself(
     copy = tmp_path / "a copy's home"
     shutil.copytree(isolated_home, copy)
     before = content(isolated_home)
+    _artifact_repos_cache.clear()  # as in a process of its own
     monkeypatch.setenv("HARDY_HOME", str(copy))
     tracker = MlflowTracker()
     past = tracker.find("f" * 32)

@@ -10,6 +10,7 @@ import time
 import urllib.error
 import urllib.request
 from pathlib import Path
+from tempfile import mkdtemp
 from types import FrameType
 
 import click
@@ -90,7 +91,7 @@ def serve(uri: str, host: str, port: int) -> None:
         TrackingError: If the server ends by itself.
         Interrupted: After SIGTERM; Ctrl-C is the usual way out and no error.
     """
-    log = state_dir() / f"ui-{port}.log"
+    log = _log(f"ui-{port}.log")
     previous = signal.signal(signal.SIGTERM, _on_sigterm)
     server = _start(_command(uri, host, port), log)
     try:
@@ -103,6 +104,16 @@ def serve(uri: str, host: str, port: int) -> None:
     finally:
         _stop(server)
         signal.signal(signal.SIGTERM, previous)
+
+
+def _log(name: str) -> Path:
+    """Return a file for what the server says: a temporary one where the home is read-only."""
+    try:
+        log = state_dir() / name
+        log.touch()
+    except OSError:
+        return Path(mkdtemp(prefix="hardy-")) / name
+    return log
 
 
 def _start(command: list[str], log: Path) -> "subprocess.Popen[bytes]":

@@ -191,6 +191,8 @@ def translated(uri: str) -> Iterator[None]:
         yield
     except (MlflowException, SQLAlchemyError, sqlite3.Error, OSError) as error:
         text = str(error).strip() or type(error).__name__
+        if "readonly database" in text:
+            text = "readonly database"  # SQLAlchemy begins with other words
         message = f"MLflow store {public(uri)}: {text.splitlines()[0]}"
         raise TrackingError(message, hint=_hint(uri, text)) from error
 
