@@ -25,7 +25,7 @@ from hardy.tracking.store import experiment_id, tracking_uri
 ABSENT = 2**22 + 1  # above Linux's largest process id
 
 
-def beat(age: float = 0, host: str = "", process: int = ABSENT) -> str:
+def beat(age: float = 90, host: str = "", process: int = ABSENT) -> str:
     return f"{time.time() - age:.0f} {host or socket.gethostname()} {process}"
 
 
@@ -52,11 +52,12 @@ def test_a_process_that_is_gone() -> None:
 
 
 def test_runs_of_dead_processes_of_this_machine_are_ended(client: MlflowClient) -> None:
-    dead = running(client, beat(age=20))
+    dead = running(client, beat())
     others = [
         running(client, stamp()),
-        running(client, beat(process=os.getppid())),
-        running(client, beat(host="elsewhere")),
+        running(client, beat(age=0, process=os.getppid())),
+        running(client, beat(age=0)),  # of another container, perhaps
+        running(client, beat(age=0, host="elsewhere")),
         running(client, beat(host="elsewhere", age=4000)),
         running(client, None),  # a moment before its first heartbeat
     ]
@@ -73,7 +74,7 @@ def test_runs_of_dead_processes_of_this_machine_are_ended(client: MlflowClient) 
 
 
 def test_a_run_that_was_ended_so_goes_on(client: MlflowClient) -> None:
-    dead = running(client, beat(age=20))
+    dead = running(client, beat())
     assert len(list(tidy())) == 1
     again = MlflowTracker().start("unit", tags={}, resume=dead)
     again.end(Status.FINISHED)
@@ -86,7 +87,7 @@ def test_doctor_lists_what_was_left_elsewhere_and_cleans_it_when_told(
     client: MlflowClient, capsys: pytest.CaptureFixture[str]
 ) -> None:
     silent = running(client, beat(host="elsewhere", age=3 * 3600))
-    dead = running(client, beat())
+    dead = running(client, beat(age=0))
     assert cli(["doctor"]) == 1
     shown = capsys.readouterr()
     assert f"process {ABSENT} of elsewhere was last heard of 3 hours ago" in shown.out
@@ -137,6 +138,9 @@ def test_drafts_of_dead_processes_are_deleted(
     names = [path.with_name(path.name.replace(f"-{os.getpid()}-", f"-{ABSENT}-")) for path in dead]
     for path, name in zip(dead, names, strict=True):
         path.rename(name)
+    assert list(tidy()) == []  # of another container, perhaps
+    for name in names:
+        os.utime(name, (time.time() - 90,) * 2)
     lines = list(tidy())
     assert len(lines) == 3
     assert all("4 bytes, was never completed: deleted" in line for line in lines)
@@ -161,10 +165,10 @@ def test_nothing_left_costs_no_mlflow(store: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_a_listing_says_that_a_process_is_gone(client: MlflowClient, store: Path) -> None:
-    running(client, beat(process=os.getppid()))
+    running(client, beat(age=0, process=os.getppid()))
     assert last_runs(store)["quickstart"].status == "RUNNING"
     time.sleep(0.002)
-    running(client, beat())
+    running(client, beat(age=0))
     assert last_runs(store)["quickstart"].status == "STOPPED"
     time.sleep(0.002)
     running(client, beat(host="elsewhere", age=61))
@@ -187,9 +191,13 @@ files.write_whole(state_dir() / "checkpoints" / "run.safetensors", b"torn")
 """
 
 
-def test_all_that_a_killed_process_left_is_found(client: MlflowClient, store: Path) -> None:
+def test_all_that_a_killed_process_left_is_found(
+    client: MlflowClient, store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     killed = subprocess.run([sys.executable, "-c", _KILLED], check=False, timeout=120)
     assert killed.returncode == -signal.SIGKILL
+    monkeypatch.setattr(module, "FRESH_SECONDS", 0)
+    monkeypatch.setattr("hardy.core.files._YOUNG_SECONDS", 0)
     lines = list(tidy())
     assert [line.split()[0] for line in lines] == ["file", "run", "model"]
     assert leftovers() == []

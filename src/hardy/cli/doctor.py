@@ -11,7 +11,7 @@ from hardy.tracking.leftovers import clean, leftovers
 def command(context: click.Context, wanted: bool) -> None:
     """List what dead processes left: runs that are RUNNING, unfinished models, torn files.
 
-    What this machine's own processes left is cleaned by the next `hardy run`, too; that of other
+    What processes of this machine left is cleaned by the next `hardy run`, too; that of other
     machines, not heard of for an hour, by --clean alone. Exit status 1 if anything is left.
 
     Example: hardy doctor --clean

@@ -11,8 +11,9 @@ from uuid import uuid4
 from hardy.core.processes import is_gone
 
 _DRAFT = re.compile(r"\..+\.(?P<host>[0-9a-f]{8})-(?P<process>\d+)-[0-9a-f]{32}\.tmp")
-# No draft of another machine takes so long to write.
-_DRAFT_SECONDS = 3600
+# Containers of one machine may share its name and see none of each other's processes: what is
+# younger may be of one that lives. No draft of another machine takes an hour to write.
+_YOUNG_SECONDS, _DRAFT_SECONDS = 60, 3600
 
 
 def write_whole(path: Path, content: bytes, *, sync: bool = True) -> None:
@@ -41,15 +42,18 @@ def write_whole(path: Path, content: bytes, *, sync: bool = True) -> None:
 
 
 def is_abandoned(draft: Path) -> bool:
-    """Tell whether nobody writes a draft any more: its process is gone, or it is an hour old."""
+    """Tell whether nobody writes a draft any more.
+
+    It is a minute old and its process is gone, or it is an hour old.
+    """
     try:
         written = draft.stat().st_mtime
     except OSError:
         return False  # it is whole by now
-    found = _DRAFT.fullmatch(draft.name)
+    age, found = time.time() - written, _DRAFT.fullmatch(draft.name)
     if found is not None and found["host"] == _host():
-        return is_gone(int(found["process"]), written)
-    return time.time() - written > _DRAFT_SECONDS
+        return age > _YOUNG_SECONDS and is_gone(int(found["process"]), written)
+    return age > _DRAFT_SECONDS
 
 
 def _host() -> str:

@@ -1,7 +1,8 @@
 """What processes that died without a word left: runs, models and files that nobody ends.
 
-`hardy run` and `resume` clean up after the dead processes of this machine; `hardy doctor` lists
-what there is, and what other machines may have left, of which only a person can know.
+`hardy run` and `resume` clean up after the processes of this machine that are dead for a minute;
+`hardy doctor` lists what there is, and what other machines may have left, of which only a person
+can know.
 """
 
 import sqlite3
@@ -18,7 +19,7 @@ from hardy.core.errors import TrackingError
 from hardy.core.files import is_abandoned
 from hardy.core.paths import home
 from hardy.plan.tracker import FAILURE_TAG, Status
-from hardy.tracking.heartbeat import HEARTBEAT_TAG, Beat, read
+from hardy.tracking.heartbeat import FRESH_SECONDS, HEARTBEAT_TAG, Beat, read
 from hardy.tracking.moved import EXPERIMENT_MARK
 from hardy.tracking.store import (
     connect,
@@ -135,7 +136,7 @@ def _runs(client: "MlflowClient", experiments: list[str]) -> Iterator[Leftover]:
         if why := _why(beat):
             line = f"run {run.info.run_id} ({run.info.run_name}) is RUNNING, but {why}"
             end = partial(_end_run, client, str(run.info.run_id), beat, why)
-            yield Leftover(line, "ended as KILLED", end, sure=beat.is_dead)
+            yield Leftover(line, "ended as KILLED", end, sure=_is_sure(beat))
 
 
 def _models(client: "MlflowClient", experiments: list[str]) -> Iterator[Leftover]:
@@ -149,12 +150,21 @@ def _models(client: "MlflowClient", experiments: list[str]) -> Iterator[Leftover
         if why := _why(beat):
             line = f"model {model.model_id} of run {model.source_run_id} is PENDING, but {why}"
             delete = partial(client.delete_logged_model, model.model_id)
-            yield Leftover(line, "deleted", delete, sure=beat.is_dead)
+            yield Leftover(line, "deleted", delete, sure=_is_sure(beat))
 
 
 def _unheard(started: int) -> Beat:
     """Return the beat of a process of which nothing is known but when it began, in ms."""
     return Beat(started / 1000, "", 0)
+
+
+def _is_sure(beat: Beat) -> bool:
+    """Tell whether a process is gone for sure.
+
+    Containers of one machine may share its name and not see each other's processes; one that lives
+    is heard of.
+    """
+    return beat.is_dead and beat.age > FRESH_SECONDS
 
 
 def _why(beat: Beat) -> str:
