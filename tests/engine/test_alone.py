@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import pytest
 from rich.console import Console
 
+from hardy.core.errors import TrackingError
 from hardy.engine import alone as module
 from hardy.engine import runner
 from hardy.engine import unit as unit_module
@@ -86,6 +87,20 @@ def test_another_machine_is_waited_for_by_its_heartbeat(monkeypatch):
     with alone(MARK, "unit", Store(busy, busy, past()), said) as (found, waited):
         assert (found, waited) == (past(), True)
     assert len(said) == 1
+
+
+def test_a_search_is_refused_and_not_waited_for():
+    """Its name is that of its run; both ways to know of another process tell it."""
+    refused = pytest.raises(TrackingError, match=r"another process is at unit \(run run\)")
+    store = Store(past(busy=True))
+    with refused, alone(MARK, "unit", store, Said(), wait=False):
+        pass
+    with (
+        alone(MARK, "unit", Store(None), Said()),
+        pytest.raises(TrackingError, match="another process"),
+        alone(MARK, "unit", store, Said(), wait=False),
+    ):
+        pass
 
 
 def test_a_process_that_fails_gives_its_turn_back():

@@ -7,6 +7,7 @@ from time import sleep
 
 from filelock import FileLock, Timeout
 
+from hardy.core.errors import TrackingError
 from hardy.core.paths import safe_name, state_dir
 from hardy.engine.progress import Reporter
 from hardy.plan.tracker import PastRun, Tracker
@@ -17,7 +18,7 @@ _POLL_SECONDS = 0.2
 
 @contextmanager
 def alone(
-    fingerprint: str, name: str, tracker: Tracker, reporter: Reporter
+    fingerprint: str, name: str, tracker: Tracker, reporter: Reporter, *, wait: bool = True
 ) -> Iterator[tuple[PastRun | None, bool]]:
     """Let one process at a time be at a unit or a plan; the others say that they wait.
 
@@ -29,9 +30,13 @@ def alone(
         name: What to call it.
         tracker: Knows its runs.
         reporter: Told of a wait.
+        wait: Whether to wait for another process, or to refuse.
 
     Yields:
         The run that there is of it by now, and whether this process had to wait.
+
+    Raises:
+        TrackingError: If another process is at it, and it is not to be waited for.
     """
     lock = FileLock(_locks() / f"{safe_name(fingerprint, what='fingerprint')}.lock")
     waited = False
@@ -39,12 +44,12 @@ def alone(
         lock.acquire(timeout=0)
     except Timeout:
         waited = True
-        _say(name, tracker.find(fingerprint), reporter)
+        _meet(name, tracker.find(fingerprint), reporter if wait else None)
         lock.acquire(poll_interval=_POLL_SECONDS)
     try:
         past = tracker.find(fingerprint)
         if past is not None and past.busy and not waited:
-            _say(name, past, reporter)
+            _meet(name, past, reporter if wait else None)
         while past is not None and past.busy:
             waited = True
             sleep(_WAIT_SECONDS)
@@ -62,6 +67,10 @@ def _locks() -> Path:
     return folder
 
 
-def _say(name: str, past: PastRun | None, reporter: Reporter) -> None:
+def _meet(name: str, past: PastRun | None, reporter: Reporter | None) -> None:
+    """Say that another process is waited for, or refuse where nobody is told of a wait."""
     run = f" (run {past.run_id})" if past is not None and past.busy else ""
+    if reporter is None:
+        message = f"another process is at {name}{run}"
+        raise TrackingError(message, hint="Wait until it ends, or stop it first.")
     reporter.say(f"{name}: waiting for another process, which is at it{run}")
