@@ -15,8 +15,10 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     # The workers share the cores; set before torch is imported.
     os.environ["OMP_NUM_THREADS"] = "1"
 
-# Read by MLflow when it is imported, so they stay as they are.
-_KEPT = frozenset({"MLFLOW_DISABLE_TELEMETRY", "MLFLOW_LOGGING_LEVEL"})
+# Set when `hardy.tracking` is imported, so they stay as they are.
+_KEPT = frozenset(
+    {"MLFLOW_DISABLE_TELEMETRY", "MLFLOW_LOGGING_LEVEL", "MLFLOW_HTTP_REQUEST_MAX_RETRIES"}
+)
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -93,6 +93,10 @@ class RecordedRun:
         self.tracker.note(self.run_id, "last_step", metric)
         return 7
 
+    def flush(self, *, wait=True):
+        self.tracker.note(self.run_id, "flush", wait=wait)
+        return True
+
     def artifact(self, file, path):
         self.tracker.note(self.run_id, "artifact", path)
         self.files[path] = file.read_bytes()
@@ -103,7 +107,7 @@ class RecordedRun:
             self.ended = status, reason
 
     def __getattr__(self, name):
-        if name not in ("params", "tags", "flush", "dataset", "text", "note"):
+        if name not in ("params", "tags", "dataset", "text", "note"):
             raise AttributeError(name)
         return lambda *given: self.tracker.note(self.run_id, name, *given)
 
@@ -131,7 +135,7 @@ class Everything:
         run.tags({"t": "u"})
         run.metrics({"loss": 0.1 + 0.2}, 3)
         got["last_step"] = run.last_step("loss")
-        run.flush()
+        got["flushed"] = run.flush(wait=False)
         run.dataset("digits", "d" * 32, {"dataset": "digits"}, "test")
         run.text("words", "notes/a.txt")
         file = self.folder / "short-lived"
@@ -215,6 +219,7 @@ class PoolContract(ABC):
             "link": "see past",
             "run_id": "run-0",
             "last_step": 7,
+            "flushed": True,
         }
         assert {pid for *_, pid in tracker.calls} == {os.getpid()}
         called = [(of, name, given, named) for of, name, given, named, _ in tracker.calls]
@@ -223,7 +228,7 @@ class PoolContract(ABC):
             ("run-0", "tags", ({"t": "u"},), {}),
             ("run-0", "metrics", ({"loss": 0.1 + 0.2}, 3), {}),
             ("run-0", "last_step", ("loss",), {}),
-            ("run-0", "flush", (), {}),
+            ("run-0", "flush", (), {"wait": False}),
             ("run-0", "dataset", ("digits", "d" * 32, {"dataset": "digits"}, "test"), {}),
             ("run-0", "text", ("words", "notes/a.txt"), {}),
             ("run-0", "artifact", ("files/it.bin",), {}),

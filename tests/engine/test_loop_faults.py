@@ -151,8 +151,9 @@ def test_points_reach_the_store_before_a_state_that_is_past_them(monkeypatch):
     told = []
 
     class Told(KeptRun):
-        def flush(self):
+        def flush(self, *, wait=True):
             told.append("flush")
+            return True
 
     monkeypatch.setattr("hardy.engine.checkpoint.Checkpoint.save", lambda *_: told.append("save"))
     trained(spec(epochs=2), "flushed", Told())

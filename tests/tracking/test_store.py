@@ -1,3 +1,5 @@
+import errno
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -8,6 +10,11 @@ import pytest
 from mlflow import MlflowClient
 
 from hardy.core.errors import TrackingError
+from hardy.plan.tracker import Status
+from hardy.tracking import default_finder
+from hardy.tracking.leftovers import leftovers
+from hardy.tracking.mlflow_tracker import MlflowTracker
+from hardy.tracking.recent import last_runs
 from hardy.tracking.store import (
     artifact_root,
     connect,
@@ -124,3 +131,51 @@ def test_three_processes_meet_an_empty_store_at_once(isolated_home: Path) -> Non
     for run in runs:
         assert len(client.get_metric_history(run.info.run_id, "loss")) == 600
     assert not list(isolated_home.glob("*.creating"))
+
+
+@pytest.mark.parametrize("way", ["patched", "mounted"])
+def test_a_store_that_is_read_only_is_read_and_says_what_it_refuses(
+    way: str, store: Path, isolated_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The database stays as it is, and nothing is made beside it."""
+    monkeypatch.setenv("MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING", "false")
+    run = MlflowTracker().start("unit", tags={"hardy.fingerprint": "f" * 32, "hardy.spec": "a"})
+    run.text("kept", "kept.txt")
+    run.end(Status.FINISHED)
+    shutil.rmtree(isolated_home / ".hardy", ignore_errors=True)
+    before = store.read_bytes()
+    if way == "patched":
+        monkeypatch.setattr("hardy.tracking.store.state_dir", _read_only)
+        _read(run.run_id)
+    else:
+        mount = f"mount --bind {isolated_home} {isolated_home} && "
+        mount += f"mount -o remount,bind,ro {isolated_home} && ! touch {isolated_home}/x 2>&1"
+        script = f"import tests.tracking.test_store as t; t._read_mounted({run.run_id!r})"
+        words = ["unshare", "-m", "sh", "-c", f'{mount} && "$0" -c "$1"', sys.executable, script]
+        if subprocess.run([*words[:4], mount], capture_output=True, check=False).returncode:
+            pytest.skip("this user may not mount")
+        subprocess.run(words, check=True, cwd=Path(__file__).parents[2], timeout=120)
+    assert store.read_bytes() == before
+    assert sorted(each.name for each in isolated_home.iterdir()) == ["mlflow.db", "mlruns"]
+
+
+def _read(run_id: str) -> None:
+    tracker = MlflowTracker()
+    found = tracker.find("f" * 32)
+    assert found is not None
+    assert found.run_id == run_id
+    assert tracker.artifact(run_id, "kept.txt").read_text() == "kept"
+    assert default_finder().find_many(["f" * 32])
+    assert last_runs(Path(tracking_uri().removeprefix("sqlite:///")))["a"].status == "FINISHED"
+    assert leftovers() == []
+
+
+def _read_mounted(run_id: str) -> None:
+    _read(run_id)
+    with pytest.raises(TrackingError, match="readonly database") as caught:
+        MlflowTracker().start("unit", tags={})
+    assert "HARDY_HOME" in caught.value.hint
+
+
+def _read_only() -> Path:
+    raise OSError(errno.EROFS, "Read-only file system")

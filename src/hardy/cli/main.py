@@ -30,6 +30,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "embed": ("hardy.cli.embed", "Write the features of images by a model, as parquet."),
     "promote": ("hardy.cli.promote", "Let a policy decide which version is the champion."),
     "cache": ("hardy.cli.cache", "Show, bound or empty what is kept on disk for other runs."),
+    "doctor": ("hardy.cli.doctor", "List what killed processes left; with --clean, mend it."),
     "ui": ("hardy.cli.ui", "Open MLflow's pages on the default store."),
     "completion": ("hardy.cli.completion", "Print the script for completion in a shell."),
 }

@@ -112,6 +112,10 @@ def carry_out(
         jobs: How many units run at a time; None for one, in this process.
         compete: Whether results may be registered, where their experiment says so.
     """
+    from hardy.tracking.leftovers import tidy
+
+    for line in tidy():
+        click.echo(line, err=True)
     if plan.resolved.search is not None:
         _search(plan, tracker, resume_command=resume_command, jobs=jobs, compete=compete)
         return

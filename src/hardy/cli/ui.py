@@ -12,6 +12,7 @@ import urllib.error
 import urllib.request
 from http.client import HTTPException
 from pathlib import Path
+from tempfile import mkdtemp
 from types import FrameType
 
 import click
@@ -119,7 +120,7 @@ def serve(uri: str, host: str, port: int) -> None:
         TrackingError: If the server ends by itself.
         Interrupted: After SIGTERM; Ctrl-C is the usual way out and no error.
     """
-    log = state_dir() / f"ui-{port}.log"
+    log = _log(f"ui-{port}.log")
     previous = signal.signal(signal.SIGTERM, _on_sigterm)
     server = _start(_command(uri, host, port), log)
     try:
@@ -132,6 +133,16 @@ def serve(uri: str, host: str, port: int) -> None:
     finally:
         _stop(server)
         signal.signal(signal.SIGTERM, previous)
+
+
+def _log(name: str) -> Path:
+    """Return a file for what the server says: a temporary one where the home is read-only."""
+    try:
+        log = state_dir() / name
+        log.touch()
+    except OSError:
+        return Path(mkdtemp(prefix="hardy-")) / name
+    return log
 
 
 def _start(command: list[str], log: Path) -> "subprocess.Popen[bytes]":

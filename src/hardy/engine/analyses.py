@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from hardy.core.errors import DataError
+from hardy.core.errors import DataError, SpecError
 from hardy.core.seeding import generator
 from hardy.data.item import BadSample, Prepared
 from hardy.data.pipeline import loader

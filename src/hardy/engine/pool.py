@@ -9,7 +9,7 @@ from time import monotonic
 from types import TracebackType
 from typing import Any, Protocol, Self, TypeVar
 
-from hardy.core.errors import HardyError
+from hardy.core.errors import HardyError, TrackingError
 from hardy.engine.progress import Reporter
 from hardy.engine.relay import ASK, DONE, FAILED, READY, TELL
 from hardy.engine.signals import Stopped
@@ -212,8 +212,12 @@ class Workers:
         finally:
             for worker in self._workers:
                 worker.bury(0)
-            for worker in self._workers:
-                worker.desk.end_all(Status.KILLED, reason)
+            try:
+                for worker in self._workers:
+                    worker.desk.end_all(Status.KILLED, reason)
+            except TrackingError:
+                if error is None:
+                    raise  # else what stopped them is told, though the store takes no word of it
 
     def _stop(self, reason: str) -> None:
         """Tell all workers to stop, and let them end their runs for a while."""

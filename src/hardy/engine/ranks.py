@@ -247,8 +247,9 @@ class NoRun:
         """None."""
         return 0
 
-    def flush(self) -> None:
+    def flush(self, *, wait: bool = True) -> bool:
         """Nothing."""
+        return True
 
     def dataset(self, name: str, digest: str, source: Mapping[str, Any], context: str) -> None:
         """Nothing."""

@@ -157,9 +157,9 @@ class RelayRun:
         """Return the last step at which the store has a metric; 0 where it has none."""
         return int(self._ask("last_step", metric))
 
-    def flush(self) -> None:
-        """Write what is buffered."""
-        self._ask("flush")
+    def flush(self, *, wait: bool = True) -> bool:
+        """Write what is buffered; return whether the store has it."""
+        return bool(self._ask("flush", wait=wait))
 
     def dataset(self, name: str, digest: str, source: Mapping[str, Any], context: str) -> None:
         """Link the run to the data it saw."""
@@ -181,8 +181,8 @@ class RelayRun:
         """Flush and end the run."""
         self._ask("end", status, reason)
 
-    def _ask(self, name: str, /, *given: object) -> Any:  # noqa: ANN401
-        return self._line.ask(self._number, name, *given)
+    def _ask(self, name: str, /, *given: object, **named: object) -> Any:  # noqa: ANN401
+        return self._line.ask(self._number, name, *given, **named)
 
 
 class RelayReporter(Reporter):

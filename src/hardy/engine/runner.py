@@ -6,12 +6,14 @@ Units are jobs of a pool: one after the other in this process, or side by side i
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from types import MappingProxyType
 
 from hardy.core.disk import not_written
 from hardy.core.errors import HardyError, Interrupted, SpecError
+from hardy.engine.alone import alone
 from hardy.engine.device import make_fabric
 from hardy.engine.pictures import keep, title_of
 from hardy.engine.pool import make_pool
@@ -115,21 +117,34 @@ def _carry_out(
     if len(plan.units) == 1 and not plan.needed:
         (unit,) = _run_all(plan, tracker, reporter, jobs, tags=spec_tag(plan.resolved))
         return unit.run_id, [unit]
-    past = tracker.find(plan.fingerprint)
-    if past is not None and past.finished and all(unit.reusable for unit in plan.units):
-        tracker.refer(past.run_id)
-        return past.run_id, _run_all(plan, tracker, reporter, jobs, past.run_id)
-    parent = tracker.start(
-        plan.resolved.name,
-        tags=_parent_tags(plan),
-        resume=past.run_id if past is not None and not past.busy else None,
-    )
-    with ending(parent):
-        parent.text(request_text(plan.resolved), REQUEST)
-        units = _run_all(plan, tracker, reporter, jobs, parent.run_id)
-        _summarise(parent, plan.resolved, units)
-        parent.text(units_text(units), UNITS)
+    with alone(plan.fingerprint, plan.resolved.name, tracker, reporter) as (past, waited):
+        if waited:
+            plan = _looked_up(plan, tracker)
+        if past is not None and past.finished and all(unit.reusable for unit in plan.units):
+            tracker.refer(past.run_id)
+            return past.run_id, _run_all(plan, tracker, reporter, jobs, past.run_id)
+        parent = tracker.start(
+            plan.resolved.name,
+            tags=_parent_tags(plan),
+            resume=past.run_id if past is not None else None,
+        )
+        with ending(parent):
+            parent.text(request_text(plan.resolved), REQUEST)
+            units = _run_all(plan, tracker, reporter, jobs, parent.run_id)
+            _summarise(parent, plan.resolved, units)
+            parent.text(units_text(units), UNITS)
     return parent.run_id, units
+
+
+def _looked_up(plan: Plan, tracker: Tracker) -> Plan:
+    """Return a plan with the runs that another process has made since it was planned."""
+    found = tracker.find_many([each.fingerprint for each in (*plan.needed, *plan.units)])
+
+    def known(planned: PlannedUnit) -> PlannedUnit:
+        return replace(planned, past=found.get(planned.fingerprint, planned.past))
+
+    needed, units = tuple(map(known, plan.needed)), tuple(map(known, plan.units))
+    return replace(plan, needed=needed, units=units)
 
 
 def _check_beside(experiment: Experiment) -> None:

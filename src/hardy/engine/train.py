@@ -313,11 +313,16 @@ class _Loop:
                 self._logged[EPOCH] = epoch
 
     def _keep(self, *, least: float, always: bool = False) -> None:
-        """Keep where the training stands, if that was long enough ago."""
+        """Keep where the training stands, if that was long enough ago.
+
+        While the store does not answer, the training goes on and keeps no state but its last one.
+        """
         start = perf_counter()
         if not always and start - self._kept_at < max(least, self._keeping / _KEEPING):
             return
-        self.training.run.flush()  # before the state: what is behind it is not logged again
+        # Before the state: what is behind it is not logged again.
+        if not self.training.run.flush(wait=always):
+            return
         tensors, parts = self.trained.tensors(), self.trained.parts()
         if self._best:
             self.checkpoint.save_best(self.state.best, self._best)

@@ -3,20 +3,20 @@
 import json
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from time import sleep
 from types import MappingProxyType
 from typing import Any
 
 import pandas as pd
 import torch
 
-from hardy.core.errors import ArtifactAbsent, HardyError, WeightsError
+from hardy.core.errors import ArtifactAbsent, HardyError, TrackingError, WeightsError
 from hardy.data.dataset import Dataset
 from hardy.data.leaks import check_apart
 from hardy.data.open import open_dataset, open_division
+from hardy.engine.alone import alone
 from hardy.engine.analysed import analysed, catch_up, lacks
 from hardy.engine.analyses import check as check_analyses
 from hardy.engine.answer import answer
@@ -60,7 +60,6 @@ from hardy.spec import dump
 from hardy.spec.experiment import Experiment
 from hardy.tasks.summary import summarise
 
-_WAIT_SECONDS = 3.0
 # What a tracking store calls the samples that are for something.
 _CONTEXTS: Mapping[Role, str] = {"fit": "train", "validate": "validation", "answer": "test"}
 
@@ -90,35 +89,53 @@ def run_unit(
         Pruned: If the watch stops it; its run is KILLED, with the step in a tag, for good.
         HardyError: If the unit failed; its run is FAILED with the reason in a tag.
     """
+    if planned.past is not None and planned.past.finished:
+        return _reused(planned, planned.past, tracker, reporter, parent)
     name = planned.unit.experiment.name
-    past = _awaited(planned, tracker, reporter)
-    if past is not None and past.finished:
-        if parent is None:
-            tracker.refer(past.run_id)
-        unit = StoredUnit(tracker, past, planned, reused=True)
-        of = f" of {unit.other}" if unit.other else ""
-        reporter.say(
-            f"{name}: reuses run {past.run_id}{of} (same fingerprint {planned.fingerprint})"
+    with alone(planned.fingerprint, name, tracker, reporter) as (found, waited):
+        past = planned.past
+        # A finished one that the plan did not name may be one that is to be run again.
+        if waited or (past is not None and found is not None and found.finished):
+            past = found
+        if past is not None and past.finished:
+            return _reused(planned, past, tracker, reporter, parent)
+        run = tracker.start(
+            name,
+            tags={**_tags(planned), **tags},
+            parent=parent,
+            resume=past.run_id if past is not None else None,
         )
-        if lacks(planned.unit.experiment, past):
-            unit = catch_up(unit, planned, lambda: _datasets(planned), tracker, reporter)
-        return _done(unit, reporter)
-    run = tracker.start(
-        name,
-        tags={**_tags(planned), **tags},
-        parent=parent,
-        resume=past.run_id if past is not None else None,
-    )
-    checkpoint = Checkpoint(run.run_id, planned.fingerprint)
-    with ending(run), threads_as_before():
-        try:
-            _carry_out(planned, run, checkpoint, reporter, watch, turns)
-        except Pruned as pruned:
-            pruned.run_id = run.run_id
-            _discard(run, checkpoint)
-            raise
-    _discard(run, checkpoint)
+        checkpoint = Checkpoint(run.run_id, planned.fingerprint)
+        with ending(run), threads_as_before():
+            try:
+                _carry_out(planned, run, checkpoint, reporter, watch, turns)
+            except Pruned as pruned:
+                pruned.run_id = run.run_id
+                _discard(run, checkpoint)
+                raise
+        _discard(run, checkpoint)
     return _done(StoredUnit(tracker, tracker.get(run.run_id), planned), reporter)
+
+
+def _reused(
+    planned: PlannedUnit,
+    past: PastRun,
+    tracker: Tracker,
+    reporter: Reporter,
+    parent: str | None,
+) -> StoredUnit:
+    """Return an earlier run as the unit's, once it holds what its experiment asks for."""
+    if parent is None:
+        tracker.refer(past.run_id)
+    unit = StoredUnit(tracker, past, planned, reused=True)
+    of = f" of {unit.other}" if unit.other else ""
+    reporter.say(
+        f"{planned.unit.experiment.name}: reuses run {past.run_id}{of} "
+        f"(same fingerprint {planned.fingerprint})"
+    )
+    if lacks(planned.unit.experiment, past):
+        unit = catch_up(unit, planned, lambda: _datasets(planned), tracker, reporter)
+    return _done(unit, reporter)
 
 
 @dataclass(frozen=True)
@@ -156,21 +173,13 @@ def _done(unit: StoredUnit, reporter: Reporter) -> StoredUnit:
     return unit
 
 
-def _awaited(planned: PlannedUnit, tracker: Tracker, reporter: Reporter) -> PastRun | None:
-    """Return the unit's earlier run, once no other process is writing it."""
-    past = planned.past
-    if past is not None and past.busy:
-        name = planned.unit.experiment.name
-        reporter.say(f"{name}: waiting for another process, which is at it (run {past.run_id})")
-    while past is not None and past.busy:
-        sleep(_WAIT_SECONDS)
-        past = tracker.find(planned.fingerprint)
-    return past
-
-
 @contextmanager
 def ending(run: Run) -> Iterator[None]:
-    """End a run with the status that is true of what happened inside."""
+    """End a run with the status that is true of what happened inside.
+
+    Where the store cannot be told of a stop or a failure, the process ends with that all the same;
+    the next one finds the run (`tracking/leftovers.py`).
+    """
     try:
         yield
     except Pruned as pruned:
@@ -178,10 +187,12 @@ def ending(run: Run) -> Iterator[None]:
         run.end(Status.KILLED)
         raise
     except Stopped as stop:
-        run.end(Status.KILLED, f"stopped by signal {stop.number}")
+        with suppress(TrackingError):
+            run.end(Status.KILLED, f"stopped by signal {stop.number}")
         raise
     except BaseException as error:
-        run.end(Status.FAILED, error.message if isinstance(error, HardyError) else repr(error))
+        with suppress(TrackingError):
+            run.end(Status.FAILED, error.message if isinstance(error, HardyError) else repr(error))
         raise
     else:
         run.end(Status.FINISHED)

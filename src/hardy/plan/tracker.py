@@ -81,8 +81,12 @@ class Run(Protocol):
     def last_step(self, metric: str) -> int:
         """Return the last step at which the store has a metric; 0 where it has none."""
 
-    def flush(self) -> None:
-        """Write what is buffered."""
+    def flush(self, *, wait: bool = True) -> bool:
+        """Write what is buffered; return whether the store has it.
+
+        Args:
+            wait: Whether to wait for a store that does not answer; without, what is buffered stays.
+        """
 
     def dataset(self, name: str, digest: str, source: Mapping[str, Any], context: str) -> None:
         """Link the run to the data it saw.

@@ -40,6 +40,7 @@ from hardy.tasks.base import Task
 from hardy.tasks.build import task_on
 from hardy.tasks.names import GENERAL
 from hardy.tasks.summary import summarise
+from hardy.tracking.heartbeat import HEARTBEAT_TAG, stamp
 from hardy.tracking.store import connect, translated
 
 
@@ -281,7 +282,11 @@ def _logged_model(client: MlflowClient, run_id: str, card: Card) -> Iterator[str
     run = client.get_run(run_id)
     params = {"model": card.model.name, "method": card.method.kind}
     model = client.create_logged_model(
-        run.info.experiment_id, name="model", source_run_id=run_id, params=params
+        run.info.experiment_id,
+        name="model",
+        source_run_id=run_id,
+        params=params,
+        tags={HEARTBEAT_TAG: stamp()},  # whose it is, should this process be killed
     )
     try:
         yield model.model_id

@@ -19,7 +19,8 @@ from hardy.registry.bundle import CARD, EVIDENCE, Card, read_card
 from hardy.registry.verdict import Evidence
 from hardy.spec import load_policy
 from hardy.spec.policies import policy_names
-from hardy.tracking.store import translated
+from hardy.tracking.moved import beside
+from hardy.tracking.store import local_database, translated
 
 FINGERPRINT_TAG = "hardy.fingerprint"
 WEIGHTS_TAG = "hardy.weights_sha256"
@@ -118,7 +119,7 @@ def fetched(client: MlflowClient, version: ModelVersion) -> Iterator[Path]:
         uri = client.tracking_uri
         with translated(uri):
             root = client.get_model_version_download_uri(version.name, version.version)
-            source = f"{root.rstrip('/')}/artifacts"
+            source = beside(f"{root.rstrip('/')}/artifacts", local_database(uri))
             download_artifacts(artifact_uri=source, dst_path=folder, tracking_uri=uri)
         found = next(iter(sorted(Path(folder).rglob(CARD))), None)
         if found is None:

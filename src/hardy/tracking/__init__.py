@@ -9,12 +9,14 @@ if TYPE_CHECKING:
 
 # MLflow reads these when it is first imported, so they are set on the way in; what the user
 # states wins. hardy prints its own progress and errors: MLflow's log lines, its "View run at"
-# lines and its bars would run through them. hardy sends nothing to third parties.
+# lines and its bars would run through them. hardy sends nothing to third parties. MLflow's own
+# retries last for minutes without a word: what is to go on, hardy tries again (`patience.py`).
 for _name, _value in {
     "MLFLOW_LOGGING_LEVEL": "CRITICAL",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
 }.items():
     os.environ.setdefault(_name, _value)
 

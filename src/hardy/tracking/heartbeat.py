@@ -6,10 +6,10 @@ import socket
 import threading
 import time
 from collections.abc import Callable
-
-import psutil
+from typing import NamedTuple
 
 from hardy.core.errors import TrackingError
+from hardy.core.processes import is_gone
 
 HEARTBEAT_TAG = "hardy.heartbeat"
 HEARTBEAT_SECONDS = 15.0
@@ -22,21 +22,48 @@ def stamp() -> str:
     return f"{time.time():.0f} {socket.gethostname()} {os.getpid()}"
 
 
+class Beat(NamedTuple):
+    """A heartbeat that was read: seconds since 1970, host, process id."""
+
+    seconds: float
+    host: str
+    process: int
+
+    @property
+    def age(self) -> float:
+        """Seconds since it."""
+        return time.time() - self.seconds
+
+    @property
+    def is_dead(self) -> bool:
+        """Whether its process is known to live no more, which its own host alone can tell."""
+        return self.host == socket.gethostname() and is_gone(self.process, self.seconds)
+
+
+def read(heartbeat: str | None) -> Beat | None:
+    """Read a heartbeat; None where it is none."""
+    try:
+        seconds, host, process = (heartbeat or "").split(" ")
+        return Beat(float(seconds), host, int(process))
+    except ValueError:
+        return None
+
+
 def is_live(heartbeat: str | None) -> bool:
     """Tell whether a heartbeat is younger than a minute and of another, living process.
 
     Whether the process lives can be asked on its own host only; elsewhere the age decides.
     """
-    try:
-        seconds, host, process = (heartbeat or "").split(" ")
-        age, process_id = time.time() - float(seconds), int(process)
-    except ValueError:
+    beat = read(heartbeat)
+    if beat is None or beat.age > FRESH_SECONDS or beat.is_dead:
         return False
-    if age > FRESH_SECONDS:
-        return False
-    if host != socket.gethostname():
-        return True
-    return process_id != os.getpid() and psutil.pid_exists(process_id)
+    return beat.host != socket.gethostname() or beat.process != os.getpid()
+
+
+def is_lost(heartbeat: str | None) -> bool:
+    """Tell whether a heartbeat is of a process that is gone, or not heard of for a minute."""
+    beat = read(heartbeat)
+    return beat is not None and (beat.age > FRESH_SECONDS or beat.is_dead)
 
 
 class Heartbeat:

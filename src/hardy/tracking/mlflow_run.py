@@ -6,6 +6,7 @@ import math
 import threading
 import time
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
@@ -17,6 +18,7 @@ from mlflow.entities import Run as RunRecord
 from hardy.core.errors import TrackingError
 from hardy.plan.tracker import FAILURE_TAG, Scalar, Status
 from hardy.tracking.heartbeat import HEARTBEAT_SECONDS, HEARTBEAT_TAG, Heartbeat, stamp
+from hardy.tracking.patience import Patience
 from hardy.tracking.store import translated
 from hardy.tracking.system import SystemSampler
 
@@ -38,22 +40,28 @@ class MlflowRun:
 
     Args:
         client: A client of the run's store.
+        patience: Waits for the store's server where that goes away.
         record: The run as the store knows it, RUNNING.
         resumed: Whether it was begun before; system metrics then go on after their last step.
     """
 
-    def __init__(self, client: MlflowClient, record: RunRecord, *, resumed: bool) -> None:
-        self._client = client
+    def __init__(
+        self, client: MlflowClient, patience: Patience, record: RunRecord, *, resumed: bool
+    ) -> None:
+        self._direct = client
+        self._patience = patience
+        self._client = patience.around(client)
         self._run_id = str(record.info.run_id)
         self._uri = str(client.tracking_uri)
         self._logged = set(record.data.params)
         self._buffer: list[Metric] = []
-        # Held while metrics are written, so that the heartbeat and the run's own thread take turns.
-        self._lock = threading.Lock()
+        # The heartbeat and the run's own thread take turns at writing; the buffer's own lock is
+        # held for no longer than a list takes, whatever the store does meanwhile.
+        self._lock, self._writing = threading.Lock(), threading.Lock()
         self._last_flush = self._last_beat = time.monotonic()
         self._ended = False
         with translated(self._uri):
-            client.set_tag(self._run_id, HEARTBEAT_TAG, stamp())
+            self._client.set_tag(self._run_id, HEARTBEAT_TAG, stamp())
             self._system = SystemSampler(self._run_id, self._uri, resumed=resumed)
         self._heartbeat = Heartbeat(self._beat, _BEAT_SECONDS)
         self._heartbeat.start()
@@ -83,15 +91,19 @@ class MlflowRun:
                 self._client.log_batch(self._run_id, tags=batch)
 
     def metrics(self, values: Mapping[str, float], step: int = 0) -> None:
-        """Buffer metrics; they are written at 500 entries, after 10 s, or at the end."""
+        """Buffer metrics; they are written at 500 entries, after 10 s, or at the end.
+
+        While a server does not answer they stay in the buffer, and nothing waits for it.
+        """
         for name, value in values.items():
             _check_finite(name, value, step)
         now = int(time.time() * 1000)
         with self._lock:
             self._buffer += [Metric(n, float(v), now, step) for n, v in values.items()]
             full = len(self._buffer) > _FLUSH_ENTRIES
+        self._patience.check()
         if full or self._flush_is_due():
-            self.flush()
+            self.flush(wait=False)
 
     def last_step(self, metric: str) -> int:
         """Return the last step at which the store has a metric; 0 where it has none."""
@@ -144,9 +156,11 @@ class MlflowRun:
         """
         if self._ended:
             return
+        if status == Status.KILLED and reason:  # a pruned one's process goes on
+            self._patience.hurry()
         self._heartbeat.stop()
         with translated(self._uri):
-            self._system.stop()
+            self._patience(self._system.stop)
             self.flush()
             if reason:
                 self.tags({FAILURE_TAG: reason})
@@ -155,22 +169,43 @@ class MlflowRun:
 
     def _beat(self) -> None:
         if self._flush_is_due():
-            self.flush()
+            with translated(self._uri):
+                self._patience.once(self._write)
         if time.monotonic() - self._last_beat >= HEARTBEAT_SECONDS:
             self._last_beat = time.monotonic()
+            beat = partial(self._direct.set_tag, self._run_id, HEARTBEAT_TAG, stamp())
             with translated(self._uri):
-                self._client.set_tag(self._run_id, HEARTBEAT_TAG, stamp())
+                answered, _ = self._patience.once(beat)
+            if answered:
+                self._system.keep_on()
 
     def _flush_is_due(self) -> bool:
         return time.monotonic() - self._last_flush >= _FLUSH_SECONDS
 
-    def flush(self) -> None:
-        """Write the buffer; what the store did not take stays for the next attempt."""
-        with self._lock, translated(self._uri):
+    def flush(self, *, wait: bool = True) -> bool:
+        """Write the buffer; what the store did not take stays for the next attempt.
+
+        Args:
+            wait: Whether to wait for a server that does not answer.
+
+        Returns:
+            Whether the store has it all.
+        """
+        if not wait and self._patience.away:
+            return False  # the heartbeat asks whether it is back
+        with translated(self._uri):
+            if not wait:
+                return self._patience.once(self._write)[0]
+            self._patience(self._write)
+            return True
+
+    def _write(self) -> None:
+        with self._writing:
             self._last_flush = time.monotonic()
             while batch := self._buffer[:_METRICS_A_BATCH]:
-                self._client.log_batch(self._run_id, metrics=batch)
-                del self._buffer[: len(batch)]
+                self._direct.log_batch(self._run_id, metrics=batch)
+                with self._lock:
+                    del self._buffer[: len(batch)]
 
 
 def artifact_path(path: str) -> str:

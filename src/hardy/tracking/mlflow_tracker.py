@@ -21,12 +21,14 @@ from hardy.core.paths import safe_name
 from hardy.plan.tracker import FAILURE_TAG, FINGERPRINT_TAG, PastRun, Status, best_of
 from hardy.tracking.heartbeat import HEARTBEAT_TAG, is_live
 from hardy.tracking.mlflow_run import MlflowRun, artifact_path
+from hardy.tracking.moved import EXPERIMENT_MARK, beside
+from hardy.tracking.patience import Patience
 from hardy.tracking.provenance import environment, source_tags
 from hardy.tracking.store import (
-    EXPERIMENT_MARK,
     connect,
     experiment_id,
     is_absent,
+    local_database,
     tracking_uri,
     translated,
 )
@@ -62,8 +64,16 @@ class MlflowTracker:
         self._experiment = safe_name(experiment, what="experiment")
 
     @cached_property
-    def _client(self) -> MlflowClient:
+    def _direct(self) -> MlflowClient:
         return connect()
+
+    @cached_property
+    def _patience(self) -> Patience:
+        return Patience(str(self._direct.tracking_uri))
+
+    @cached_property
+    def _client(self) -> MlflowClient:
+        return self._patience.around(self._direct)
 
     @property
     def _uri(self) -> str:
@@ -212,7 +222,7 @@ class MlflowTracker:
         return record
 
     def _begin(self, record: RunRecord, tags: Mapping[str, str], *, resumed: bool) -> MlflowRun:
-        run = MlflowRun(self._client, record, resumed=resumed)
+        run = MlflowRun(self._direct, self._patience, record, resumed=resumed)
         try:
             run.tags(tags)
             run.text(canonical_json(environment()), "environment.json")
@@ -236,7 +246,7 @@ class MlflowTracker:
     def artifact(self, run_id: str, path: str) -> Path:
         """Return a local copy of one artifact file: the file itself where the store is local."""
         info, path = self._record(run_id).info, artifact_path(path)
-        root = str(info.artifact_uri)
+        root = beside(str(info.artifact_uri), local_database(self._uri))
         if root.startswith("file:"):
             found = Path(url2pathname(urlsplit(root).path)) / path
             return self._checked(found, run_id, path)

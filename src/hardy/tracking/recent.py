@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from hardy.tracking.heartbeat import HEARTBEAT_TAG, is_lost
+from hardy.tracking.moved import EXPERIMENT_MARK
 from hardy.tracking.store import (
-    EXPERIMENT_MARK,
     connect,
     is_absent,
     local_database,
@@ -24,20 +25,24 @@ from hardy.tracking.store import (
 if TYPE_CHECKING:
     from mlflow.entities import Run
 
+STOPPED = "STOPPED"
+
 _SECONDS = 1.0
 _LAST = """
-    SELECT spec.value, runs.run_uuid, runs.status, runs.start_time
+    SELECT spec.value, runs.run_uuid, runs.status, runs.start_time, beat.value
     FROM runs
     JOIN tags AS spec ON spec.run_uuid = runs.run_uuid AND spec.key = 'hardy.spec'
     LEFT JOIN tags AS above
         ON above.run_uuid = runs.run_uuid AND above.key = 'mlflow.parentRunId'
+    LEFT JOIN tags AS beat ON beat.run_uuid = runs.run_uuid AND beat.key = ?
     LEFT JOIN tags AS aside ON aside.run_uuid = runs.run_uuid AND aside.key = 'hardy.aside'
     WHERE runs.lifecycle_stage = 'active' AND above.key IS NULL AND aside.key IS NULL
     ORDER BY runs.start_time ASC
 """
 _ELSEWHERE = """
-    SELECT runs.name, runs.run_uuid, runs.status, runs.start_time
+    SELECT runs.name, runs.run_uuid, runs.status, runs.start_time, beat.value
     FROM runs
+    LEFT JOIN tags AS beat ON beat.run_uuid = runs.run_uuid AND beat.key = ?
     JOIN tags AS role ON role.run_uuid = runs.run_uuid AND role.key = 'hardy.role'
     LEFT JOIN tags AS spec ON spec.run_uuid = runs.run_uuid AND spec.key = 'hardy.spec'
     LEFT JOIN tags AS above
@@ -48,8 +53,9 @@ _ELSEWHERE = """
     ORDER BY runs.start_time ASC
 """
 _RECENT = """
-    SELECT runs.run_uuid, runs.name, runs.status FROM runs
+    SELECT runs.run_uuid, runs.name, runs.status, beat.value FROM runs
     JOIN tags ON tags.run_uuid = runs.run_uuid AND tags.key = 'hardy.role'
+    LEFT JOIN tags AS beat ON beat.run_uuid = runs.run_uuid AND beat.key = ?
     WHERE runs.lifecycle_stage = 'active' AND runs.run_uuid LIKE ? || '%'
     ORDER BY runs.start_time DESC LIMIT ?
 """
@@ -66,7 +72,7 @@ class LastRun:
 
     Attributes:
         run_id: The store's id.
-        status: FINISHED, FAILED, KILLED or RUNNING.
+        status: FINISHED, FAILED, KILLED, RUNNING, or STOPPED: its process is not heard of any more.
         started: Milliseconds since 1970.
         metrics: Last value of each metric.
     """
@@ -96,7 +102,10 @@ def elsewhere(database: Path) -> dict[str, LastRun]:
 def _last(database: Path, query: str) -> dict[str, LastRun]:
     try:
         with closing(_open(database)) as store:
-            last = {name: (run, status, start) for name, run, status, start in store.execute(query)}
+            last = {
+                name: (run, _status(status, beat), started)
+                for name, run, status, started, beat in store.execute(query, (HEARTBEAT_TAG,))
+            }
             return {
                 name: LastRun(run, status, started, dict(store.execute(_METRICS, (run,))))
                 for name, (run, status, started) in last.items()
@@ -142,7 +151,8 @@ def _remote_last(condition: str, name: "Callable[[Run], str]") -> dict[str, Last
     found: dict[str, LastRun] = {}
     for run in reversed(runs):
         info = run.info
-        last = LastRun(str(info.run_id), str(info.status), info.start_time, run.data.metrics)
+        status = _status(str(info.status), run.data.tags.get(HEARTBEAT_TAG))
+        last = LastRun(str(info.run_id), status, info.start_time, run.data.metrics)
         found[name(run)] = last
     return found
 
@@ -151,9 +161,14 @@ def recent_runs(database: Path, beginning: str, count: int) -> list[tuple[str, s
     """Return id, name and status of the newest runs whose ids begin so."""
     try:
         with closing(_open(database)) as store:
-            return list(store.execute(_RECENT, (beginning, count)))
+            found = store.execute(_RECENT, (HEARTBEAT_TAG, beginning, count))
+            return [(run, name, _status(status, beat)) for run, name, status, beat in found]
     except sqlite3.Error:
         return []
+
+
+def _status(status: str, heartbeat: str | None) -> str:
+    return STOPPED if status == "RUNNING" and is_lost(heartbeat) else status
 
 
 def _open(database: Path) -> sqlite3.Connection:

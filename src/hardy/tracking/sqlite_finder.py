@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 from hardy.plan.tracker import FINGERPRINT_TAG, Finder, PastRun, Status, best_of
 from hardy.tracking.heartbeat import HEARTBEAT_TAG, is_live
-from hardy.tracking.store import EXPERIMENT_MARK
+from hardy.tracking.moved import EXPERIMENT_MARK
 
 _CHUNK = 500
 _NEWEST = 100

@@ -17,13 +17,11 @@ from filelock import FileLock
 from hardy.core.disk import is_full, way_out
 from hardy.core.errors import TrackingError
 from hardy.core.paths import home, state_dir
+from hardy.tracking.moved import ARTIFACTS, EXPERIMENT_MARK, HOME_TAG, settle
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Experiment
-
-# Marks the experiments that hold hardy's runs, so that a search looks into them alone.
-EXPERIMENT_MARK = "hardy.runs"
 
 _LOCK_SECONDS = 180
 _PROBE_SECONDS = 10
@@ -58,7 +56,7 @@ def artifact_root(uri: str) -> str | None:
     """Return the absolute `file:` URI for artifacts; none where the store itself decides."""
     database = local_database(uri)
     if database is not None:
-        return (database.parent / "mlruns").as_uri()
+        return (database.parent / ARTIFACTS).as_uri()
     return (home() / "mlruns").as_uri() if uri.startswith(_DATABASE_SERVERS) else None
 
 
@@ -77,12 +75,28 @@ def connect() -> "MlflowClient":
         TrackingError: If the store cannot be reached, read or made.
     """
     uri = tracking_uri()
-    with translated(uri), FileLock(state_dir() / "mlflow.lock", timeout=_LOCK_SECONDS):
+    database = local_database(uri)
+    with translated(uri), _first_contact(uri):
         _probe(uri)
-        database = local_database(uri)
         if database is not None and not database.exists():
             create_database(database)
+        elif database is not None:
+            settle(database)
         return _open(uri)
+
+
+@contextmanager
+def _first_contact(uri: str) -> Iterator[None]:
+    """Let one process at a time make a store; one that is there needs no lock, nor a place for it.
+
+    A database server may be empty, and no look tells.
+    """
+    database = local_database(uri)
+    if uri.startswith(("http://", "https://")) or (database is not None and database.exists()):
+        yield
+        return
+    with FileLock(state_dir() / "mlflow.lock", timeout=_LOCK_SECONDS):
+        yield
 
 
 def _open(uri: str) -> "MlflowClient":
@@ -97,7 +111,7 @@ def _probe(uri: str) -> None:
     """Fail at once where MLflow would retry a hopeless store for minutes."""
     database = local_database(uri)
     if database is not None and database.exists():
-        address = f"file:{quote(str(database))}?mode=rw"
+        address = f"file:{quote(str(database))}?mode=ro"
         with closing(sqlite3.connect(address, uri=True, timeout=_PROBE_SECONDS)) as connection:
             connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
     elif uri.startswith(("http://", "https://")):
@@ -145,6 +159,9 @@ def experiment_id(client: "MlflowClient", name: str) -> str:
             raise TrackingError(message, hint=hint)
         if EXPERIMENT_MARK not in experiment.tags:
             client.set_experiment_tag(experiment.experiment_id, EXPERIMENT_MARK, "true")
+        database = local_database(uri)
+        if database is not None and HOME_TAG not in experiment.tags:
+            client.set_experiment_tag(experiment.experiment_id, HOME_TAG, str(database.parent))
     return str(experiment.experiment_id)
 
 
@@ -175,6 +192,8 @@ def translated(uri: str) -> Iterator[None]:
         yield
     except (MlflowException, SQLAlchemyError, sqlite3.Error, OSError) as error:
         text = "the disk is full" if is_full(error) else str(error).strip() or type(error).__name__
+        if "readonly database" in text:
+            text = "readonly database"  # SQLAlchemy begins with other words
         message = f"MLflow store {public(uri)}: {text.splitlines()[0]}"
         raise TrackingError(message, hint=_hint(uri, text, error)) from error
 
@@ -197,6 +216,8 @@ def _hint(uri: str, text: str, error: Exception) -> str:
         return "Check the run's id and the artifact's path: `hardy ui` shows what there is."
     if "mlflow db upgrade" in text:
         return f"Back the database up, then run: mlflow db upgrade {public(uri)}"
+    if "readonly database" in text:
+        return "The store is read-only here: set HARDY_HOME to a folder that you may write to."
     if "database is locked" in text:
         return "Too many processes write to one SQLite file; run a server with `hardy ui`."
     if "mlflow.lock" in text:

@@ -30,13 +30,21 @@ class SystemSampler:
         )
         self._monitor.start()
 
+    def keep_on(self) -> None:
+        """Go on where MLflow's thread has ended, as it does when a store once does not answer."""
+        monitor = self._monitor
+        if monitor is not None and monitor._process and not monitor._process.is_alive():
+            monitor.start()
+
     def stop(self) -> None:
-        """End the thread, then log what it has not logged; a second call does nothing."""
-        monitor, self._monitor = self._monitor, None
+        """End the thread, then log what it has not logged; a call after one that worked is none."""
+        monitor = self._monitor
         if monitor is None:
             return
-        monitor.finish()
-        # MLflow drops the samples of an interval that did not come to its end.
-        monitor.collect_metrics()
-        monitor.publish_metrics(monitor.aggregate_metrics())
+        if monitor._process is not None:
+            monitor.finish()
+            # MLflow drops the samples of an interval that did not come to its end.
+            monitor.collect_metrics()
+            monitor.publish_metrics(monitor.aggregate_metrics())
         monitor.mlflow_logger.flush()
+        self._monitor = None

@@ -6,6 +6,7 @@ from itertools import chain
 from time import monotonic
 
 from hardy.core.errors import HardyError, MethodError, TrackingError
+from hardy.engine.alone import alone
 from hardy.engine.pictures import title_of
 from hardy.engine.pool import Pool, WorkerDied, make_pool
 from hardy.engine.progress import Reporter
@@ -66,15 +67,15 @@ def run_search(
 def _carry_out(
     plan: Plan, tracker: Tracker, reporter: Reporter, pool: Pool, planner: Planner
 ) -> Found:
-    past = tracker.find(plan.fingerprint)
-    if past is not None and past.busy:
-        message = f"another process is at the search {plan.resolved.name} (run {past.run_id})"
-        raise TrackingError(message, hint="Wait until it ends, or stop it first.")
     search = plan.resolved.search
     if search is None:
         raise ValueError(plan.resolved.name)
-    # Before the run: a study that cannot be opened leaves none behind.
-    with closing(Ledger(search.spec, study_name(plan), _directions(plan, search))) as ledger:
+    name = f"the search {plan.resolved.name}"
+    with (
+        alone(plan.fingerprint, name, tracker, reporter, wait=False) as (past, _),
+        # Before the run: a study that cannot be opened leaves none behind.
+        closing(Ledger(search.spec, study_name(plan), _directions(plan, search))) as ledger,
+    ):
         parent = tracker.start(
             plan.resolved.name, tags=_tags(plan), resume=past.run_id if past is not None else None
         )
