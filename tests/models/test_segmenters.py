@@ -357,7 +357,7 @@ def test_no_other_tags_are_known(weights):
         ("tu-vit_base_patch16_224.augreg_in21k", "plain vision transformers have none"),
         ("tu-deit3_small_patch16_224", "plain vision transformers have none"),
         ("tu-resnet344", "Did you mean 'resnet34'"),
-        ("resnet34", "pattern"),
+        ("resnet34", "say tu-resnet34 for timm.s resnet34"),
     ],
 )
 def test_encoders_that_no_decoder_stands_on_are_refused_by_name(encoder, message):
