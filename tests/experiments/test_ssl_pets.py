@@ -323,4 +323,4 @@ def test_the_twins_are_told_apart_by_weights_and_share() -> None:
 def test_a_pretraining_draws_what_the_scripts_draw(name: str) -> None:
     explain = experiment(name).explain
     assert explain is not None
-    assert explain.feature_maps and explain.latents and explain.codebook
+    assert None not in (explain.feature_maps, explain.latents, explain.codebook)
