@@ -298,6 +298,15 @@ def test_what_is_ignored_counts_for_nothing(some):
             assert task.metrics(perfect, "source")[name] == pytest.approx(1), name
 
 
+def test_the_score_of_an_image_of_one_class_is_that_classs():
+    task = build_task(SegmentSpec(ignore=("tree",)), NAMES, VOID)
+    said = torch.zeros(1, K, 4, 4)
+    said[:, 1, :3] = 9.0  # three of four rows are said to be what is ignored
+    frame = records(np.zeros((1, 4, 4), int), task.answer(said), task=task)
+    assert task.score(frame, "source").tolist() == [0.25]
+    assert task.metrics(frame, "source")["image_dice"] == pytest.approx(2 * 4 / (4 + 16))
+
+
 def test_records_of_an_earlier_version_are_still_read(some, tmp_path):
     frame = some[0]
     later = [
