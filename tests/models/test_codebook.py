@@ -4,12 +4,14 @@ import copy
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from hardy.models.segmenters import codebook
 from hardy.models.segmenters.codebook import Codebook, Coded
 from hardy.models.segmenters.spec import VqVae
 from hardy.models.segmenters.vqvae import VQVAE
@@ -142,6 +144,36 @@ def test_saved_and_loaded_it_goes_on_bit_for_bit(options):
         other(vectors(step))
     assert all(torch.equal(t, other.state_dict()[n]) for n, t in book.state_dict().items())
     assert int(other.steps_tracked) == 6
+
+
+def test_codes_begin_uniform_with_a_variance_of_one():
+    torch.manual_seed(0)
+    codes = Codebook(4096, 4).codes
+    assert float(codes.abs().max()) == pytest.approx(3**0.5, rel=1e-3)
+    assert float(codes.var()) == pytest.approx(1, rel=0.03)
+    assert float(codes.mean()) == pytest.approx(0, abs=0.03)
+
+
+def test_what_other_processes_saw_moves_the_codes_too(monkeypatch):
+    """Another process with the same vectors, and one that drew what is restarted."""
+    alone = made().train()
+    for step in range(3):
+        alone(torch.cat([vectors(step), vectors(step)]))
+    others = SimpleNamespace(
+        all_reduce=lambda tensor: tensor.mul_(2), broadcast=lambda tensor, _: tensor.fill_(9.0)
+    )
+    monkeypatch.setattr(codebook, "distributed", others)
+    monkeypatch.setattr(codebook, "_several", lambda: True)
+    book = made().train()
+    for step in range(3):
+        book(vectors(step))
+    torch.testing.assert_close(book.codes, alone.codes)
+    torch.testing.assert_close(book.counts, alone.counts)
+    assert torch.equal(book.used, alone.used)
+    dead = made(restart=1).train()
+    dead.codes[:, 2] = 1e4
+    dead(vectors(0))
+    assert dead.codes[:, 2].tolist() == [9.0] * DIM
 
 
 def test_a_code_that_nothing_takes_becomes_a_vector_of_the_batch():

@@ -210,7 +210,90 @@ def test_the_seeds_checkpoints_load_by_a_map_of_names(tmp_path, of_image):
         )
 
 
+# --- LinkNet ---
+
+
+def test_the_seeds_linknet_is_plain_operations_over_torchvisions_resnet():
+    network, images = network_of("linknet-seed").eval(), torch.rand(1, 3, 64, 96)
+    with torch.no_grad():
+        for name, tensor in network.state_dict().items():
+            if "decoder" in name and name.endswith("running_mean"):
+                tensor += 0.1 * torch.randn_like(tensor)
+    state = network.state_dict()
+    resnet = network.encoder  # has torchvision's parts under their names
+
+    def with_bias(operation, x, name, **options):
+        return operation(x, state[f"{name}.weight"], state[f"{name}.bias"], **options)
+
+    def norm(x, name):
+        mean, variance = state[f"{name}.running_mean"], state[f"{name}.running_var"]
+        weight, bias = state[f"{name}.weight"], state[f"{name}.bias"]
+        return functional.batch_norm(x, mean, variance, weight, bias).relu()
+
+    def block(x, name):
+        x = norm(with_bias(functional.conv2d, x, f"{name}.0"), f"{name}.1")
+        options = {"stride": 2, "padding": 1, "output_padding": 1}
+        x = norm(with_bias(functional.conv_transpose2d, x, f"{name}.3", **options), f"{name}.4")
+        return norm(with_bias(functional.conv2d, x, f"{name}.6"), f"{name}.7")
+
+    with torch.no_grad():
+        x = resnet.maxpool(resnet.bn1(resnet.conv1(images)).relu())
+        scales = [x := layer(x) for layer in (resnet.layer1, resnet.layer2, resnet.layer3)]
+        x = block(resnet.layer4(x), "decoder4") + scales[2]
+        x = block(block(x, "decoder3") + scales[1], "decoder2") + scales[0]
+        x = with_bias(functional.conv_transpose2d, block(x, "decoder1"), "head.0", stride=2).relu()
+        x = with_bias(functional.conv2d, x, "head.2").relu()
+        expected = with_bias(functional.conv2d, x, "head.4", padding=1)
+        torch.testing.assert_close(network(images), expected, rtol=1e-4, atol=1e-5)
+    inner = [state[f"decoder{n}.3.weight"].shape[0] for n in (4, 3, 2, 1)]
+    assert inner == [128, 64, 32, 16]
+    assert state["head.0.weight"].shape[:2] == (64, 32)
+    spec = TypeAdapter(ModelSpec).validate_python({"kind": "segmenter", "name": "linknet-seed"})
+    half = (0.5,) * 3
+    assert build_network(spec, outputs=2)[1] == Preprocess(
+        256, None, "bilinear", half, half, fit="squeeze"
+    )
+
+
 # --- SegNet ---
+
+
+def test_segnet_is_plain_operations():
+    network, images = network_of("segnet").eval(), torch.rand(2, 3, 37, 50)
+    with torch.no_grad():
+        for name, tensor in network.state_dict().items():
+            if name.endswith("running_mean"):
+                tensor += 0.1 * torch.randn_like(tensor)
+    state = network.state_dict()
+
+    def norm(x, name):
+        mean, variance = state[f"{name}.running_mean"], state[f"{name}.running_var"]
+        weight, bias = state[f"{name}.weight"], state[f"{name}.bias"]
+        return functional.batch_norm(x, mean, variance, weight, bias)
+
+    def level(x, name, count, *, linear=False):
+        for n in range(count):
+            x = functional.conv2d(x, state[f"{name}.{3 * n}.weight"], padding=1)
+            x = norm(x, f"{name}.{3 * n + 1}")
+            x = x if linear and n == count - 1 else x.relu()
+        return x
+
+    x, left = norm(images, "encoder.norm"), []
+    widths = []
+    for n, count in enumerate((2, 2, 3, 3)):
+        x = level(x, f"encoder.levels.{n}", count)
+        widths.append(x.shape[1])
+        size = x.shape[2:]
+        x, places = functional.max_pool2d(x, 2, stride=2, return_indices=True)
+        left.append((size, places))
+    assert widths == [4, 8, 16, 32]
+    for n, count in enumerate((3, 3, 2, 2)):
+        size, places = left.pop()
+        flat = torch.zeros(*x.shape[:2], size.numel())
+        x = flat.scatter(2, places.flatten(2), x.flatten(2)).unflatten(2, size)
+        x = level(x, f"decoder.levels.{n}", count, linear=n == 3)
+    with torch.no_grad():
+        torch.testing.assert_close(network(images), x, rtol=1e-4, atol=1e-5)
 
 
 def test_what_was_pooled_is_put_back_where_it_came_from():
@@ -289,7 +372,10 @@ def test_a_packages_weights_go_into_the_encoder(name):
     other = build_model(spec_of(name), outputs=4, seed=1)  # the rest is the seed's
     rest = {n: t for n, t in other.network.state_dict().items() if not n.startswith("encoder.")}
     assert all(torch.equal(model.network.state_dict()[n], t) for n, t in rest.items())
-    assert model.preprocess.mean == timm.get_pretrained_cfg("tf_efficientnet_lite0").mean
+    shown = timm.get_pretrained_cfg("tf_efficientnet_lite0")
+    assert model.preprocess == Preprocess(
+        224, None, shown.interpolation, shown.mean, shown.std, fit="squeeze"
+    )
 
 
 def test_what_a_training_leaves_is_loaded_as_a_whole(tmp_path):

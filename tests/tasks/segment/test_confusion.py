@@ -56,6 +56,23 @@ def test_many_classes_have_no_room_for_numbers(drawn, count, written):
     assert len(axes.texts) == written
 
 
+@pytest.mark.parametrize(("count", "widest"), [(2, 6.5), (12, 10.5), (24, 14)])
+def test_numbers_fit_into_their_cells(monkeypatch, count, widest):
+    figures = []
+    monkeypatch.setattr(confusion, "render", figures.append)
+    confusion.confusion_grid(3 * np.eye(count, dtype=int), [f"c{n}" for n in range(count)], "memo")
+    (figure,) = figures
+    figure.draw_without_rendering()
+    axes = figure.axes[0]
+    cell = axes.transData.transform([[0, 0], [1, 1]])
+    across, down = np.abs(cell[1] - cell[0])
+    boxes = [text.get_window_extent() for text in axes.texts]
+    assert all(box.width < across and box.height < down for box in boxes)
+    assert across == pytest.approx(down)
+    assert across * count > 0.6 * axes.figure.get_size_inches().max() * 100
+    assert axes.figure.get_size_inches().max() <= widest
+
+
 def test_where_no_pixel_counts_there_is_no_confusion():
     task = build_task(SegmentSpec(), ("ground", "void", "tree"), void=1)
     frame = records(np.ones((2, 6, 6), int), task.answer(torch.randn(2, 2, 6, 6)), task=task)

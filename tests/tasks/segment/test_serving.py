@@ -75,6 +75,11 @@ def test_where_nothing_was_seen_no_class_has_a_share(form):
     assert "overlay.png" in serving.files_of(row, Image.new("RGB", (3, 2)), NOTHING)
 
 
+def test_a_single_pixel_is_all_of_its_class():
+    row = row_of(np.array([[7, NOTHING]], np.uint8), "rle")
+    assert [each["share"] for each in row["shares"]] == [1.0, 0.0, 0.0, 0.0]
+
+
 @pytest.mark.parametrize(
     ("mask", "lengths"),
     [
