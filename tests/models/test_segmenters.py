@@ -7,12 +7,14 @@ import numpy as np
 import pytest
 import torch
 from pydantic import TypeAdapter, ValidationError
+from torch import nn
 from torch.nn import functional
 
 from hardy.core.errors import SpecError, WeightsError
 from hardy.data.preprocess import Preprocess
 from hardy.models import names
 from hardy.models.build import build_model, build_network
+from hardy.models.segmenters.build import check_encoder
 from hardy.models.spec import ModelSpec
 from hardy.models.weights import locate
 from tests.contracts.device import another_device
@@ -388,6 +390,17 @@ def test_what_a_training_leaves_is_loaded_as_a_whole(tmp_path):
     assert model.loaded.missing == model.loaded.unused == ()
     with pytest.raises(WeightsError, match="segmentation_head"):
         build_model(spec_of("unet", weights=f"file:{file}"), outputs=4)
+
+
+def test_a_classifiers_file_has_all_of_the_encoder_in_its_shapes():
+    network = nn.ModuleDict({"encoder": nn.Conv2d(3, 2, 1), "head": nn.Conv2d(2, 1, 1)})
+    whole = {"encoder.weight": torch.zeros(2, 3, 1, 1), "encoder.bias": torch.zeros(2)}
+    check_encoder(network, {**whole, "encoder.fc": torch.zeros(1)}, "a.pt")
+    absent = {"encoder.weight": whole["encoder.weight"]}
+    with pytest.raises(WeightsError, match=r"a\.pt lacks 1 of .*, such as encoder\.bias"):
+        check_encoder(network, absent, "a.pt")
+    with pytest.raises(WeightsError, match=r"a\.pt lacks 1 of .*, such as encoder\.weight"):
+        check_encoder(network, {**whole, "encoder.weight": torch.zeros(2, 3, 3, 3)}, "a.pt")
 
 
 def test_a_packages_weights_are_of_one_encoder():
