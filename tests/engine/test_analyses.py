@@ -13,6 +13,7 @@ from hardy.data.open import open_dataset
 from hardy.engine.analysed import lacks
 from hardy.engine.analyses import analyse, check
 from hardy.engine.answer import rows, table
+from hardy.engine.examples import _plain
 from hardy.engine.setup import set_up
 from hardy.engine.smoke import smoke
 from hardy.explain.layers import find_maps
@@ -239,6 +240,18 @@ def test_examples_show_samples_with_their_truth_and_errors(kind, captions, monke
     first = next(iter(samples.values()))
     for path, pixels in zip(files[:4], first.tiles.values(), strict=True):
         np.testing.assert_array_equal(np.asarray(entries[path]), pixels)
+
+
+@pytest.mark.parametrize(
+    ("caption", "name"),
+    [
+        ("4 x |source - clean|", "4-x-source-clean"),
+        ("errors of memo", "errors-of-memo"),
+        ("../café\\x", "caf-x"),
+    ],
+)
+def test_a_captions_file_has_plain_letters_alone(caption, name):
+    assert _plain(caption) == name
 
 
 def test_the_worst_examples_come_first():

@@ -15,6 +15,7 @@ from hardy.data.preprocess import Preprocess
 from hardy.measure.records import read_parquet, write_parquet
 from hardy.tasks.build import build_task
 from hardy.tasks.segment import pixels
+from hardy.tasks.segment.counts import confused
 from hardy.tasks.segment.spec import SegmentSpec
 from hardy.tasks.summary import bounds, summarise
 from tests.tasks.segment.test_task import records
@@ -216,6 +217,17 @@ def test_the_f1_of_boundaries_allows_more_in_a_larger_image():
     assert pixels.boundary_f1(true, np.roll(true, 2, 1).clip(0), K) > 0.9
 
 
+def test_a_class_of_a_single_pixel_has_a_boundary():
+    true, said = np.zeros((2, 12, 12), int)
+    true[2, 3], said[9, 8] = 1, 1
+    found = pixels.boundary_f1(true, said, K)
+    assert found == pytest.approx(boundary_f1(true, said))
+    assert found == 0  # neither class's boundary lies where it should
+    near = pixels.boundary_f1(true, np.roll(true, 1, 1), K)
+    assert near == pytest.approx(boundary_f1(true, np.roll(true, 1, 1)))
+    assert near == 1
+
+
 def test_boundaries_of_more_classes_than_a_word_has_bits():
     rng = np.random.default_rng(2)
     true = blocks(rng, 1, np.arange(150), 8, 8, 6)[0]
@@ -260,6 +272,14 @@ def test_many_classes_have_no_confusion():
     frame = records(np.zeros((1, 8, 8), int), task.answer(torch.randn(1, 80, 8, 8)), task=task)
     assert list(frame["source.confusion"]) == [[]]
     assert "report/confusion.csv" not in dict(task.report(frame, "source", None))
+
+
+@pytest.mark.parametrize(("classes", "counted"), [(64, True), (65, False)])
+def test_up_to_64_classes_have_a_confusion(classes, counted):
+    task = build_task(SegmentSpec(), tuple(f"c{n}" for n in range(classes)))
+    frame = records(np.zeros((1, 3, 3), int), task.answer(torch.zeros(1, classes, 3, 3)), task=task)
+    assert (len(frame["source.confusion"][0]) > 0) is counted
+    assert (confused(frame, "source", classes) is not None) is counted
 
 
 def test_each_metric_is_told_with_its_meaning(some):
