@@ -446,6 +446,16 @@ def test_networks_without_an_encoder_of_a_library_have_no_such_weights(name, wei
         spec_of(name, weights=weights)
 
 
+@pytest.mark.parametrize(
+    ("weights", "of_encoder"),
+    [("random", False), ("pretrained", True), (PACKAGE, True), ("file:a.pt", False)],
+)
+def test_an_encoders_own_weights_are_told_from_a_whole_networks(weights, of_encoder):
+    for name, encoder in (("linknet-seed", "resnet34"), ("unet", "tf_efficientnet_lite0")):
+        found = spec_of(name, weights=weights).pretrained_encoder
+        assert found == (encoder if of_encoder else None)
+
+
 @pytest.mark.parametrize("weights", ["IMAGENET1K_V1", "imagenet"])
 def test_no_other_tags_are_known(weights):
     with pytest.raises(ValidationError, match="weights"):
