@@ -161,7 +161,7 @@ def test_blocks_and_patches_are_squares_of_their_side():
     assert hits == pytest.approx(hits.mean(), abs=5 * np.sqrt(hits.mean()))
 
 
-@pytest.mark.parametrize("size", [(48, 64), (33, 41)])  # the last row and column are patches
+@pytest.mark.parametrize("size", [(48, 64), (33, 41)])  # whose last lines are patches too
 def test_patches_are_the_first_of_a_permutation_whose_area_is_the_nearest(size):
     down, across = (-(-side // 8) for side in size)
     for seed in range(12):
