@@ -161,6 +161,25 @@ def test_blocks_and_patches_are_squares_of_their_side():
     assert hits == pytest.approx(hits.mean(), abs=5 * np.sqrt(hits.mean()))
 
 
+@pytest.mark.parametrize("size", [(48, 64), (33, 41)])  # whose last lines are patches too
+def test_patches_are_the_first_of_a_permutation_whose_area_is_the_nearest(size):
+    down, across = (-(-side // 8) for side in size)
+    for seed in range(12):
+        rng, areas = np.random.default_rng(seed), []
+        area, found = rng.uniform(0.1, 0.9) * size[0] * size[1], np.zeros(size, bool)
+        planes = []
+        for place in rng.permutation(down * across):
+            top, left = 8 * (place // across), 8 * (place % across)
+            found[top : top + 8, left : left + 8] = True
+            areas.append(found.sum())
+            planes.append(found.copy())
+        best = min(range(len(planes)), key=lambda n: abs(areas[n] - area))
+        drawn = hidden(
+            size, Mask(shape="patches", area=(0.1, 0.9), patch=8), np.random.default_rng(seed)
+        )
+        assert np.array_equal(drawn, planes[best])
+
+
 def test_only_what_is_hidden_changes_and_to_the_stated_level():
     image = photograph()
     for fill in (0.5, 0.0, 1.0):
@@ -188,8 +207,9 @@ def test_turns_are_pillows_and_each_as_likely():
 def test_an_oblong_input_is_turned_by_half_a_circle_alone():
     oblong = photograph((60, 40))
     assert shifted(Turn(degrees=(0, 180)), oblong).size == (60, 40)
-    with pytest.raises(SpecError, match="60 x 40 pixels cannot be turned by 90"):
-        shifted(Turn(), oblong)
+    for degrees in ((0, 90, 180, 270), (90,), (0, 270)):
+        with pytest.raises(SpecError, match="60 x 40 pixels cannot be turned by 90"):
+            shifted(Turn(degrees=degrees), oblong)
 
 
 def test_jitter_is_torchvisions():
@@ -208,6 +228,15 @@ def test_jitter_is_torchvisions():
     assert len(orders) > 1
     nothing = ColourJitter(brightness=0, contrast=0, saturation=0, hue=0)
     assert np.abs(np.asarray(shifted(nothing, image), int) - np.asarray(image)).max() <= 4  # by HSV
+
+
+def test_hues_turn_by_torchvisions_levels():
+    image, spec = photograph(), ColourJitter(brightness=0, contrast=0, saturation=0, hue=0.5)
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        rng.uniform(1, 1, 3)
+        expected = tvf.adjust_hue(image, rng.uniform(-0.5, 0.5))
+        assert np.array_equal(np.asarray(shifted(spec, image, seed)), np.asarray(expected))
 
 
 def test_some_lose_their_colour():

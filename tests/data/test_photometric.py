@@ -190,6 +190,17 @@ def test_a_spec_says_what_moves_pixels(spec, moving):
     assert spec.moving == moving
 
 
+def test_an_operation_after_a_mixture_acts_on_its_rounded_levels():
+    spec = Compose(steps=(AugMixStep(), OperationsStep(names=("greyscale",))), count=4)
+    found, mixed = views_of(spec), views_of(AugMix(count=4))
+    assert found.pixels.dtype == torch.uint8
+    for index in range(1, 4):
+        rounded = mixed.pixels[index].round().clamp(0, 255).byte().permute(1, 2, 0).numpy()
+        image = Image.fromarray(np.ascontiguousarray(rounded))
+        expected = operate("greyscale", image, np.random.default_rng(0), "centre", None)
+        assert np.array_equal(found.pixels[index].permute(1, 2, 0), np.asarray(expected))
+
+
 @pytest.mark.parametrize("field", [{"width": 0}, {"depth": 0}, {"severity": 0}, {"severity": 11}])
 def test_what_cannot_be_is_refused(field):
     with pytest.raises(ValidationError):

@@ -14,6 +14,7 @@ from hardy.data.open import open_dataset
 from hardy.engine.analysed import lacks
 from hardy.engine.analyses import analyse, check
 from hardy.engine.answer import rows, table
+from hardy.engine.examples import _plain
 from hardy.engine.setup import set_up
 from hardy.engine.smoke import smoke
 from hardy.explain.layers import find_maps
@@ -241,6 +242,18 @@ def test_examples_show_samples_with_their_truth_and_errors(kind, captions, monke
     for path, pixels in zip(files[:4], first.tiles.values(), strict=True):
         with Image.open(io.BytesIO(entries[path])) as shown_as_it_is:
             np.testing.assert_array_equal(np.asarray(shown_as_it_is), pixels)
+
+
+@pytest.mark.parametrize(
+    ("caption", "name"),
+    [
+        ("4 x |source - clean|", "4-x-source-clean"),
+        ("errors of memo", "errors-of-memo"),
+        ("../café\\x", "caf-x"),
+    ],
+)
+def test_a_captions_file_has_plain_letters_alone(caption, name):
+    assert _plain(caption) == name
 
 
 def test_the_worst_examples_come_first():

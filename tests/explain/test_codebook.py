@@ -83,6 +83,14 @@ def test_latents_lie_by_what_images_are_made_of(method):
     assert again["latents/latents.csv"] == found["latents/latents.csv"]
 
 
+def test_the_nearest_other_row_is_that_of_all_distances():
+    rng = np.random.default_rng(2)
+    rows, labels = rng.normal(3, 1, (60, 4)), rng.integers(0, 3, 60)
+    rows *= rng.uniform(0.2, 3, (60, 1))  # of unlike lengths
+    apart = cdist(rows, rows) + np.diag(np.full(60, np.inf))
+    assert latents.same_class(rows, labels) == (labels[apart.argmin(1)] == labels).mean()
+
+
 def test_latents_without_classes_have_a_map_alone():
     found = dict(latents.draw(LatentsSpec(method="pca"), coded(labels=False)))
     assert {n for n, v in found.items() if isinstance(v, float)} == {"latents/trustworthiness"}

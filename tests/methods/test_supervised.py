@@ -244,6 +244,15 @@ def test_a_class_without_a_sample_weighs_nothing():
     assert float(weights[labels].mean()) == pytest.approx(1)
 
 
+def test_a_class_of_one_sample_weighs_as_much_as_its_count_says():
+    dataset = open_dataset(DataSpec.model_validate(SHAPES))
+    labels = [0, 1, 1, 1]
+    some = tuple(replace(dataset.samples[n], label=label) for n, label in enumerate(labels))
+    known = build_task(ClassifySpec(), dataset.classes)
+    weights = class_weights("balanced", replace(dataset, samples=some), known)
+    assert weights[:2].tolist() == pytest.approx([4 / (2 * 1), 4 / (2 * 3)])
+
+
 def test_some_of_the_outputs_are_trained_where_these_are_the_classes():
     model = small_model()
     model.model_indices = [4, 1]

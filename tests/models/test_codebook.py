@@ -4,12 +4,14 @@ import copy
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from hardy.models.segmenters import codebook
 from hardy.models.segmenters.codebook import Codebook, Coded
 from hardy.models.segmenters.spec import VqVae
 from hardy.models.segmenters.vqvae import VQVAE
@@ -144,6 +146,36 @@ def test_saved_and_loaded_it_goes_on_bit_for_bit(options):
     assert int(other.steps_tracked) == 6
 
 
+def test_codes_begin_uniform_with_a_variance_of_one():
+    torch.manual_seed(0)
+    codes = Codebook(4096, 4).codes
+    assert float(codes.abs().max()) == pytest.approx(3**0.5, rel=1e-3)
+    assert float(codes.var()) == pytest.approx(1, rel=0.03)
+    assert float(codes.mean()) == pytest.approx(0, abs=0.03)
+
+
+def test_what_other_processes_saw_moves_the_codes_too(monkeypatch):
+    """Another process with the same vectors, and one that drew what is restarted."""
+    alone = made().train()
+    for step in range(3):
+        alone(torch.cat([vectors(step), vectors(step)]))
+    others = SimpleNamespace(
+        all_reduce=lambda tensor: tensor.mul_(2), broadcast=lambda tensor, _: tensor.fill_(9.0)
+    )
+    monkeypatch.setattr(codebook, "distributed", others)
+    monkeypatch.setattr(codebook, "_several", lambda: True)
+    book = made().train()
+    for step in range(3):
+        book(vectors(step))
+    torch.testing.assert_close(book.codes, alone.codes)
+    torch.testing.assert_close(book.counts, alone.counts)
+    assert torch.equal(book.used, alone.used)
+    dead = made(restart=1).train()
+    dead.codes[:, 2] = 1e4
+    dead(vectors(0))
+    assert dead.codes[:, 2].tolist() == [9.0] * DIM
+
+
 def test_a_code_that_nothing_takes_becomes_a_vector_of_the_batch():
     book = made(restart=3).train()
     book.codes[:, 2] = 1e4  # far from all
@@ -157,10 +189,23 @@ def test_a_code_that_nothing_takes_becomes_a_vector_of_the_batch():
     restarted = book.codes[:, 2].double().numpy()
     assert np.abs(rows(last) - restarted).sum(1).min() == 0
     assert int(book.idle[2]) == 0
-    mean = book.counts / book._correction()
-    assert float(mean[2]) == pytest.approx(1, rel=1e-4)
+    # A mean count of 1, as a moving mean that began with zero has it after three steps.
+    assert float(book.counts[2]) == pytest.approx(1 - 0.99**3, rel=1e-4)
     book(vectors(2))  # its mean goes on from there, with others that came
     assert np.isfinite(book.codes.numpy()).all()
+
+
+def test_what_takes_a_dead_codes_place_is_drawn_by_the_step_alone():
+    """The same step draws the same rows, whatever was drawn before; another draws others."""
+    found = []
+    for steps in (1, 1, 2):
+        book = made(restart=steps).train()
+        for _ in range(steps):
+            book.codes[:, 2] = 1e4
+            book(vectors(0))
+        found.append(book.codes[:, 2].clone())
+    assert torch.equal(found[0], found[1])
+    assert not torch.equal(found[0], found[2])
 
 
 def test_dead_codes_stay_dead_where_nothing_restarts_them():
@@ -197,6 +242,10 @@ def test_usage_and_perplexity_are_of_the_steps_since_they_were_asked():
     assert found["codebook_usage"] == pytest.approx((shares > 0).mean())
     assert found["perplexity"] == pytest.approx(np.exp(entropy), rel=1e-5)
     assert book.epoch_measures() == {}
+    book.used[1:3] = torch.tensor([1, 3])
+    found = book.epoch_measures()
+    assert found["codebook_usage"] == pytest.approx(2 / COUNT)
+    assert found["perplexity"] == pytest.approx(4 / 27**0.25)  # of 1/4 and 3/4
     book.eval()(vectors(2))
     assert book.epoch_measures() == {}
 

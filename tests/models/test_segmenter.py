@@ -3,6 +3,7 @@
 import pytest
 import torch
 from safetensors.torch import save_file
+from torch.nn import functional
 
 from hardy.core.errors import SpecError, WeightsError
 from hardy.data.preprocess import Preprocess
@@ -98,3 +99,41 @@ def test_weights_of_another_task_fit_but_for_the_head(tmp_path):
     model = build_model(UNetSmall.model_validate(part), outputs=7)
     assert torch.equal(model.network.stem.conv1.weight, trained.stem.conv1.weight)
     assert model.loaded.missing == ("head.weight", "head.bias")
+
+
+def test_its_planes_are_those_of_plain_operations():
+    torch.manual_seed(0)
+    network, images = UNet(3, 8).eval(), torch.randn(2, 3, 24, 16)
+    with torch.no_grad():
+        for parameter in network.parameters():  # norms and biases that do something
+            parameter += 0.1 * torch.randn_like(parameter)
+    state = network.state_dict()
+
+    def block(x, name, stride=1):
+        for n in (1, 2):
+            x = functional.conv2d(
+                x, state[f"{name}.conv{n}.weight"], stride=stride if n == 1 else 1, padding=1
+            )
+            groups = x.double().unflatten(1, (8, -1))  # of eight groups of channels
+            mean = groups.mean((2, 3, 4), keepdim=True)
+            deviation = (groups.var((2, 3, 4), keepdim=True, correction=0) + 1e-5).sqrt()
+            x = ((groups - mean) / deviation).flatten(1, 2).float()
+            gain, shift = (state[f"{name}.norm{n}.{part}"] for part in ("weight", "bias"))
+            x = (x * gain[:, None, None] + shift[:, None, None]).clamp(min=0)
+        return x
+
+    levels = [block(images, "stem")]
+    levels += [x := block(levels[-1], "down.0", 2), x := block(x, "down.1", 2)]
+    x = block(x, "down.2", 2)
+    assert [level.shape[1:] for level in (*levels, x)] == [
+        (8, 24, 16),
+        (16, 12, 8),
+        (32, 6, 4),
+        (64, 3, 2),
+    ]
+    for n, finer in enumerate(reversed(levels)):
+        doubled = x.repeat_interleave(2, 2).repeat_interleave(2, 3)
+        x = block(torch.cat([doubled, finer], 1), f"up.{n}")
+    expected = functional.conv2d(x, state["head.weight"], state["head.bias"])
+    with torch.no_grad():
+        torch.testing.assert_close(network(images), expected, rtol=1e-4, atol=1e-4)

@@ -7,12 +7,14 @@ import numpy as np
 import pytest
 import torch
 from pydantic import TypeAdapter, ValidationError
+from torch import nn
 from torch.nn import functional
 
 from hardy.core.errors import SpecError, WeightsError
 from hardy.data.preprocess import Preprocess
 from hardy.models import names
 from hardy.models.build import build_model, build_network
+from hardy.models.segmenters.build import check_encoder
 from hardy.models.spec import ModelSpec
 from hardy.models.weights import locate
 from tests.contracts.device import another_device
@@ -210,7 +212,93 @@ def test_the_seeds_checkpoints_load_by_a_map_of_names(tmp_path, of_image):
         )
 
 
+# --- LinkNet ---
+
+
+def test_the_seeds_linknet_is_plain_operations_over_torchvisions_resnet():
+    network, images = network_of("linknet-seed").eval(), torch.rand(1, 3, 64, 96)
+    with torch.no_grad():
+        for name, tensor in network.state_dict().items():
+            if "decoder" in name and name.endswith("running_mean"):
+                tensor += 0.1 * torch.randn_like(tensor)
+            if "decoder" in name and name.endswith("running_var"):
+                tensor *= 0.05  # else little of the image comes through
+    state = network.state_dict()
+    resnet = network.encoder  # has torchvision's parts under their names
+
+    def with_bias(operation, x, name, **options):
+        return operation(x, state[f"{name}.weight"], state[f"{name}.bias"], **options)
+
+    def norm(x, name):
+        mean, variance = state[f"{name}.running_mean"], state[f"{name}.running_var"]
+        weight, bias = state[f"{name}.weight"], state[f"{name}.bias"]
+        return functional.batch_norm(x, mean, variance, weight, bias).relu()
+
+    def block(x, name):
+        x = norm(with_bias(functional.conv2d, x, f"{name}.0"), f"{name}.1")
+        options = {"stride": 2, "padding": 1, "output_padding": 1}
+        x = norm(with_bias(functional.conv_transpose2d, x, f"{name}.3", **options), f"{name}.4")
+        return norm(with_bias(functional.conv2d, x, f"{name}.6"), f"{name}.7")
+
+    with torch.no_grad():
+        x = resnet.maxpool(resnet.bn1(resnet.conv1(images)).relu())
+        scales = [x := layer(x) for layer in (resnet.layer1, resnet.layer2, resnet.layer3)]
+        x = block(resnet.layer4(x), "decoder4") + scales[2]
+        x = block(block(x, "decoder3") + scales[1], "decoder2") + scales[0]
+        x = with_bias(functional.conv_transpose2d, block(x, "decoder1"), "head.0", stride=2).relu()
+        x = with_bias(functional.conv2d, x, "head.2").relu()
+        expected = with_bias(functional.conv2d, x, "head.4", padding=1)
+        assert float(expected.std((2, 3)).min()) > 1
+        torch.testing.assert_close(network(images), expected, rtol=1e-4, atol=1e-2)
+    inner = [state[f"decoder{n}.3.weight"].shape[0] for n in (4, 3, 2, 1)]
+    assert inner == [128, 64, 32, 16]
+    assert state["head.0.weight"].shape[:2] == (64, 32)
+    spec = TypeAdapter(ModelSpec).validate_python({"kind": "segmenter", "name": "linknet-seed"})
+    half = (0.5,) * 3
+    assert build_network(spec, outputs=2)[1] == Preprocess(
+        256, None, "bilinear", half, half, fit="squeeze"
+    )
+
+
 # --- SegNet ---
+
+
+def test_segnet_is_plain_operations():
+    network, images = network_of("segnet").eval(), torch.rand(2, 3, 37, 50)
+    with torch.no_grad():
+        for name, tensor in network.state_dict().items():
+            if name.endswith("running_mean"):
+                tensor += 0.1 * torch.randn_like(tensor)
+    state = network.state_dict()
+
+    def norm(x, name):
+        mean, variance = state[f"{name}.running_mean"], state[f"{name}.running_var"]
+        weight, bias = state[f"{name}.weight"], state[f"{name}.bias"]
+        return functional.batch_norm(x, mean, variance, weight, bias)
+
+    def level(x, name, count, *, linear=False):
+        for n in range(count):
+            x = functional.conv2d(x, state[f"{name}.{3 * n}.weight"], padding=1)
+            x = norm(x, f"{name}.{3 * n + 1}")
+            x = x if linear and n == count - 1 else x.relu()
+        return x
+
+    x, left = norm(images, "encoder.norm"), []
+    widths = []
+    for n, count in enumerate((2, 2, 3, 3)):
+        x = level(x, f"encoder.levels.{n}", count)
+        widths.append(x.shape[1])
+        size = x.shape[2:]
+        x, places = functional.max_pool2d(x, 2, stride=2, return_indices=True)
+        left.append((size, places))
+    assert widths == [4, 8, 16, 32]
+    for n, count in enumerate((3, 3, 2, 2)):
+        size, places = left.pop()
+        flat = torch.zeros(*x.shape[:2], size.numel())
+        x = flat.scatter(2, places.flatten(2), x.flatten(2)).unflatten(2, size)
+        x = level(x, f"decoder.levels.{n}", count, linear=n == 3)
+    with torch.no_grad():
+        torch.testing.assert_close(network(images), x, rtol=1e-4, atol=1e-5)
 
 
 def test_what_was_pooled_is_put_back_where_it_came_from():
@@ -289,7 +377,10 @@ def test_a_packages_weights_go_into_the_encoder(name):
     other = build_model(spec_of(name), outputs=4, seed=1)  # the rest is the seed's
     rest = {n: t for n, t in other.network.state_dict().items() if not n.startswith("encoder.")}
     assert all(torch.equal(model.network.state_dict()[n], t) for n, t in rest.items())
-    assert model.preprocess.mean == timm.get_pretrained_cfg("tf_efficientnet_lite0").mean
+    shown = timm.get_pretrained_cfg("tf_efficientnet_lite0")
+    assert model.preprocess == Preprocess(
+        224, None, shown.interpolation, shown.mean, shown.std, fit="squeeze"
+    )
 
 
 def test_what_a_training_leaves_is_loaded_as_a_whole(tmp_path):
@@ -299,6 +390,17 @@ def test_what_a_training_leaves_is_loaded_as_a_whole(tmp_path):
     assert model.loaded.missing == model.loaded.unused == ()
     with pytest.raises(WeightsError, match="segmentation_head"):
         build_model(spec_of("unet", weights=f"file:{file}"), outputs=4)
+
+
+def test_a_classifiers_file_has_all_of_the_encoder_in_its_shapes():
+    network = nn.ModuleDict({"encoder": nn.Conv2d(3, 2, 1), "head": nn.Conv2d(2, 1, 1)})
+    whole = {"encoder.weight": torch.zeros(2, 3, 1, 1), "encoder.bias": torch.zeros(2)}
+    check_encoder(network, {**whole, "encoder.fc": torch.zeros(1)}, "a.pt")
+    absent = {"encoder.weight": whole["encoder.weight"]}
+    with pytest.raises(WeightsError, match=r"a\.pt lacks 1 of .*, such as encoder\.bias"):
+        check_encoder(network, absent, "a.pt")
+    with pytest.raises(WeightsError, match=r"a\.pt lacks 1 of .*, such as encoder\.weight"):
+        check_encoder(network, {**whole, "encoder.weight": torch.zeros(2, 3, 3, 3)}, "a.pt")
 
 
 def test_a_packages_weights_are_of_one_encoder():
@@ -344,6 +446,16 @@ def test_networks_without_an_encoder_of_a_library_have_no_such_weights(name, wei
         spec_of(name, weights=weights)
 
 
+@pytest.mark.parametrize(
+    ("weights", "of_encoder"),
+    [("random", False), ("pretrained", True), (PACKAGE, True), ("file:a.pt", False)],
+)
+def test_an_encoders_own_weights_are_told_from_a_whole_networks(weights, of_encoder):
+    for name, encoder in (("linknet-seed", "resnet34"), ("unet", "tf_efficientnet_lite0")):
+        found = spec_of(name, weights=weights).pretrained_encoder
+        assert found == (encoder if of_encoder else None)
+
+
 @pytest.mark.parametrize("weights", ["IMAGENET1K_V1", "imagenet"])
 def test_no_other_tags_are_known(weights):
     with pytest.raises(ValidationError, match="weights"):
@@ -357,7 +469,7 @@ def test_no_other_tags_are_known(weights):
         ("tu-vit_base_patch16_224.augreg_in21k", "plain vision transformers have none"),
         ("tu-deit3_small_patch16_224", "plain vision transformers have none"),
         ("tu-resnet344", "Did you mean 'resnet34'"),
-        ("resnet34", "pattern"),
+        ("resnet34", "say tu-resnet34 for timm.s resnet34"),
     ],
 )
 def test_encoders_that_no_decoder_stands_on_are_refused_by_name(encoder, message):
@@ -368,6 +480,21 @@ def test_encoders_that_no_decoder_stands_on_are_refused_by_name(encoder, message
 def test_a_decoder_that_needs_more_of_its_encoder_says_so():
     with pytest.raises(SpecError, match="deeplabv3plus cannot stand on tu-densenet121"):
         network_of("deeplabv3plus", encoder="tu-densenet121")
+
+
+@pytest.mark.parametrize(
+    ("raised", "reason"),
+    [(ValueError("no scale\nof 32 px"), "no scale"), (AssertionError(), r"AssertionError\(\)")],
+)
+def test_the_first_line_of_what_the_library_says_is_told(monkeypatch, raised, reason):
+    from hardy.models.segmenters import smp
+
+    def refuses(**_):
+        raise raised
+
+    monkeypatch.setitem(smp._NETWORKS, "unet", refuses)
+    with pytest.raises(SpecError, match=rf"unet cannot stand on .*lite0: {reason}$"):
+        network_of("unet")
 
 
 @pytest.mark.slow

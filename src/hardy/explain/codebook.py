@@ -110,7 +110,7 @@ def _cut(pixels: np.ndarray, row: int, column: int, places: tuple[int, ...]) -> 
     for at, count, length in zip((row, column), places, pixels.shape, strict=False):
         size = length / count
         first, last = max(0, round((at - 1) * size)), min(length, round((at + 2) * size))
-        spans.append(slice(first, max(first + 1, last)))
+        spans.append(slice(first, last))
     return pixels[tuple(spans)].copy()
 
 

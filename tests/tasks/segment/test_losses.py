@@ -100,6 +100,16 @@ def test_a_term_is_its_formula(some, term, weights):
     assert (gradient[void] == 0).all() is not term.startswith("pseudo_")
 
 
+@pytest.mark.parametrize("term", ["dice", "iou", "pseudo_dice", "pseudo_iou"])
+def test_the_overlap_of_a_perfect_pixel_is_one_and_of_a_missed_one_epsilon(term):
+    sure = torch.tensor([0.0, 200.0, 0.0]).view(1, 3, 1, 1)
+    right, wrong = (Targets(mask=torch.tensor([[[label]]])) for label in (2, 3))
+    assert float(task().loss(sure, right, terms={term: 1.0})) == pytest.approx(0, abs=1e-7)
+    if not term.startswith("pseudo_"):
+        missed = 1 - float(task().loss(sure, wrong, terms={term: 1.0}))
+        assert missed == pytest.approx(1e-5 / (1 + 1e-5), abs=5e-7)  # float32 near 1
+
+
 def test_terms_are_added_up_by_their_weights(some):
     outputs, masks = some
     targets = Targets(mask=torch.as_tensor(masks))

@@ -15,6 +15,7 @@ from hardy.data.preprocess import Preprocess
 from hardy.measure.records import read_parquet, write_parquet
 from hardy.tasks.build import build_task
 from hardy.tasks.segment import pixels
+from hardy.tasks.segment.counts import confused
 from hardy.tasks.segment.spec import SegmentSpec
 from hardy.tasks.summary import bounds, summarise
 from tests.tasks.segment.test_task import records
@@ -216,6 +217,18 @@ def test_the_f1_of_boundaries_allows_more_in_a_larger_image():
     assert pixels.boundary_f1(true, np.roll(true, 2, 1).clip(0), K) > 0.9
 
 
+def test_a_class_of_a_single_pixel_has_a_boundary():
+    true, said = np.zeros((2, 12, 12), int)
+    true[2, 3], said[9, 8] = 1, 1
+    true[8:11, 1:4], said[8:11, 1:4] = 2, 2
+    found = pixels.boundary_f1(true, said, K)
+    assert found == pytest.approx(boundary_f1(true, said))
+    assert 1 / 3 < found < 2 / 3  # 0 for the lone pixel, 1 for the block
+    near = pixels.boundary_f1(true, np.roll(true, 1, 1), K)
+    assert near == pytest.approx(boundary_f1(true, np.roll(true, 1, 1)))
+    assert near == 1
+
+
 def test_boundaries_of_more_classes_than_a_word_has_bits():
     rng = np.random.default_rng(2)
     true = blocks(rng, 1, np.arange(150), 8, 8, 6)[0]
@@ -262,6 +275,14 @@ def test_many_classes_have_no_confusion():
     assert "report/confusion.csv" not in dict(task.report(frame, "source", None))
 
 
+@pytest.mark.parametrize(("classes", "counted"), [(64, True), (65, False)])
+def test_up_to_64_classes_have_a_confusion(classes, counted):
+    task = build_task(SegmentSpec(), tuple(f"c{n}" for n in range(classes)))
+    frame = records(np.zeros((1, 3, 3), int), task.answer(torch.zeros(1, classes, 3, 3)), task=task)
+    assert (len(frame["source.confusion"][0]) > 0) is counted
+    assert (confused(frame, "source", classes) is not None) is counted
+
+
 def test_each_metric_is_told_with_its_meaning(some):
     found = pd.read_csv(
         io.StringIO(dict(TASK.report(some[0], "source", None))["report/metrics.csv"])
@@ -296,6 +317,15 @@ def test_what_is_ignored_counts_for_nothing(some):
     for name, metric in SegmentSpec.metrics.items():
         if metric.higher_is_better:
             assert task.metrics(perfect, "source")[name] == pytest.approx(1), name
+
+
+def test_the_score_of_an_image_of_one_class_is_that_classs():
+    task = build_task(SegmentSpec(ignore=("tree",)), NAMES, VOID)
+    said = torch.zeros(1, K, 4, 4)
+    said[:, 1, :3] = 9.0  # three of four rows are said to be what is ignored
+    frame = records(np.zeros((1, 4, 4), int), task.answer(said), task=task)
+    assert task.score(frame, "source").tolist() == [0.25]
+    assert task.metrics(frame, "source")["image_dice"] == pytest.approx(2 * 4 / (4 + 16))
 
 
 def test_records_of_an_earlier_version_are_still_read(some, tmp_path):

@@ -41,7 +41,7 @@ def confusion_grid(cells: np.ndarray, classes: Sequence[str], name: str) -> Imag
     """Draw how each true class's pixels are divided among the classes that they are said to be.
 
     Args:
-        cells: Pixels by true and predicted class (K, K).
+        cells: Pixels by true and predicted class (K, K), of which there are some.
         classes: Their names.
         name: The answer's.
     """
@@ -61,7 +61,7 @@ def confusion_grid(cells: np.ndarray, classes: Sequence[str], name: str) -> Imag
             text = f"{100 * share[y, x]:.0f}"
             axes.text(x, y, text, ha="center", va="center", color=ink, fontsize=9)
     right, total = int(np.trace(cells)), int(cells.sum())
-    headline(axes, f"{100 * right / max(1, total):.1f} % of {total} pixels right")
+    headline(axes, f"{100 * right / total:.1f} % of {total} pixels right")
     # Below, where it takes nothing of the cells' width.
     figure.colorbar(
         drawn,

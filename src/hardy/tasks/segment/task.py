@@ -278,7 +278,7 @@ class Segment(Task):
         yield "report/iou.png", iou_bars(table)
         yield "report/metrics.csv", as_csv(self._defined(frame))
         cells = {n: confused(frame, n, len(self.classes)) for n in names}
-        pairs = {n: found for n, found in cells.items() if found is not None}
+        pairs = {n: found for n, found in cells.items() if found is not None and found.any()}
         if pairs:
             yield "report/confusion.csv", as_csv(confusion_table(pairs, self.classes))
             yield "report/confusion.png", confusion_grid(pairs[main], self.classes, main)
