@@ -37,15 +37,18 @@ data get sam-vit-b                      1        1         1       1         1
 cache                                   0        0         0       0         0
 cache --empty                           0        0         1       0         0
 completion bash                         0        0         0       0         0
+predict --model models:/toy@champion P  0        1         0       0         1
 promote toy --dry-run                   0        1         0       0         1
 promote toy --undo --dry-run            0        1         0       0         1
 promote toy --undo --yes                0        1         1       1         1
-predict --model models:/toy@champion P  0        1         0       0         1
 validate KIND                           0        0         0       0         0
 show KIND                               0        0         0       0         0
 plan KIND                               0        0         0       0         1
-run KIND                                0        0         0       0         1
-run KIND --set seed=5                   0        0         1       1         1
+run memo                                0        0        0       0         1
+run supervised                          0        0        1       0         1
+run search                              0        0        1       1         1
+run segment                             0        0        0       0         1
+run KIND --set seed=5                   0        0        1       1         1
 resume RUN                              0        1         0       0         1
 reproduce RUN                           0        1         1       1         1
 show RUN --diff RUN                     0        1         0       0         1
