@@ -35,6 +35,7 @@ def isolated_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     # MLflow's setters write to the environment directly: go back to what was there.
     for name in [n for n in os.environ if n.startswith("MLFLOW_") and n not in _KEPT]:
         monkeypatch.delenv(name)
+    monkeypatch.delenv("COLUMNS", raising=False)  # tables are as wide
     for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI", "MLFLOW_RUN_ID"):
         monkeypatch.setenv(name, "")
         monkeypatch.delenv(name)

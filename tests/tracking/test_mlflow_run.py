@@ -201,7 +201,7 @@ def test_broken_copy_leaves_no_artifact(
     file.write_bytes(b"whole")
     with monkeypatch.context() as patch:
         patch.setattr("shutil.copyfileobj", half)
-        with pytest.raises(TrackingError, match="No space left"):
+        with pytest.raises(TrackingError, match="the disk is full"):
             run.artifact(file, "weights.safetensors")
     with pytest.raises(TrackingError, match="no artifact file"):
         tracker.artifact(run.run_id, "weights.safetensors")
