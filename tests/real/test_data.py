@@ -15,6 +15,7 @@ from hardy.models.build import build_model
 from hardy.models.segmenters.spec import UNetSmall
 from hardy.models.spec import HardyModel, TimmModel
 from hardy.tasks.build import task_on
+from hardy.tasks.segment.serving import PARAMS
 from hardy.tasks.segment.spec import SegmentSpec
 
 pytestmark = [
@@ -82,7 +83,7 @@ def test_camvid_goes_the_way_of_segmentation():
         def undo(plane, size=photograph.size):
             return model.preprocess.back(plane, *size, outside=dataset.void)
 
-        row = task.served(answer[0], undo, {})
+        row = task.served(answer[0], undo, PARAMS)
         assert (row["width"], row["height"]) == photograph.size
 
 
