@@ -17,7 +17,7 @@ from hardy.core.processes import is_gone
 from hardy.plan.tracker import Status
 from hardy.tracking import leftovers as module
 from hardy.tracking.heartbeat import HEARTBEAT_TAG, stamp
-from hardy.tracking.leftovers import leftovers, tidy
+from hardy.tracking.leftovers import clean, leftovers, tidy
 from hardy.tracking.mlflow_tracker import MlflowTracker
 from hardy.tracking.recent import last_runs
 from hardy.tracking.store import experiment_id, tracking_uri
@@ -81,6 +81,29 @@ def test_a_run_that_was_ended_so_goes_on(client: MlflowClient) -> None:
     record = client.get_run(dead)
     assert record.info.status == "FINISHED"
     assert "hardy.failure" not in record.data.tags
+
+
+def test_a_run_that_another_process_goes_on_with_is_left_alone(
+    client: MlflowClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two starts after a kill: one ends what it listed while the other is at it again."""
+    dead = running(client, beat())
+    listed = leftovers()
+    seen = []
+
+    def update_run(self: MlflowClient, run_id: str, **given: object) -> None:
+        seen.append(leftovers())
+        return real(self, run_id, **given)
+
+    real = MlflowClient.update_run
+    monkeypatch.setattr(MlflowClient, "update_run", update_run)
+    again = MlflowTracker().start("unit", tags={}, resume=dead)
+    assert seen == [[]]  # it is never RUNNING with a dead process's heartbeat
+    list(clean(listed))
+    assert status(client, dead) == "RUNNING"
+    again.end(Status.FINISHED)
+    list(clean(listed))
+    assert status(client, dead) == "FINISHED"
 
 
 def test_doctor_lists_what_was_left_elsewhere_and_cleans_it_when_told(
@@ -196,7 +219,7 @@ def test_all_that_a_killed_process_left_is_found(
 ) -> None:
     killed = subprocess.run([sys.executable, "-c", _KILLED], check=False, timeout=120)
     assert killed.returncode == -signal.SIGKILL
-    monkeypatch.setattr(module, "FRESH_SECONDS", 0)
+    monkeypatch.setattr(module, "FRESH_SECONDS", -1)  # a stamp is in whole seconds, rounded
     monkeypatch.setattr("hardy.core.files._YOUNG_SECONDS", 0)
     lines = list(tidy())
     assert [line.split()[0] for line in lines] == ["file", "run", "model"]

@@ -154,6 +154,25 @@ def test_a_server_that_takes_a_call_and_says_nothing_is_noticed(server, monkeypa
     assert "no answer" in capsys.readouterr().err
 
 
+def test_nobody_waits_for_a_call_that_such_a_server_holds(server, monkeypatch):
+    monkeypatch.setattr(patience, "_SLOW_SECONDS", 0.05)
+    patient = Patience(server.uri)
+    assert patient.meanwhile(server.ask) is True
+    with pytest.raises(KeyError):
+        patient.meanwhile({}.popitem)
+    server.stop()
+    held = threading.Event()
+    begun = time.monotonic()
+    assert patient.meanwhile(partial(held.wait, 20)) is False
+    assert time.monotonic() - begun < 5
+    server.start()
+    held.set()  # the call comes to its end, and with it the outage
+    until = time.monotonic() + 5
+    while patient.away and time.monotonic() < until:
+        time.sleep(0.02)
+    assert not patient.away
+
+
 def test_streams_are_sent_from_their_beginning(server, capsys):
     sent = []
 
@@ -208,6 +227,33 @@ def test_a_run_goes_on_while_its_server_is_away(store, server, monkeypatch, caps
     client = MlflowClient(os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{store}")
     assert len(client.get_metric_history(run.run_id, "loss")) == 2000
     assert client.get_run(run.run_id).info.status == "FINISHED"
+
+
+def test_a_run_goes_on_while_its_server_holds_a_call(store, server, monkeypatch):
+    monkeypatch.setenv("MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING", "false")
+    monkeypatch.setattr(patience, "_SLOW_SECONDS", 0.05)
+    monkeypatch.setattr(mlflow_run, "_FLUSH_SECONDS", 0.0)
+    monkeypatch.setattr(mlflow_run, "_BEAT_SECONDS", 60.0)  # the run's own thread writes
+    held, log_batch = threading.Event(), MlflowClient.log_batch
+
+    def through(client, *given, **named):
+        assert held.wait(20)
+        return log_batch(client, *given, **named)
+
+    tracker = MlflowTracker()
+    tracker.__dict__["_patience"] = Patience(server.uri)
+    run = tracker.start("unit", tags={})
+    monkeypatch.setattr(MlflowClient, "log_batch", through)
+    server.stop()
+    begun = time.monotonic()
+    for step in range(3):
+        run.metrics({"loss": float(step)}, step)
+    assert time.monotonic() - begun < 5
+    server.start()
+    held.set()
+    run.end(Status.FINISHED)
+    client = MlflowClient(os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{store}")
+    assert len(client.get_metric_history(run.run_id, "loss")) == 3
 
 
 @pytest.mark.slow

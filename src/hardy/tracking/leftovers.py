@@ -178,6 +178,10 @@ def _why(beat: Beat) -> str:
 
 
 def _end_run(client: "MlflowClient", run_id: str, beat: Beat, why: str) -> None:
+    now = client.get_run(run_id)
+    heard = read(now.data.tags.get(HEARTBEAT_TAG))
+    if now.info.status != "RUNNING" or (heard is not None and heard != beat):
+        return  # another process has ended it, or goes on with it, since it was listed
     client.set_tag(run_id, FAILURE_TAG, f"it was never ended: {why}")
     client.set_terminated(run_id, Status.KILLED.value, end_time=int(beat.seconds * 1000))
 

@@ -195,7 +195,7 @@ class MlflowRun:
             return False  # the heartbeat asks whether it is back
         with translated(self._uri):
             if not wait:
-                return self._patience.once(self._write)[0]
+                return self._patience.meanwhile(self._write)
             self._patience(self._write)
             return True
 

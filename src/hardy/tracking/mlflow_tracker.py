@@ -19,7 +19,7 @@ from hardy.core.errors import ArtifactAbsent, TrackingError
 from hardy.core.hashing import canonical_json, digest
 from hardy.core.paths import safe_name
 from hardy.plan.tracker import FAILURE_TAG, FINGERPRINT_TAG, PastRun, Status, best_of
-from hardy.tracking.heartbeat import HEARTBEAT_TAG, is_live
+from hardy.tracking.heartbeat import HEARTBEAT_TAG, is_live, stamp
 from hardy.tracking.mlflow_run import MlflowRun, artifact_path
 from hardy.tracking.moved import EXPERIMENT_MARK, beside
 from hardy.tracking.patience import Patience
@@ -216,6 +216,8 @@ class MlflowTracker:
         renamed = name if name and _INVENTED_NAME.fullmatch(record.info.run_name or "") else None
         with translated(self._uri):
             self._client.set_experiment_tag(record.info.experiment_id, EXPERIMENT_MARK, "true")
+            # First, or it would be RUNNING with the heartbeat of the process that died at it.
+            self._client.set_tag(run_id, HEARTBEAT_TAG, stamp())
             self._client.update_run(run_id, status="RUNNING", name=renamed)
             if FAILURE_TAG in record.data.tags:
                 self._client.delete_tag(run_id, FAILURE_TAG)

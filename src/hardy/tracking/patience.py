@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, wait
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from functools import partial, wraps
@@ -31,6 +32,7 @@ _PAUSE_SECONDS = 2.0
 # A call that takes so long is no sign yet; the server is asked whether it is well.
 _SLOW_SECONDS = 5.0
 _HEALTH_SECONDS = 5.0
+_LOOK_SECONDS = 0.1
 
 
 class Patience:
@@ -91,6 +93,33 @@ class Patience:
             return False, None
         self._return()
         return True, found
+
+    def meanwhile(self, call: Callable[[], object]) -> bool:
+        """Try a call as `once` does, and leave it to a thread once the server is known to be away.
+
+        A server that takes a call and says nothing holds it for minutes.
+
+        Returns:
+            Whether the server has answered.
+
+        Raises:
+            TrackingError: If the server has been away for too long.
+            Exception: What the call raises while the server answers.
+        """
+        if not self._server:
+            return self.once(call)[0]
+        made: Future[bool] = Future()
+
+        def make() -> None:
+            try:
+                made.set_result(self.once(call)[0])
+            except BaseException as error:  # it is raised where it is waited for
+                made.set_exception(error)
+
+        threading.Thread(target=make, name="hardy-call", daemon=True).start()
+        while not self.away and not made.done():
+            wait([made], timeout=_LOOK_SECONDS)
+        return made.done() and made.result()
 
     def check(self) -> None:
         """Raise if the server has been away for too long.
