@@ -31,6 +31,7 @@ from hardy.tracking.store import (
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities import LoggedModel
 
 # A process that was not heard of for so long is no longer at it; a slow server may take minutes.
 _SILENT_SECONDS = 3600.0
@@ -142,8 +143,8 @@ def _runs(client: "MlflowClient", experiments: list[str]) -> Iterator[Leftover]:
 def _models(client: "MlflowClient", experiments: list[str]) -> Iterator[Leftover]:
     from mlflow.entities import LoggedModelStatus
 
-    # The newest. MLflow's databases keep a status as a number, and find none by its name.
-    for model in client.search_logged_models(experiments, max_results=_PAGE):
+    # MLflow's databases keep a status as a number, and find none by its name.
+    for model in _all_models(client, experiments):
         if model.status != LoggedModelStatus.PENDING:
             continue
         beat = read(model.tags.get(HEARTBEAT_TAG)) or _unheard(model.creation_timestamp)
@@ -151,6 +152,14 @@ def _models(client: "MlflowClient", experiments: list[str]) -> Iterator[Leftover
             line = f"model {model.model_id} of run {model.source_run_id} is PENDING, but {why}"
             delete = partial(client.delete_logged_model, model.model_id)
             yield Leftover(line, "deleted", delete, sure=_is_sure(beat))
+
+
+def _all_models(client: "MlflowClient", experiments: list[str]) -> "Iterator[LoggedModel]":
+    page = client.search_logged_models(experiments, max_results=_PAGE)
+    yield from page
+    while page.token:
+        page = client.search_logged_models(experiments, max_results=_PAGE, page_token=page.token)
+        yield from page
 
 
 def _unheard(started: int) -> Beat:
