@@ -34,6 +34,8 @@ list shifts                             0        0         0       0         0
 doctor                                  0        0         0       0         1
 data check shapes                       0        0         0       0         0
 data get sam-vit-b                      1        1         1       1         1
+doctor --clean                          0        0        0       0         1
+data preview shapes --out SHEET         0        0        0       0         0
 cache                                   0        0         0       0         0
 cache --empty                           0        0         1       0         0
 completion bash                         0        0         0       0         0
@@ -169,10 +171,11 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, dict[str
 
 def lines_of(row: str, runs: dict[str, str], project: Path) -> Iterator[list[str]]:
     """Yield the command lines that a row of the table stands for."""
-    words = row.replace("OUT", str(project / "features.parquet")).split()
+    files = {"OUT": "features.parquet", "SHEET": "sheet.png", "P": "photograph.png"}
+    words = [str(project / files[word]) if word in files else word for word in row.split()]
     kinds = KINDS if {"KIND", "RUN"} & set(words) else ("",)
     for kind in kinds:
-        named = {"KIND": kind, "RUN": runs.get(kind, ""), "P": str(project / "photograph.png")}
+        named = {"KIND": kind, "RUN": runs.get(kind, "")}
         yield [named.get(word, word) for word in words]
 
 

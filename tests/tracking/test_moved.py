@@ -4,6 +4,7 @@ import shutil
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from time import time
 from types import SimpleNamespace
 
 import pytest
@@ -15,6 +16,7 @@ from hardy.plan.tracker import Status
 from hardy.registry.bundle import CARD
 from hardy.registry.versions import fetched
 from hardy.tracking import moved
+from hardy.tracking.heartbeat import HEARTBEAT_TAG
 from hardy.tracking.mlflow_tracker import MlflowTracker
 from hardy.tracking.moved import HOME_TAG, beside
 from hardy.tracking.store import connect, tracking_uri
@@ -105,6 +107,30 @@ def test_a_store_without_its_files_is_refused_with_the_way_out(
     with pytest.raises(TrackingError, match="was made in") as caught:
         connect()
     assert caught.value.hint == f"Copy them too: cp -a {isolated_home}/mlruns {alone}/mlruns"
+
+
+def test_a_home_in_which_another_process_writes_keeps_its_places(
+    store: Path, isolated_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where it is mounted at two places: the other process goes on with the old names."""
+    monkeypatch.setenv("MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING", "false")
+    run = MlflowTracker().start("unit", tags={})
+    new = tmp_path / "mounted"
+    (isolated_home / "mlruns").mkdir(exist_ok=True)
+    shutil.copytree(isolated_home, new)
+    client = MlflowClient(f"sqlite:///{new}/mlflow.db")
+    before = places(new / "mlflow.db")
+    monkeypatch.setenv("HARDY_HOME", str(new))
+    for beat, refused in ((f"{time():.0f} another-host 7", True), ("1000 another-host 7", False)):
+        client.set_tag(run.run_id, HEARTBEAT_TAG, beat)
+        if refused:
+            with pytest.raises(TrackingError, match="a process is writing a run there"):
+                connect()
+            assert places(new / "mlflow.db").count(str(new)) == before.count(str(new))
+        else:
+            connect()
+            assert str(isolated_home) not in places(new / "mlflow.db")
+    run.end(Status.KILLED)
 
 
 def test_artifacts_that_mlflow_put_elsewhere_stay_there(

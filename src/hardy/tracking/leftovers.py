@@ -127,7 +127,15 @@ def _files() -> Iterator[Leftover]:
     for path in chain.from_iterable(sorted(state.glob(pattern)) for pattern in _DRAFTS):
         if is_abandoned(path):
             line = f"file {path.relative_to(home())}, {_size(path):,} bytes, was never completed"
-            yield Leftover(line, "deleted", partial(path.unlink, missing_ok=True), sure=True)
+            yield Leftover(line, "deleted", partial(_delete, path), sure=True)
+
+
+def _delete(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        message = f"{path} cannot be deleted: {error.strerror or error}"
+        raise TrackingError(message) from error
 
 
 def _runs(client: "MlflowClient", experiments: list[str]) -> Iterator[Leftover]:

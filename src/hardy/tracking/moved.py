@@ -12,6 +12,7 @@ from urllib.parse import quote, urlsplit
 from urllib.request import url2pathname
 
 from hardy.core.errors import TrackingError
+from hardy.tracking.heartbeat import HEARTBEAT_TAG, is_live
 
 EXPERIMENT_MARK = "hardy.runs"
 """Marks the experiments that hold hardy's runs, so that a search looks into them alone."""
@@ -31,6 +32,10 @@ _HOMES = """
     JOIN experiment_tags m ON m.experiment_id = e.experiment_id AND m.key = ? AND m.value = 'true'
     LEFT JOIN experiment_tags home ON home.experiment_id = e.experiment_id AND home.key = ?
 """
+_BEATS = """
+    SELECT tags.value FROM tags JOIN runs ON runs.run_uuid = tags.run_uuid
+    WHERE tags.key = ? AND runs.status = 'RUNNING' AND runs.lifecycle_stage = 'active'
+"""
 
 
 def settle(database: Path) -> None:
@@ -39,7 +44,8 @@ def settle(database: Path) -> None:
     One that cannot be written stays as it is: `beside` finds its files.
 
     Raises:
-        TrackingError: If the files were not copied along.
+        TrackingError: If the files were not copied along, or another process is writing a run: the
+            folder may be mounted at two places.
     """
     here = database.parent
     for old in _homes(database) - {here}:
@@ -49,6 +55,9 @@ def settle(database: Path) -> None:
             message = f"{database} was made in {old}, and its runs' files are not beside it"
             hint = f"Copy them too: cp -a {old / ARTIFACTS} {here / ARTIFACTS}"
             raise TrackingError(message, hint=hint)
+        if _is_written(database):
+            message = f"{database} was made in {old}, and a process is writing a run there"
+            raise TrackingError(message, hint="Wait until it has ended, for a minute at least.")
         with suppress(sqlite3.OperationalError):  # it is read-only, or busy: the next one will
             _rename(database, old, here)
             line = f"note: this store was made in {old}; its runs' files are in {here} now"
@@ -80,6 +89,16 @@ def _homes(database: Path) -> set[Path]:
     except sqlite3.Error:
         return set()  # MLflow says what is wrong with it
     return {home for row in rows if (home := _home(*row)) is not None}
+
+
+def _is_written(database: Path) -> bool:
+    """Tell whether a run of the store has the heartbeat of a process that lives."""
+    address = f"file:{quote(str(database))}?mode=ro"
+    try:
+        with closing(sqlite3.connect(address, uri=True, timeout=10)) as store:
+            return any(is_live(beat) for (beat,) in store.execute(_BEATS, (HEARTBEAT_TAG,)))
+    except sqlite3.Error:
+        return False  # MLflow says what is wrong with it
 
 
 def _home(name: str, location: str, tagged: str | None) -> Path | None:
