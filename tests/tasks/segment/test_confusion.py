@@ -34,7 +34,7 @@ def test_each_cell_has_its_share_of_the_true_class(drawn):
     assert [label.get_position()[0] for label in axes.get_xticklabels()] == [0, 1, 2]
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("memo says", "truth")
     assert axes.get_title() == "63.3 % of 30 pixels right"
-    assert bar.get_ylabel() == "share of the class's pixels"
+    assert bar.get_xlabel() == "share of the class's pixels"
 
 
 def test_cells_with_pixels_have_numbers_that_can_be_read(drawn):
@@ -56,8 +56,8 @@ def test_many_classes_have_no_room_for_numbers(drawn, count, written):
     assert len(axes.texts) == written
 
 
-@pytest.mark.parametrize(("count", "widest"), [(2, 6.5), (12, 10.5), (24, 14)])
-def test_numbers_fit_into_their_cells(monkeypatch, count, widest):
+@pytest.mark.parametrize("count", [2, 12, 24])
+def test_numbers_fit_into_their_cells(monkeypatch, count):
     figures = []
     monkeypatch.setattr(confusion, "render", figures.append)
     confusion.confusion_grid(3 * np.eye(count, dtype=int), [f"c{n}" for n in range(count)], "memo")
@@ -70,7 +70,7 @@ def test_numbers_fit_into_their_cells(monkeypatch, count, widest):
     assert all(box.width < across and box.height < down for box in boxes)
     assert across == pytest.approx(down)
     assert across * count > 0.6 * axes.figure.get_size_inches().max() * 100
-    assert axes.figure.get_size_inches().max() <= widest
+    assert axes.figure.get_size_inches().max() <= 8.2  # so that the pages show it hardly reduced
 
 
 def test_where_no_pixel_counts_there_is_no_confusion():
