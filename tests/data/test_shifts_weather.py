@@ -6,7 +6,7 @@ from PIL import Image
 from scipy.stats import norm
 
 from hardy.data.shifts import apply
-from hardy.data.shifts.drops import equalise
+from hardy.data.shifts.drops import equalise, spatter
 from hardy.data.shifts.pixels import smear, zoom_centre
 from hardy.data.shifts.tables import CIFAR_C, IMAGENET_C
 from hardy.data.shifts.textures import ice, plasma
@@ -26,6 +26,13 @@ def test_plasma_fills_the_unit_range_and_is_a_torus() -> None:
     inner = np.abs(np.diff(cloud, axis=0)).mean()
     assert np.abs(cloud[0] - cloud[-1]).mean() < 2 * inner
     assert plasma(40, 70, 2, np.random.default_rng(0)).shape == (40, 70)
+
+
+def test_the_first_halving_of_plasma_is_the_published_sum() -> None:
+    centre, top, left = np.random.default_rng(0).uniform(-1, 1, 3)
+    grid = np.array([[0, centre / 2 + top], [centre / 2 + left, centre]])
+    expected = (grid - grid.min()) / (grid.max() - grid.min())
+    assert plasma(2, 2, 2, np.random.default_rng(0)) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("decay", [1.4, 2, 3])
@@ -136,6 +143,19 @@ def test_spatter_covers_the_share_that_its_noise_says(severity: int) -> None:
         shares.append((spattered != colour).any(axis=2).mean())
     # Soft rims of mud below 0.8 are dropped, and shaded sides of water stay dark.
     assert 0.2 * expected < np.mean(shares) < 1.2 * expected
+
+
+def test_a_drop_is_flat_20_pixels_from_its_rim() -> None:
+    """Three filters of three pixels in a row see the slope up to 3 pixels farther in."""
+
+    class Drop:
+        def normal(self, mean: float, spread: float, shape: tuple[int, int]) -> np.ndarray:
+            return np.tile(np.arange(shape[1]) < 54, (shape[0], 1)).astype(float)
+
+    water = np.asarray(spatter(flat((0, 0, 0), 64), Drop(), 0, 0, 1e-3, 0.5, 1, mud=False))
+    brightest = (water == water.max((0, 1))).all(axis=2)
+    assert brightest[:, : 54 - 1 - 20 - 2].all()
+    assert not brightest[:, 54 - 1 - 20 - 2 :].any()
 
 
 def test_spatter_is_turquoise_water_or_brown_mud() -> None:

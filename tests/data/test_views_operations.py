@@ -205,6 +205,13 @@ def test_dropout_blackens_the_boxes_that_were_drawn():
         assert 40 * 40 <= (result[..., 0] == 0).sum() <= 2 * 120 * 120
 
 
+@pytest.mark.parametrize(("share", "side"), [(0, 40), (0.99, 120)])
+def test_the_sides_of_a_dropped_box_are_40_to_120(share, side):
+    white = Image.new("RGB", (SIZE, SIZE), "white")
+    black = operate("coarse_dropout", white, Scripted(share))[..., 0] == 0
+    assert (black.any(1).sum(), black.any(0).sum(), black.sum()) == (side, side, side**2)
+
+
 def test_blurs_keep_the_mean_and_flatten():
     image = photo()
     for name in ("box_blur", "gaussian_blur", "slight_blur"):

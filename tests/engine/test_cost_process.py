@@ -5,7 +5,7 @@ import timm
 import torch
 from torch import nn
 
-from hardy.core.errors import MethodError
+from hardy.core.errors import MethodError, SpecError
 from hardy.data.preprocess import Preprocess
 from hardy.engine.cost_process import answer, count_flops
 from hardy.engine.model_cost import model_cost
@@ -97,3 +97,21 @@ def test_a_size_that_the_network_does_not_take_is_refused_as_by_a_run():
     told = answer(asked.model_dump_json(by_alias=True))
     assert told["refused"].startswith("model.input.size: segnet does not take 8")
     assert "state such a size" in told["hint"]
+
+
+@pytest.mark.parametrize(
+    ("does", "error", "message"),
+    [
+        ("exit 3", MethodError, "could not be measured: it gave no reason$"),
+        ("echo first >&2; echo last >&2; exit 3", MethodError, "could not be measured: last$"),
+        ('echo noise; echo \'{"refused": "no", "hint": ""}\'', SpecError, "^no$"),
+    ],
+)
+def test_what_the_process_says_is_understood(tmp_path, monkeypatch, does, error, message):
+    python = tmp_path / "python"
+    python.write_text(f"#!/bin/sh\ncat > /dev/null\n{does}\n")
+    python.chmod(0o755)
+    monkeypatch.setattr("sys.executable", str(python))
+    monkeypatch.setattr("hardy.engine.model_cost.recall", lambda asked: None)
+    with pytest.raises(error, match=message):
+        model_cost(experiment(model=TINY))

@@ -248,3 +248,8 @@ def test_a_checkpoint_of_an_earlier_layout_is_refused(monkeypatch):
         Checkpoint("run1", PRINT).save(STATE)
     with pytest.raises(TrackingError, match="another version of hardy"):
         Checkpoint("run1", PRINT).load()
+
+
+def test_a_file_that_another_process_deletes_first_is_no_fault(monkeypatch):
+    monkeypatch.setattr("pathlib.Path.glob", lambda folder, pattern: iter([folder / "gone"]))
+    Checkpoint("run1", PRINT).discard()

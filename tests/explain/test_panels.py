@@ -64,6 +64,13 @@ def test_the_overlay_is_brightest_where_the_evidence_is() -> None:
     assert np.asarray(small).shape == (128, 128, 3)
 
 
+def test_without_evidence_a_third_of_an_overlay_is_dark_blue() -> None:
+    """0.35 of the lowest colour of viridis, (68, 1, 84), and the rest of the grey."""
+    picture = overlay(np.full((S, S, 3), 200, np.uint8), np.zeros((S, S)), S)
+    expected = 0.65 * 200 + 0.35 * np.array([68, 1, 84])
+    assert np.abs(np.asarray(picture) - expected).max() <= 1
+
+
 @pytest.mark.parametrize("count", [1, 2, 17, 64, 128])
 def test_view_grids_fit_and_frame_the_selected(count: int) -> None:
     views = np.full((count, S, S, 3), 128, np.uint8)

@@ -99,3 +99,4 @@ def test_the_largest_come_first():
     ]
     assert largest(found, 1)[0][1].distance == pytest.approx(0.4)
     assert largest(drift(sample=["a", "c"]), 9)[0][1].now == "absent"
+    assert largest(drift(sample=["a", "c"]), 9)[0][1].drifted

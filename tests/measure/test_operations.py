@@ -42,6 +42,14 @@ def test_chance_is_that_of_every_possible_group() -> None:
         assert table.loc[name, "improved_sd"] == pytest.approx(np.std(totals))
 
 
+def test_chance_needs_two_samples() -> None:
+    two = operation_rows(records()[:2], BEFORE[1:3], AFTER[1:3]).set_index("operation")
+    assert two.loc["crop", "improved_sd"] == pytest.approx(np.std([2, 2]))
+    assert two.loc["flip", "improved_sd"] == pytest.approx(np.std([1, 0]))
+    one = operation_rows(records()[:1], BEFORE[:1], AFTER[:1])
+    assert (one["improved_sd"] == 0).all()
+
+
 def test_only_selected_views_count() -> None:
     selected = [[0, 1], [1], [0, 3], [2], [0]]
     table = operation_rows(records(selected_views=selected), BEFORE, AFTER)

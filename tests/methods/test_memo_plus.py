@@ -218,6 +218,14 @@ def test_a_point_goes_back_to_the_pixel_that_it_came_from(width, height, size, r
         assert np.abs(np.subtract(got, seen[y, x, :2])).max() <= 1
 
 
+@pytest.mark.parametrize(
+    ("origin", "pixel"), [((9.9, 6.9), (9, 6)), ((10.0, 7.0), (9, 6)), ((-0.1, -1.5), (0, 0))]
+)
+def test_a_point_beside_the_canvas_is_taken_to_its_border(monkeypatch, origin, pixel):
+    monkeypatch.setattr(Preprocess, "origin", lambda *_: origin)
+    assert on_canvas((0, 0), np.zeros((7, 10, 3), np.uint8), PLAIN) == pixel
+
+
 def test_masks_at_the_point_are_used_in_the_canvas_own_pixels(monkeypatch):
     monkeypatch.setattr("hardy.methods.memo_plus.method.point_of_interest", lambda *_: (12, 4))
     subject = with_canvas(canvas())

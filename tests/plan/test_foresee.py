@@ -510,3 +510,14 @@ def test_a_sample_that_is_to_be_drawn_is_one_of_the_dataset_s(entry):
     assert told("a") == []
     hint = "Ids are such as 'a', as the column `sample` of a run's records has."
     assert told("b") == [f"explain.{entry}.choose.ids: own has no sample 'b' here. {hint}"]
+
+
+def test_a_card_is_named_as_its_driver_lists_it(tmp_path, monkeypatch):
+    listing = tmp_path / "0000:01:00.0" / "information"
+    listing.parent.mkdir()
+    listing.write_text("Model: \t\t NVIDIA H100 80GB HBM3\nIRQ:   \t\t 1\n")
+    monkeypatch.setattr(machine, "_GPUS", tmp_path)
+    monkeypatch.setattr(machine, "_torch_has_cuda", lambda: True)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    uncached = machine.machine.__wrapped__
+    assert uncached("cuda") == "NVIDIA H100 80GB HBM3"

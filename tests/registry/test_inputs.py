@@ -136,3 +136,8 @@ def test_the_content_id_is_of_pixels_and_size():
     image = Image.fromarray(PIXELS)
     assert content_id(image) == content_id(as_images([png()])[0])
     assert content_id(image) != content_id(Image.fromarray(PIXELS.reshape(5, 4, 3)))
+
+
+def test_a_level_above_255_is_none():
+    with pytest.raises(DataError, match="holds values from 0 to 256"):
+        as_images(np.arange(257).repeat(3).reshape(1, 257, 3))

@@ -7,7 +7,14 @@ from PIL import Image
 from hardy.plan.tracker import PastRun
 from hardy.results.report import parent_report
 from hardy.results.stored import StoredUnit
-from hardy.results.verdicts import all_verdicts, announce, judged, note_verdicts, unit_verdicts
+from hardy.results.verdicts import (
+    aggregated,
+    all_verdicts,
+    announce,
+    judged,
+    note_verdicts,
+    unit_verdicts,
+)
 from hardy.spec.experiment import Experiment
 from hardy.tasks.summary import summarise
 from tests.contracts.records import CLASSIFY, answer_columns, as_frame
@@ -147,3 +154,12 @@ def test_a_parent_reports_the_gain_of_each_unit() -> None:
     assert [row.split(",")[0] for row in rows] == ["run", "crop", "flip"]
     assert isinstance(report["report/gains.png"], Image.Image)
     assert set(dict(parent_report(matrix_of(units[1:]), units[1:]))) == {"report/answers.csv"}
+
+
+def test_units_are_joined_by_the_shift_that_is_put_on_their_samples() -> None:
+    plain = experiment("a").model_dump(by_alias=True)
+    fog = {**plain["data"], "shift": {"kind": "fog", "severity": 3}}
+    specs = [experiment("a"), Experiment.model_validate({**plain, "data": fog})]
+    task = SimpleNamespace(kind="classify", joint=lambda metrics, shifts: {"seen": shifts})
+    units = [SimpleNamespace(experiment=s, main="memo", task=task, metrics={}) for s in specs]
+    assert aggregated(units) == {"seen": [None, ("fog", 3)]}  # type: ignore[arg-type]

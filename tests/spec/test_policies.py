@@ -126,6 +126,10 @@ def test_several_fitted_runs_are_not_one_version(project):
     )
     told = refused(project, use, HEAD.replace("imagenet-sample", "shapes"))
     assert "2 runs trained 2 models: a version is one model" in told
+    one = use.replace("[9, 8]", "[9]")
+    (project / "experiments" / "use.yaml").write_text(one)
+    done = CliRunner().invoke(cli, ["validate", "use"])
+    assert done.exit_code == 0, done.output
 
 
 def test_a_fault_of_the_policy_is_told_with_its_place(project):

@@ -59,5 +59,6 @@ def test_not_a_number() -> None:
 
 
 def test_a_number_beyond_reason_is_refused() -> None:
+    assert read_scalar("1" * 100) == int("1" * 100)
     with pytest.raises(ValueError, match="101 characters"):
         read_scalar("1" * 101)

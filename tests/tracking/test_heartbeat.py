@@ -51,6 +51,8 @@ def test_pulse_goes_on_after_a_failed_beat_and_leaves_no_thread() -> None:
     heartbeat.start()
     assert beats.acquire(timeout=5)
     assert beats.acquire(timeout=5)
+    (beating,) = set(threading.enumerate()) - before
+    assert beating.daemon  # a process that fails to stop it ends all the same
     heartbeat.stop()
     heartbeat.stop()
     assert set(threading.enumerate()) == before

@@ -57,3 +57,9 @@ def test_user_without_a_name_is_a_number(monkeypatch: pytest.MonkeyPatch) -> Non
 
     monkeypatch.setattr("getpass.getuser", nameless)
     assert source_tags()["mlflow.user"].isdigit()
+
+
+@pytest.mark.parametrize(("first", "name"), [("/opt/bin/hardy", "hardy"), ("", "python")])
+def test_the_source_is_the_program(monkeypatch: pytest.MonkeyPatch, first: str, name: str) -> None:
+    monkeypatch.setattr("sys.argv", [first, "run"])
+    assert source_tags()["mlflow.source.name"] == name

@@ -105,7 +105,7 @@ def _convolution_backward(
 
 def _peak(network: nn.Module, passes: Callable[[], None], device: torch.device) -> int:
     """Return the peak memory so far, in bytes: the card's, or that of this whole process."""
-    network.zero_grad(set_to_none=True)
+    network.zero_grad()
     passes()
     if device.type == "cuda":
         return int(torch.cuda.max_memory_allocated(device))

@@ -113,7 +113,7 @@ class Trained:
     def clear(self) -> None:
         """Forget all gradients."""
         for optimizer in self._plain:
-            optimizer.zero_grad(set_to_none=True)
+            optimizer.zero_grad()
 
     def _clipped(self) -> Tensor:
         clip = self.learner.spec.clip

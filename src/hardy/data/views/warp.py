@@ -68,4 +68,4 @@ def remap(image: Image.Image, rows: NDArray[Any], columns: NDArray[Any], mode: s
         map_coordinates(source[..., channel], [rows, columns], order=1, mode=mode)
         for channel in range(3)
     ]
-    return Image.fromarray(np.rint(np.stack(channels, -1)).clip(0, 255).astype(np.uint8))
+    return Image.fromarray(np.rint(np.stack(channels, -1)).astype(np.uint8))

@@ -72,7 +72,7 @@ class Memo(Adapter):
     def step(self) -> None:
         """Take an optimizer step, and drop the gradients."""
         self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
+        self.optimizer.zero_grad()
 
     def answer(self) -> Tensor:
         """Return the unchanged image's logits (C, ...) as adapted so far."""
@@ -118,7 +118,7 @@ class Memo(Adapter):
     def reset(self) -> None:
         """Restore weights and buffers in place, drop gradients and the optimizer's state."""
         self.source.restore()
-        self.optimizer.zero_grad(set_to_none=True)
+        self.optimizer.zero_grad()
         if self.spec.optimizer_state == "reset":
             self.optimizer.state.clear()
 

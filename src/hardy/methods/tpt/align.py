@@ -44,14 +44,14 @@ class Aligner:
                 check_finite(loss, "tpt's alignment", step)
                 torch.autograd.backward(loss, inputs=self.tuned)
                 self.optimizer.step()
-                self.optimizer.zero_grad(set_to_none=True)
+                self.optimizer.zero_grad()
         finally:
             self.visual.eval()
 
     def restore(self) -> None:
         """Put weights and buffers back in place, drop gradients and the optimizer's state."""
         self.source.restore()
-        self.optimizer.zero_grad(set_to_none=True)
+        self.optimizer.zero_grad()
         self.optimizer.state.clear()
 
 

@@ -108,7 +108,7 @@ class Tpt(Adapter):
     def step(self) -> None:
         """Take an optimizer step, and drop the gradients."""
         self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
+        self.optimizer.zero_grad()
 
     @torch.no_grad()
     def answer(self) -> Tensor:
@@ -134,7 +134,7 @@ class Tpt(Adapter):
     def reset(self) -> None:
         """Restore the network in place, drop gradients and the optimizers' state."""
         self.source.restore()
-        self.optimizer.zero_grad(set_to_none=True)
+        self.optimizer.zero_grad()
         self.optimizer.state.clear()
         self._texts = None
         if self.aligner:
