@@ -1,5 +1,6 @@
 """Files as they turn up in the wild, through the code that a user runs."""
 
+import os
 import struct
 import zlib
 
@@ -107,3 +108,12 @@ def test_a_link_to_nothing_in_a_large_set_has_no_size(odd, monkeypatch):
     monkeypatch.setattr(files, "HASHED_BYTES", 1)
     found = open_dataset(DataSpec(dataset="folder", root=str(odd)))
     assert [sample.id for sample in found.samples if not sample.content] == ["thing/gone.jpg"]
+
+
+def test_a_pipe_that_is_named_like_an_image_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe.png")
+    (tmp_path / "link.png").symlink_to("nothing.png")
+    Image.new("RGB", (8, 8)).save(tmp_path / "whole.png")
+    taken, others = files.found_in(tmp_path)
+    assert [file.name for file in taken] == ["link.png", "whole.png"]
+    assert others == ["pipe.png"]

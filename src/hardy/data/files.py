@@ -71,9 +71,16 @@ def images(folder: Path) -> list[Path]:
 
 
 def _images(folder: Path) -> list[Path]:
-    """Return all that an image's name is given to; a link to nothing is a broken image."""
-    files = (entry for entry in visible(folder) if entry.suffix.lower() in SUFFIXES)
-    return [entry for entry in files if not entry.is_dir()]
+    """Return the files that have an image's name; a link to nothing is a broken image.
+
+    A pipe or a device is none: whoever opens one may wait for ever.
+    """
+    named = (entry for entry in visible(folder) if entry.suffix.lower() in SUFFIXES)
+    return [entry for entry in named if entry.is_file() or _leads_nowhere(entry)]
+
+
+def _leads_nowhere(entry: Path) -> bool:
+    return entry.is_symlink() and not entry.exists()
 
 
 def found_in(folder: Path) -> tuple[list[Path], list[str]]:
