@@ -111,9 +111,11 @@ def test_a_link_to_nothing_in_a_large_set_has_no_size(odd, monkeypatch):
 
 
 def test_a_pipe_that_is_named_like_an_image_is_not_waited_for(tmp_path):
-    os.mkfifo(tmp_path / "pipe.png")
-    (tmp_path / "link.png").symlink_to("nothing.png")
-    Image.new("RGB", (8, 8)).save(tmp_path / "whole.png")
-    taken, others = files.found_in(tmp_path)
+    folder = tmp_path / "photographs"
+    folder.mkdir()
+    os.mkfifo(folder / "pipe.png")
+    (folder / "link.png").symlink_to("nothing.png")
+    Image.new("RGB", (8, 8)).save(folder / "whole.png")
+    taken, others = files.found_in(folder)
     assert [file.name for file in taken] == ["link.png", "whole.png"]
     assert others == ["pipe.png"]
